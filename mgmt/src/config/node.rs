@@ -1,0 +1,138 @@
+//! What one node is and has: the node file, checked value by value.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+/// A node file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Which chassis of the topology this node is.
+    pub chassis: String,
+    /// The topology file, relative paths already resolved against the node file's directory.
+    pub topology: PathBuf,
+    /// The packet workers and their memory.
+    pub dataplane: Dataplane,
+    /// DPDK devices, by the name this node gives them.
+    pub interfaces: BTreeMap<String, Interface>,
+    /// Physical networks of localnet ports: network name to interface name.
+    pub bridge_mappings: BTreeMap<String, String>,
+    /// How tunnels leave this node; `None` is a node without tunnels.
+    pub underlay: Option<Underlay>,
+    /// The control socket.
+    pub control: Control,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// The packet workers and their memory. A change takes a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataplane {
+    /// The CPU of each worker; at least one, each at most once.
+    pub workers: Vec<usize>,
+    /// What a worker does when there is nothing to do.
+    pub idle: Idle,
+    /// Whether packet memory is in hugepages.
+    pub hugepages: Hugepages,
+    /// Bytes of packet memory; `None` lets the daemon choose by ports and workers.
+    pub memory: Option<u64>,
+    /// Most connections tracked at one time.
+    pub connections: u32,
+    /// Most neighbors (ARP and ND entries) held.
+    pub neighbors: u32,
+    /// Most learned MACs held, over all switches.
+    pub fdb: u32,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// Polls on: a whole core, the least latency.
+    Poll,
+    /// Sleeps a little longer the longer nothing comes.
+    #[default]
+    Adaptive,
+}
+
+/// Whether packet memory is in hugepages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hugepages {
+    /// When the system has free ones.
+    #[default]
+    Auto,
+    /// Always: not to have them is an error.
+    On,
+    /// Never.
+    Off,
+}
+
+/// A DPDK device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interface {
+    /// A PCI address, or the device arguments of a virtual device.
+    pub device: String,
+    /// Largest IP packet, in bytes, that it carries.
+    pub mtu: u16,
+    /// The logical switch port (a VIF) that is bound to it.
+    pub iface_id: Option<String>,
+}
+
+/// How tunnels leave this node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Underlay {
+    /// Name of the interface.
+    pub interface: String,
+    /// The node's address with the prefix length of the network; the address is that of one of
+    /// the chassis' encaps.
+    pub address: IpNet,
+    /// Where chassis outside the network are reached.
+    pub gateway: Option<IpAddr>,
+    /// Largest outer IP packet, in bytes; at most the interface's.
+    pub mtu: u16,
+    /// 802.1Q tag of the underlay on that interface.
+    pub vlan: Option<u16>,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Control {
+    /// Path of the unix socket.
+    pub socket: PathBuf,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// Least severe level that is logged.
+    pub level: LogLevel,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// A severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Something may not work.
+    Warn,
+    /// What an operator wants to know later.
+    #[default]
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

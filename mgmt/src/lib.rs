@@ -1,0 +1,4 @@
+//! Topology, configuration, compile, reload, control socket: the daemon sluiced and the command sluicectl
+
+pub mod config;
+pub mod topology;

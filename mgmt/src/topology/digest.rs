@@ -1,0 +1,193 @@
+//! A number that says whether two nodes run the same topology.
+//!
+//! Nodes of different builds compare it, so every field is written out by hand: neither the order
+//! of a struct's fields nor the standard library's `Hash` may change it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::hash::Fnv;
+use super::model::{AddressSet, Chassis, Nat, Nexthop, Route, RoutePolicy, StaticNeighbor};
+use super::resolved::{
+    Attachment, Peer, Resolved, ResolvedRouter, ResolvedRouterPort, ResolvedSwitch,
+    ResolvedSwitchPort,
+};
+
+impl Resolved {
+    /// The digest of everything in the topology. It does not depend on comments, on order in the
+    /// file, or on whether a derived value was written down.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest(Fnv::new());
+        digest.map(&self.chassis, Digest::chassis);
+        digest.map(&self.switches, Digest::switch);
+        digest.map(&self.routers, Digest::router);
+        digest.0.finish()
+    }
+}
+
+/// Writes values so that no two different ones read the same: lengths first, options tagged.
+struct Digest(Fnv);
+
+impl Digest {
+    fn number(&mut self, value: impl Into<u64>) {
+        self.0.bytes(&value.into().to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.bytes(text.as_bytes());
+    }
+
+    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.number(value.is_some());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    fn list<'a, T: 'a>(
+        &mut self,
+        values: impl ExactSizeIterator<Item = &'a T>,
+        write: impl Fn(&mut Self, &'a T),
+    ) {
+        self.number(values.len() as u64);
+        values.for_each(|value| write(self, value));
+    }
+
+    fn map<'a, T>(
+        &mut self,
+        values: &'a std::collections::BTreeMap<String, T>,
+        write: impl Fn(&mut Self, &'a T),
+    ) {
+        self.number(values.len() as u64);
+        for (name, value) in values {
+            self.text(name);
+            write(self, value);
+        }
+    }
+
+    fn ip(&mut self, ip: &IpAddr) {
+        match ip {
+            IpAddr::V4(ip) => {
+                self.0.bytes(&[4]);
+                self.0.bytes(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                self.0.bytes(&[6]);
+                self.0.bytes(&ip.octets());
+            }
+        }
+    }
+
+    fn net(&mut self, net: &IpNet) {
+        self.ip(&net.addr());
+        self.0.bytes(&[net.prefix_len()]);
+    }
+
+    fn chassis(&mut self, chassis: &Chassis) {
+        self.list(chassis.encaps.iter(), |d, encap| {
+            d.text(encap.kind.name());
+            d.ip(&encap.ip);
+            d.number(encap.port.unwrap_or(encap.kind.default_port()));
+            d.number(encap.port_keys);
+            d.number(encap.checksum);
+        });
+    }
+
+    fn switch(&mut self, switch: &ResolvedSwitch) {
+        self.number(switch.key.get());
+        self.option(switch.subnet.as_ref(), Self::net);
+        self.number(switch.mac_limit);
+        self.number(switch.mac_age_seconds);
+        self.map(&switch.ports, Self::switch_port);
+    }
+
+    fn switch_port(&mut self, port: &ResolvedSwitchPort) {
+        self.number(port.key.get());
+        match &port.attachment {
+            Attachment::Vif => self.number(0_u8),
+            Attachment::Router { router, port } => {
+                self.number(1_u8);
+                self.text(router);
+                self.text(port);
+            }
+            Attachment::Localnet { network, tag } => {
+                self.number(2_u8);
+                self.text(network);
+                self.option(*tag, Self::number);
+            }
+        }
+        self.list(port.addresses.iter(), |d, known| {
+            d.0.bytes(&known.mac.0);
+            d.list(known.ips.iter(), Self::ip);
+        });
+        self.number(port.unknown);
+        self.list(port.port_security.iter(), Self::address_set);
+        self.option(port.chassis.as_deref(), Self::text);
+        self.number(port.enabled);
+        self.option(port.vlan, Self::number);
+    }
+
+    fn address_set(&mut self, set: &AddressSet) {
+        self.0.bytes(&set.mac.0);
+        self.list(set.ips.iter(), Self::net);
+    }
+
+    fn router(&mut self, router: &ResolvedRouter) {
+        self.number(router.key.get());
+        self.option(router.chassis.as_deref(), Self::text);
+        self.number(router.enabled);
+        self.map(&router.ports, Self::router_port);
+        self.list(router.routes.iter(), Self::route);
+        self.list(router.nat.iter(), Self::nat);
+        self.list(router.neighbors.iter(), Self::neighbor);
+    }
+
+    fn router_port(&mut self, port: &ResolvedRouterPort) {
+        self.number(port.key.get());
+        self.0.bytes(&port.mac.0);
+        self.list(port.networks.iter(), Self::net);
+        self.option(port.peer.as_ref(), |d, peer| match peer {
+            Peer::Switch { switch, port } => {
+                d.number(0_u8);
+                d.text(switch);
+                d.text(port);
+            }
+            Peer::Router { router, port } => {
+                d.number(1_u8);
+                d.text(router);
+                d.text(port);
+            }
+        });
+        self.list(port.gateway_chassis.iter(), |d, (chassis, priority)| {
+            d.text(chassis);
+            d.number(*priority);
+        });
+        self.option(port.redirect_key, |d, key| d.number(key.get()));
+        self.option(port.gateway_mtu, Self::number);
+        self.number(port.enabled);
+    }
+
+    fn route(&mut self, route: &Route) {
+        self.net(&route.prefix);
+        match &route.nexthop {
+            Nexthop::Ip(ip) => self.ip(ip),
+            Nexthop::Discard => self.0.bytes(&[0]),
+        }
+        self.option(route.output_port.as_deref(), Self::text);
+        self.number(route.policy == RoutePolicy::SrcIp);
+    }
+
+    fn nat(&mut self, nat: &Nat) {
+        self.text(nat.kind.name());
+        self.ip(&nat.external_ip);
+        self.net(&nat.logical_ip);
+    }
+
+    fn neighbor(&mut self, neighbor: &StaticNeighbor) {
+        self.text(&neighbor.port);
+        self.ip(&neighbor.ip);
+        self.0.bytes(&neighbor.mac.0);
+    }
+}

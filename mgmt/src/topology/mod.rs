@@ -1,0 +1,35 @@
+//! The declared network, and what follows from it.
+//!
+//! ```text
+//! TOML, later a database --> Topology --resolve--> Resolved --> compile
+//!                                        |
+//!                                        +--> Problem, Problem, ... (all at once)
+//! ```
+//!
+//! [`Topology`] holds only what was said. [`resolve()`] checks it and fills in what was left out.
+//! Nodes read the same topology at different moments, so whatever is filled in is a function of
+//! *names* alone: a key that depended on order would, between two reloads, carry one tenant's
+//! packets into another's network.
+
+mod check;
+mod digest;
+mod dynamic;
+mod hash;
+mod keys;
+mod model;
+mod names;
+mod problem;
+mod resolve;
+mod resolved;
+
+pub use model::{
+    AddressSet, Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy,
+    Router, RouterPort, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,
+};
+pub(crate) use names::nearest;
+pub use problem::{Place, Problem};
+pub use resolve::resolve;
+pub use resolved::{
+    Attachment, DEFAULT_MAC_AGE_SECONDS, DEFAULT_MAC_LIMIT, KnownAddress, Peer, Resolved,
+    ResolvedRouter, ResolvedRouterPort, ResolvedSwitch, ResolvedSwitchPort,
+};

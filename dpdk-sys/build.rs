@@ -41,10 +41,11 @@ const SYSTEM_LIBRARIES: &[&str] = &[
 
 /// The functions and variables used, as regular expressions.
 const FUNCTIONS: &[&str] = &[
-    "sluice_rte_errno",
+    "sluice_(rte_errno|eth_link)",
     "rte_version",
     "rte_strerror",
-    "rte_log_(set|get)_.*level.*",
+    "rte_log_set_(global_level|level_pattern)",
+    "rte_openlog_stream",
     "rte_eal_(init|cleanup|has_hugepages|iova_mode|process_type)",
     "rte_thread_(un)?register",
     "rte_(lcore|socket)_(id|count)",
@@ -58,7 +59,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_(rx|tx)_queue_setup",
     "rte_eth_(promiscuous|allmulticast)_enable",
     "rte_eth_macaddr_get",
-    "rte_eth_link_get_nowait",
     "rte_eth_stats_(get|reset)",
     "rte_eth_find_next",
 ];
@@ -66,6 +66,7 @@ const FUNCTIONS: &[&str] = &[
 const TYPES: &[&str] = &["rte_eth_conf", "rte_eth_rss_.*", "rte_mbuf", "rte_mempool"];
 
 const VARIABLES: &[&str] = &[
+    "SLUICE_.*",
     "RTE_ETH_.*",
     "RTE_MBUF_.*",
     "RTE_PKTMBUF_.*",

@@ -1,0 +1,32 @@
+//! The connection table: every translated or tracked flow of the node, found from either direction by one
+//! look-up, shared by all workers without locks.
+//!
+//! Identity is `(zone, 5-tuple)` per direction; both keys of a connection are indexed. Readers are any
+//! thread; the one writer of a connection is the worker that owns it. `README.md` in this folder draws the
+//! memory layout and says what a reader may see and why.
+//!
+//! - [`key`]: flow keys, directions, rewrites, the keyed hash
+//! - [`state`]: protocol states and timeouts as pure functions
+//! - [`table`]: the shared table: look-ups, consistent copies, scans
+//! - [`worker`]: what one worker may do: insert, touch, expire, close
+//! - [`ports`]: the choice of source ports and echo identifiers for SNAT
+
+mod entry;
+mod index;
+pub mod key;
+pub mod ports;
+mod slots;
+mod sources;
+pub mod state;
+pub mod table;
+mod timers;
+pub mod worker;
+
+pub use key::{Direction, FlowKey4, Rewrite};
+pub use ports::{PortChooser, PortRequest};
+pub use state::{State, TcpFlags, Timeouts};
+pub use table::{ConnRef, Connection, ConnectionTable, Flags, Hit};
+pub use worker::{Ending, InsertError, Inserted, NewConnection, Touch, WorkerConnections};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! The table that all workers share: look-ups, consistent copies, scans.
+
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+};
+
+use crossbeam::utils::CachePadded;
+
+use super::entry::{Control, Entry, Glance, Side};
+use super::index::{Index, Reference};
+use super::key::{Direction, FlowKey4, HashKeys, Rewrite};
+use super::slots::FreeStack;
+use super::sources::Sources;
+use super::state::{State, Timeouts};
+use super::worker::WorkerConnections;
+use crate::ids::{PathId, Tick, WorkerId};
+
+/// Keys that go through the stages of [`ConnectionTable::lookup_burst`] together.
+const BURST: usize = 32;
+
+/// One connection, as long as it lives: a slot and the generation of its tenant.
+///
+/// A reference to a connection that is gone is noticed wherever it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnRef {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl ConnRef {
+    /// The slot: a number below the capacity that no other open connection has.
+    #[inline]
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// Eight bits that the opener of a connection sets and that come back with each copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// The connection was opened in the middle of a TCP stream.
+    pub const PICKED_UP: Flags = Flags(1);
+
+    /// True when all bits of `other` are set.
+    #[must_use]
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// What a look-up finds: all that a packet of this direction needs, read from one cache line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The connection.
+    pub conn: ConnRef,
+    /// Which of its flows the key is.
+    pub direction: Direction,
+    /// Who may write it; `None` while nobody has claimed a synced entry.
+    pub owner: Option<WorkerId>,
+    /// Protocol state.
+    pub state: State,
+    /// The way of this direction.
+    pub path: PathId,
+    /// The translated tuple of this direction.
+    pub rewrite: Rewrite,
+}
+
+/// A consistent copy of a connection, for show, trace, sync and revalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Where it is.
+    pub conn: ConnRef,
+    /// Key of the packets that go the way of the first.
+    pub original: FlowKey4,
+    /// Key under which answers arrive.
+    pub reply: FlowKey4,
+    /// Protocol state.
+    pub state: State,
+    /// Who may write it.
+    pub owner: Option<WorkerId>,
+    /// As set by the opener.
+    pub flags: Flags,
+    /// Path by direction.
+    pub paths: [PathId; 2],
+    /// Packets by direction.
+    pub packets: [u64; 2],
+    /// Bytes by direction, as counted by the worker.
+    pub bytes: [u64; 2],
+    /// Time of the last packet by direction; the time of opening where there was none.
+    pub last_seen: [Tick; 2],
+    /// Time of opening.
+    pub created: Tick,
+}
+
+impl Connection {
+    /// What packets of a direction carry when they leave.
+    #[must_use]
+    pub fn rewrite(&self, direction: Direction) -> Rewrite {
+        match direction {
+            Direction::Original => Rewrite::towards(&self.reply),
+            Direction::Reply => Rewrite::towards(&self.original),
+        }
+    }
+
+    /// The source of original packets is translated.
+    #[must_use]
+    pub fn is_snat(&self) -> bool {
+        let Rewrite { src, src_port, .. } = self.rewrite(Direction::Original);
+        (src, src_port) != (self.original.src, self.original.src_port)
+    }
+
+    /// The destination of original packets is translated. An echo's identifier counts as its source.
+    #[must_use]
+    pub fn is_dnat(&self) -> bool {
+        let Rewrite { dst, dst_port, .. } = self.rewrite(Direction::Original);
+        let port_counts = self.original.proto != super::key::ICMP;
+        dst != self.original.dst || (port_counts && dst_port != self.original.dst_port)
+    }
+
+    /// Milliseconds until it ends if no packet comes; 0 when it is due.
+    #[must_use]
+    pub fn remaining(&self, timeouts: &Timeouts, now: Tick) -> u32 {
+        let [there, back] = self.last_seen;
+        let last = if there.reached(back) { there } else { back };
+        timeouts.of(self.state).saturating_sub(now.since(last))
+    }
+}
+
+/// Per-worker counts on lines of their own.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) opened: AtomicU64,
+    pub(super) closed: AtomicU64,
+    /// Set while a [`WorkerConnections`] of this worker exists.
+    pub(super) taken: AtomicBool,
+}
+
+impl Tally {
+    pub(super) fn bump(count: &AtomicU64) {
+        count.store(count.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+}
+
+/// All connections of the node.
+#[derive(Debug)]
+pub struct ConnectionTable {
+    keys: HashKeys,
+    pub(super) index: Index,
+    entries: Box<[Entry]>,
+    pub(super) sides: Box<[Side]>,
+    pub(super) free: FreeStack,
+    pub(super) sources: Sources,
+    pub(super) tallies: Box<[CachePadded<Tally>]>,
+    /// Slots that insertions found wanting since somebody last evicted for others.
+    pub(super) wanted: AtomicU32,
+}
+
+impl ConnectionTable {
+    /// A table of fixed size for `capacity` connections, written by at most `workers` workers (255 at most;
+    /// count a synchronising thread as one). `seed` keys the hash: draw it from the system's entropy.
+    ///
+    /// All memory is taken and touched here. A `capacity` of 0 counts as 1, and 2^30 is the most.
+    #[must_use]
+    pub fn new(capacity: usize, workers: usize, seed: u64) -> Arc<ConnectionTable> {
+        let capacity = capacity.clamp(1, 1 << 30);
+        let workers = workers.clamp(1, usize::from(u8::MAX));
+        let sides: Box<[Side]> = (0..capacity).map(|_| Side::default()).collect();
+        let free = FreeStack::new(&sides, workers);
+        Arc::new(ConnectionTable {
+            keys: HashKeys::new(seed),
+            index: Index::new(2 * capacity),
+            entries: (0..capacity).map(|_| Entry::new()).collect(),
+            sides,
+            free,
+            sources: Sources::new(capacity, seed ^ 0x5bd1_e995),
+            tallies: (0..workers).map(|_| CachePadded::default()).collect(),
+            wanted: AtomicU32::new(0),
+        })
+    }
+
+    /// The writing end of one worker; `None` when there is no such worker or its end is out already.
+    ///
+    /// When it is dropped, its connections belong to nobody and can be claimed.
+    #[must_use]
+    pub fn worker(self: &Arc<Self>, id: WorkerId, timeouts: Timeouts, now: Tick) -> Option<WorkerConnections> {
+        let tally = self.tallies.get(usize::from(id.0))?;
+        tally.taken.compare_exchange(false, true, AcqRel, Relaxed).ok()?;
+        Some(WorkerConnections::new(self.clone(), id, timeouts, now))
+    }
+
+    /// Most connections that one source address of a zone may have open; 0 means any number (the default).
+    ///
+    /// Counts are kept in shared cells: a source may be counted too high, never too low. Connections from
+    /// before a limit was first set are not counted.
+    pub fn set_source_limit(&self, limit: u32) {
+        self.sources.set_limit(limit);
+    }
+
+    /// The hash of a key in this table.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, key: &FlowKey4) -> u32 {
+        self.keys.hash(key)
+    }
+
+    /// Finds the connection of which `key` is one direction; `hash` is [`ConnectionTable::hash`] of it.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, key: &FlowKey4, hash: u32) -> Option<Hit> {
+        let words = key.pack();
+        self.index.find(hash, |reference| self.hit(reference, words))
+    }
+
+    /// Finds the connections of many keys, overlapping their memory accesses: the lines of all buckets are
+    /// asked for before the first is looked at, and so are the entries.
+    ///
+    /// Answers as many keys as the shortest of the three slices holds.
+    #[inline]
+    pub fn lookup_burst(&self, keys: &[FlowKey4], hashes: &[u32], out: &mut [Option<Hit>]) {
+        let chunks = keys.chunks(BURST).zip(hashes.chunks(BURST)).zip(out.chunks_mut(BURST));
+        for ((keys, hashes), out) in chunks {
+            self.lookup_chunk(keys, hashes, out);
+        }
+    }
+
+    fn lookup_chunk(&self, keys: &[FlowKey4], hashes: &[u32], out: &mut [Option<Hit>]) {
+        for hash in hashes {
+            self.index.warm(*hash);
+        }
+        let mut candidates = [None; BURST];
+        for (hash, candidate) in hashes.iter().zip(&mut candidates) {
+            *candidate = self.index.candidate(*hash);
+            if let Some(Reference { slot, direction }) = *candidate
+                && let Some(entry) = self.entry(slot)
+            {
+                entry.line(direction).control();
+            }
+        }
+        for (((key, hash), candidate), out) in keys.iter().zip(hashes).zip(candidates).zip(out) {
+            let words = key.pack();
+            let hit = candidate.and_then(|reference| self.hit(reference, words));
+            *out = hit.or_else(|| self.lookup(key, *hash));
+        }
+    }
+
+    #[inline]
+    fn hit(&self, reference: Reference, words: [u64; 2]) -> Option<Hit> {
+        let Reference { slot, direction } = reference;
+        let Glance { control, rewrite, path } = self.entry(slot)?.line(direction).glance(words)?;
+        Some(Hit {
+            conn: ConnRef { slot, generation: control.generation() },
+            direction,
+            owner: control.owner(),
+            state: control.state(),
+            path,
+            rewrite,
+        })
+    }
+
+    /// True when a connection, or one that is being entered this very moment, has `key` in either direction.
+    #[must_use]
+    pub fn contains(&self, key: &FlowKey4) -> bool {
+        let words = key.pack();
+        self.index.find(self.hash(key), |reference| self.has_key(reference, words).then_some(())).is_some()
+    }
+
+    #[inline]
+    pub(super) fn has_key(&self, reference: Reference, words: [u64; 2]) -> bool {
+        self.entry(reference.slot).is_some_and(|entry| entry.line(reference.direction).holds(words))
+    }
+
+    /// A consistent copy; `None` when the connection is gone.
+    #[must_use]
+    pub fn read(&self, conn: ConnRef) -> Option<Connection> {
+        self.copy(conn.slot).filter(|copy| copy.conn == conn)
+    }
+
+    pub(super) fn copy(&self, slot: u32) -> Option<Connection> {
+        let entry = self.entry(slot)?;
+        let original = entry.line(Direction::Original).copy()?;
+        let created = self.sides.get(slot as usize)?.created();
+        let reply = entry.line(Direction::Reply).copy()?;
+        // The reply line is retired last and published first: when both lines and again the first agree,
+        // all was of one tenant.
+        let control: Control = entry.line(Direction::Original).control();
+        let generation = original.control.generation();
+        if reply.control.generation() != generation || control.generation() != generation {
+            return None;
+        }
+        Some(Connection {
+            conn: ConnRef { slot, generation },
+            original: original.key,
+            reply: reply.key,
+            state: original.control.state(),
+            owner: original.control.owner(),
+            flags: Flags(original.control.flags()),
+            paths: [original.path, reply.path],
+            packets: [original.packets, reply.packets],
+            bytes: [original.bytes, reply.bytes],
+            last_seen: [original.seen, reply.seen],
+            created,
+        })
+    }
+
+    /// Visits the connections of `budget` slots beginning with slot `from`; returns where to go on, `None` at
+    /// the end.
+    ///
+    /// What is open during the whole scan is visited exactly once; what opens or closes meanwhile may or may
+    /// not be.
+    pub fn scan(&self, from: usize, budget: usize, mut visit: impl FnMut(Connection)) -> Option<usize> {
+        let end = from.saturating_add(budget).min(self.capacity());
+        for slot in from..end {
+            if let Some(connection) = self.copy(slot as u32) {
+                visit(connection);
+            }
+        }
+        (end < self.capacity()).then_some(end)
+    }
+
+    /// Connections now open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        // Closings first: a connection opened and closed between the two sums must not count as minus one.
+        let closed = self.tallies.iter().fold(0u64, |sum, tally| sum.wrapping_add(tally.closed.load(Acquire)));
+        let opened = self.tallies.iter().fold(0u64, |sum, tally| sum.wrapping_add(tally.opened.load(Acquire)));
+        usize::try_from(opened.wrapping_sub(closed)).unwrap_or(0).min(self.capacity())
+    }
+
+    /// True when no connection is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Most connections that can be open at once.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of memory that the table takes, index included.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.entries) + size_of_val(&*self.sides) + self.index.bytes()
+    }
+
+    #[inline]
+    pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize)
+    }
+
+    pub(super) fn release_worker(&self, id: WorkerId) {
+        if let Some(tally) = self.tallies.get(usize::from(id.0)) {
+            tally.taken.store(false, Release);
+        }
+    }
+}

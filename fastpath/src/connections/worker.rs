@@ -1,0 +1,478 @@
+//! What one worker may do with the connections of the node: open, use, expire and close those that it owns.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+use super::entry::{Control, Entry, NOBODY};
+use super::index::{Reference, Refusal};
+use super::key::{Direction, FlowKey4};
+use super::slots::Hand;
+use super::state::{Standing, State, TcpFlags, Timeouts};
+use super::table::{ConnRef, Connection, ConnectionTable, Flags, Tally};
+use super::timers::{QUEUES, Queues, Wheel};
+use crate::ids::{PathId, Tick, WorkerId};
+
+/// Queue of those that are finished; the ones before it are half-open, by protocol.
+const ENDED: usize = QUEUES - 1;
+/// A half-open connection with a packet this recent (milliseconds) is passed over by the eviction, ...
+const FRESH: u32 = 1_000;
+/// ... but no more than this many of them in a row.
+const PASSED_OVER: usize = 4;
+/// Connections that one call of [`WorkerConnections::expire`] evicts for other workers at most.
+const EVICTED_FOR_OTHERS: u32 = 64;
+
+/// A connection to open. The two keys say the whole translation: an original packet leaves as the mirror of
+/// `reply`, an answer as the mirror of `original`.
+#[derive(Clone, Copy, Debug)]
+pub struct NewConnection {
+    /// Key of the first packet as it came.
+    pub original: FlowKey4,
+    /// Key under which answers arrive.
+    pub reply: FlowKey4,
+    /// Path by direction.
+    pub paths: [PathId; 2],
+    /// State after the first packet: [`State::open`], or what the peer said of a synced one.
+    pub state: State,
+    /// Kept for the opener.
+    pub flags: Flags,
+}
+
+/// An opened connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Inserted {
+    /// The new one.
+    pub conn: ConnRef,
+    /// The half-open or ended one that had to make room.
+    pub evicted: Option<Connection>,
+}
+
+/// Why a connection could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum InsertError {
+    /// Every slot is taken by a confirmed connection, or by half-open ones of other workers (which give
+    /// some back at their next [`WorkerConnections::expire`]).
+    #[error("connection table is full")]
+    TableFull,
+    /// A connection has the original key already, maybe opened by another worker this moment: look up again.
+    #[error("a connection with the original key exists")]
+    DuplicateOriginal,
+    /// A connection has the reply key already: choose another port.
+    #[error("a connection with the reply key exists")]
+    DuplicateReply,
+    /// All buckets of a key are full; with keys that are not chosen by knowing the seed this does not
+    /// happen.
+    #[error("connection index is full for this key")]
+    IndexFull,
+    /// The source address has as many connections as one may have.
+    #[error("too many connections of one source")]
+    SourceLimit,
+}
+
+/// What a packet did to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Counted; the state is as it was.
+    Same,
+    /// Counted, and the protocol state changed.
+    Changed {
+        /// Before the packet.
+        from: State,
+        /// After it.
+        to: State,
+    },
+    /// The connection belongs to another worker or to nobody; nothing was written.
+    NotOwner,
+    /// The connection is gone; nothing was written.
+    Gone,
+}
+
+/// Why a connection ended in [`WorkerConnections::expire`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// No packet for as long as its state allows.
+    Idle,
+    /// It made room: for a connection of another worker, or for one that then could not be opened.
+    Evicted,
+}
+
+/// The writing end of one worker.
+#[derive(Debug)]
+pub struct WorkerConnections {
+    table: Arc<ConnectionTable>,
+    id: WorkerId,
+    timeouts: Timeouts,
+    hand: Hand,
+    wheel: Wheel,
+    queues: Queues,
+    /// Evicted for an insertion that then failed, so that nobody was told yet.
+    untold: Option<Connection>,
+}
+
+impl WorkerConnections {
+    pub(super) fn new(table: Arc<ConnectionTable>, id: WorkerId, timeouts: Timeouts, now: Tick) -> Self {
+        let hand = Hand::new(&table.free);
+        let (wheel, queues) = (Wheel::new(now), Queues::new());
+        WorkerConnections { table, id, timeouts, hand, wheel, queues, untold: None }
+    }
+
+    /// The table that this is an end of.
+    #[must_use]
+    pub fn table(&self) -> &Arc<ConnectionTable> {
+        &self.table
+    }
+
+    /// Idle times for decisions from now on. A shorter time takes effect when a connection next comes up on
+    /// the wheel: within 131 s.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
+    }
+
+    /// Idle times in force.
+    #[must_use]
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    // ---- opening ----
+
+    /// Opens a connection that this worker owns. Readers see it whole or not at all.
+    ///
+    /// When no slot is free, the oldest half-open connection of this worker makes room, else the oldest ended
+    /// one; confirmed ones never do.
+    ///
+    /// # Errors
+    /// See [`InsertError`]. The table is then as it was before, but for a connection that may have been
+    /// evicted in vain; the next [`WorkerConnections::expire`] tells of it.
+    pub fn insert(&mut self, new: &NewConnection, now: Tick) -> Result<Inserted, InsertError> {
+        let counted = self.table.sources.admit(&new.original).ok_or(InsertError::SourceLimit)?;
+        let marks = if counted { Control::COUNTED } else { 0 };
+        let result = self.enter(new, self.id.0, marks, now);
+        match &result {
+            Ok(inserted) => {
+                let slot = inserted.conn.slot;
+                let deadline = now.plus(self.timeouts.of(new.state));
+                self.wheel.place(&self.table.sides, slot, deadline);
+                self.enqueue(slot, new.state);
+            }
+            Err(_) if counted => self.table.sources.release(&new.original),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Opens a connection that belongs to nobody: it does not expire, and the first worker that gets a packet
+    /// of it claims it. For entries that a peer told of.
+    ///
+    /// # Errors
+    /// As [`WorkerConnections::insert`], without the limit per source.
+    pub fn insert_unowned(&mut self, new: &NewConnection, now: Tick) -> Result<Inserted, InsertError> {
+        self.enter(new, NOBODY, 0, now)
+    }
+
+    fn enter(
+        &mut self,
+        new: &NewConnection,
+        owner: u8,
+        marks: u8,
+        now: Tick,
+    ) -> Result<Inserted, InsertError> {
+        let (slot, evicted) = self.slot_for(new, now)?;
+        let table = &*self.table;
+        let (Some(entry), Some(side)) = (table.entry(slot), table.sides.get(slot as usize)) else {
+            return Err(InsertError::TableFull);
+        };
+        entry.write(&new.original, &new.reply, new.paths, now);
+        side.set_created(now);
+        if let Err(error) = index_both(table, slot, &new.original, &new.reply) {
+            self.hand.give(&table.free, &table.sides, slot);
+            self.untold = self.untold.or(evicted);
+            return Err(error);
+        }
+        let generation = entry.publish(owner, new.state, new.flags.0, marks);
+        if let Some(tally) = table.tallies.get(usize::from(self.id.0)) {
+            Tally::bump(&tally.opened);
+        }
+        Ok(Inserted { conn: ConnRef { slot, generation }, evicted })
+    }
+
+    /// A free slot, if need be that of an evicted connection.
+    fn slot_for(
+        &mut self,
+        new: &NewConnection,
+        now: Tick,
+    ) -> Result<(u32, Option<Connection>), InsertError> {
+        if let Some(slot) = self.hand.take(&self.table.free, &self.table.sides) {
+            return Ok((slot, None));
+        }
+        // Nobody shall go for a connection that will not be opened.
+        if self.table.contains(&new.reply) {
+            return Err(InsertError::DuplicateReply);
+        }
+        if self.table.contains(&new.original) {
+            return Err(InsertError::DuplicateOriginal);
+        }
+        let evicted = if self.untold.is_none() { self.evict(now) } else { None };
+        if evicted.is_none() {
+            self.table.wanted.fetch_add(1, Relaxed);
+        }
+        let slot = self.hand.take(&self.table.free, &self.table.sides).ok_or(InsertError::TableFull)?;
+        Ok((slot, evicted))
+    }
+
+    // ---- using ----
+
+    /// Counts a packet of `bytes` bytes and moves state and deadline. `flags` are those of a TCP segment,
+    /// [`TcpFlags::NONE`] for all else.
+    ///
+    /// Writes one cache line, two lines more only when the state changes. Packets of both directions keep a
+    /// connection alive (RFC 4787 REQ-6).
+    #[inline]
+    pub fn touch(
+        &mut self,
+        conn: ConnRef,
+        direction: Direction,
+        bytes: u32,
+        flags: TcpFlags,
+        now: Tick,
+    ) -> Touch {
+        let Some(entry) = self.table.entry(conn.slot) else { return Touch::Gone };
+        let line = entry.line(direction);
+        let control = line.control();
+        if control.generation() != conn.generation {
+            return Touch::Gone;
+        }
+        if control.owner_bits() != self.id.0 {
+            return Touch::NotOwner;
+        }
+        line.count(bytes, now);
+        let from = control.state();
+        let to = from.next(direction, flags);
+        if to == from {
+            return Touch::Same;
+        }
+        self.change_state(conn.slot, from, to, now);
+        Touch::Changed { from, to }
+    }
+
+    #[cold]
+    fn change_state(&mut self, slot: u32, from: State, to: State, now: Tick) {
+        let Some(entry) = self.table.entry(slot) else { return };
+        entry.set_state(to);
+        let deadline = now.plus(self.timeouts.of(to));
+        self.wheel.remove(&self.table.sides, slot);
+        self.wheel.place(&self.table.sides, slot, deadline);
+        if queue_of(from) != queue_of(to) {
+            self.dequeue(slot, from);
+            self.enqueue(slot, to);
+        }
+    }
+
+    /// The path of one direction; `None` when the connection is gone.
+    #[inline]
+    #[must_use]
+    pub fn path(&self, conn: ConnRef, direction: Direction) -> Option<PathId> {
+        let line = self.table.entry(conn.slot)?.line(direction);
+        let path = line.path();
+        (line.control().generation() == conn.generation).then_some(path)
+    }
+
+    /// Sets the path of one direction; false when the connection is gone or not this worker's.
+    pub fn set_path(&mut self, conn: ConnRef, direction: Direction, path: PathId) -> bool {
+        let Some(entry) = self.own(conn) else { return false };
+        entry.line(direction).set_path(path);
+        true
+    }
+
+    /// Takes a connection that belongs to nobody; its idle time begins anew. True when it is this worker's
+    /// now; false when another was faster or it is gone.
+    pub fn claim(&mut self, conn: ConnRef, now: Tick) -> bool {
+        let Some(entry) = self.table.entry(conn.slot) else { return false };
+        let original = entry.line(Direction::Original);
+        let seen = original.control();
+        if seen.generation() != conn.generation || seen.owner_bits() != NOBODY {
+            return false;
+        }
+        if !original.claim(seen, self.id.0) {
+            return false;
+        }
+        entry.set_owner(self.id.0);
+        entry.line(Direction::Original).mark_seen(now);
+        entry.line(Direction::Reply).mark_seen(now);
+        let deadline = now.plus(self.timeouts.of(seen.state()));
+        self.wheel.place(&self.table.sides, conn.slot, deadline);
+        self.enqueue(conn.slot, seen.state());
+        true
+    }
+
+    // ---- ending ----
+
+    /// Closes a connection of this worker and returns what it was; `None` when it is gone or another's.
+    pub fn close(&mut self, conn: ConnRef) -> Option<Connection> {
+        self.own(conn)?;
+        self.wheel.remove(&self.table.sides, conn.slot);
+        self.end(conn.slot)
+    }
+
+    /// Ends connections whose time is over and, where another worker found the table full, half-open ones.
+    ///
+    /// Looks at `budget` connections at most, so that no burst waits for it; call it between bursts, often
+    /// enough that the budget covers the connections opened meanwhile. `ended` gets each with the reason.
+    /// Returns how many ended.
+    pub fn expire(
+        &mut self,
+        now: Tick,
+        budget: usize,
+        mut ended: impl FnMut(&Connection, Ending),
+    ) -> usize {
+        let mut count = 0;
+        if let Some(connection) = self.untold.take() {
+            ended(&connection, Ending::Evicted);
+            count += 1;
+        }
+        for _ in 0..budget {
+            let Some(slot) = self.wheel.due(&self.table.sides, now) else { break };
+            let Some(entry) = self.table.entry(slot) else { break };
+            let state = entry.line(Direction::Original).control().state();
+            let deadline = entry.last_seen().plus(self.timeouts.of(state));
+            if !now.reached(deadline) {
+                self.wheel.place(&self.table.sides, slot, deadline);
+                continue;
+            }
+            if let Some(connection) = self.end(slot) {
+                ended(&connection, Ending::Idle);
+                count += 1;
+            }
+        }
+        count + self.evict_for_others(now, ended)
+    }
+
+    fn evict_for_others(&mut self, now: Tick, mut ended: impl FnMut(&Connection, Ending)) -> usize {
+        if self.table.wanted.load(Relaxed) == 0 || self.victim_queue().is_none() {
+            return 0;
+        }
+        let wanted = self.table.wanted.swap(0, AcqRel).min(EVICTED_FOR_OTHERS);
+        let mut count = 0;
+        for _ in 0..wanted {
+            let Some(connection) = self.evict(now) else { break };
+            ended(&connection, Ending::Evicted);
+            count += 1;
+        }
+        self.hand.give_all(&self.table.free, &self.table.sides);
+        count
+    }
+
+    /// Ends the oldest connection of the longest half-open queue, else the oldest ended one.
+    fn evict(&mut self, now: Tick) -> Option<Connection> {
+        let queue = self.victim_queue()?;
+        let mut slot = self.queues.first(queue)?;
+        for _ in 0..PASSED_OVER {
+            let fresh = self.table.entry(slot).is_some_and(|entry| now.since(entry.last_seen()) < FRESH);
+            if !fresh || queue == ENDED {
+                break;
+            }
+            // A one-way stream in use: behind those that only knocked.
+            self.queues.remove(&self.table.sides, queue, slot);
+            self.queues.push(&self.table.sides, queue, slot);
+            slot = self.queues.first(queue)?;
+        }
+        self.wheel.remove(&self.table.sides, slot);
+        self.end(slot)
+    }
+
+    fn victim_queue(&self) -> Option<usize> {
+        let half_open = (0..ENDED).max_by_key(|queue| self.queues.length(*queue));
+        half_open.into_iter().chain([ENDED]).find(|queue| self.queues.length(*queue) > 0)
+    }
+
+    /// Takes a connection of this worker, already out of the wheel, out of everything else.
+    fn end(&mut self, slot: u32) -> Option<Connection> {
+        let connection = self.table.copy(slot)?;
+        self.dequeue(slot, connection.state);
+        let table = &*self.table;
+        let entry = table.entry(slot)?;
+        let marks = entry.line(Direction::Original).control().marks();
+        entry.retire();
+        for (key, direction) in
+            [(&connection.original, Direction::Original), (&connection.reply, Direction::Reply)]
+        {
+            table.index.remove(table.hash(key), Reference { slot, direction });
+        }
+        if marks & Control::COUNTED != 0 {
+            table.sources.release(&connection.original);
+        }
+        if let Some(tally) = table.tallies.get(usize::from(self.id.0)) {
+            Tally::bump(&tally.closed);
+        }
+        self.hand.give(&table.free, &table.sides, slot);
+        Some(connection)
+    }
+
+    /// The entry when it is alive and this worker's.
+    #[inline]
+    fn own(&self, conn: ConnRef) -> Option<&Entry> {
+        let entry = self.table.entry(conn.slot)?;
+        let control = entry.line(Direction::Original).control();
+        (control.generation() == conn.generation && control.owner_bits() == self.id.0).then_some(entry)
+    }
+
+    fn enqueue(&mut self, slot: u32, state: State) {
+        if let Some(queue) = queue_of(state) {
+            self.queues.push(&self.table.sides, queue, slot);
+        }
+    }
+
+    fn dequeue(&mut self, slot: u32, state: State) {
+        if let Some(queue) = queue_of(state) {
+            self.queues.remove(&self.table.sides, queue, slot);
+        }
+    }
+}
+
+impl Drop for WorkerConnections {
+    /// Leaves the connections to whoever claims them.
+    fn drop(&mut self) {
+        while let Some(slot) = self.wheel.drain(&self.table.sides) {
+            if let Some(entry) = self.table.entry(slot) {
+                entry.set_owner(NOBODY);
+            }
+        }
+        self.hand.give_all(&self.table.free, &self.table.sides);
+        self.table.release_worker(self.id);
+    }
+}
+
+/// Both keys into the index, or neither.
+fn index_both(
+    table: &ConnectionTable,
+    slot: u32,
+    original: &FlowKey4,
+    reply: &FlowKey4,
+) -> Result<(), InsertError> {
+    let enter = |key: &FlowKey4, direction| {
+        let words = key.pack();
+        let reference = Reference { slot, direction };
+        table.index.insert(table.hash(key), reference, |other| table.has_key(other, words))
+    };
+    enter(reply, Direction::Reply).map_err(|refusal| match refusal {
+        Refusal::Duplicate => InsertError::DuplicateReply,
+        Refusal::Full => InsertError::IndexFull,
+    })?;
+    enter(original, Direction::Original).map_err(|refusal| {
+        table.index.remove(table.hash(reply), Reference { slot, direction: Direction::Reply });
+        match refusal {
+            Refusal::Duplicate => InsertError::DuplicateOriginal,
+            Refusal::Full => InsertError::IndexFull,
+        }
+    })
+}
+
+fn queue_of(state: State) -> Option<usize> {
+    match (state.standing(), state) {
+        (Standing::Confirmed, _) => None,
+        (Standing::Ended, _) => Some(ENDED),
+        (Standing::HalfOpen, State::UdpNew) => Some(1),
+        (Standing::HalfOpen, State::EchoNew) => Some(2),
+        (Standing::HalfOpen, State::OtherNew) => Some(3),
+        (Standing::HalfOpen, _) => Some(0),
+    }
+}

@@ -170,7 +170,14 @@ impl Entry {
     /// Domain, MAC and port as they were together at one moment.
     #[inline]
     fn read(&self) -> Option<(u32, Mac, PortId)> {
+        self.read_between(|| ())
+    }
+
+    /// As [`Entry::read`]; `between` runs where a writer hurts most.
+    #[inline]
+    fn read_between(&self, between: impl FnOnce()) -> Option<(u32, Mac, PortId)> {
         let name = self.name.load(Ordering::Acquire);
+        between();
         let place = self.place.load(Ordering::Acquire);
         // A place that belongs to a later filling was written after the name was cleared, and having
         // read the one we read the other.

@@ -238,7 +238,14 @@ impl Entry {
     /// Word and key as they were together at one moment; `None` when free.
     #[inline]
     fn read(&self) -> Option<(Word, [u64; 3])> {
+        self.read_between(|| ())
+    }
+
+    /// As [`Entry::read`]; `between` runs where a writer hurts most.
+    #[inline]
+    fn read_between(&self, between: impl FnOnce()) -> Option<(Word, [u64; 3])> {
         let before = Word(self.word.load(Ordering::Acquire));
+        between();
         let [port, high, low] = &self.key;
         let key = [port, high, low].map(|part| part.load(Ordering::Acquire));
         // A key that belongs to a later filling was written after the slot was freed, and having read

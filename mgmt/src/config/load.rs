@@ -1,0 +1,317 @@
+//! From files to a checked configuration, or to everything that is wrong with them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hashbrown::HashMap;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
+use super::host::Host;
+use super::locate::locate;
+use super::node::Node;
+use super::node_check;
+use super::node_file;
+use super::routes_file;
+use super::section::Findings;
+use super::topology_file::{self, TopologyFile};
+use crate::topology::{Place, Problem, Resolved, Topology, resolve};
+
+/// A configuration that holds together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// What this node is and has.
+    pub node: Node,
+    /// The network, with everything filled in.
+    pub topology: Resolved,
+    /// What is probably not meant.
+    pub warnings: Diagnostics,
+    /// Equal on nodes that run the same topology, whatever its comments and order.
+    pub digest: u64,
+}
+
+/// The node file is the first source, the topology the second.
+const NODE: usize = 0;
+const TOPOLOGY: usize = 1;
+
+/// Reads a node file and its topology for the machine we are on.
+///
+/// # Errors
+/// Everything that is wrong, of both files and of how they fit.
+pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
+    load_on(path, &Host::detect())
+}
+
+/// Reads a node file and its topology for a given machine.
+///
+/// # Errors
+/// Everything that is wrong, of both files and of how they fit.
+pub fn load_on(path: &Path, host: &Host) -> Result<Loaded, Diagnostics> {
+    let mut items = Vec::new();
+    let source = match read_source(path) {
+        Ok(source) => source,
+        Err(message) => {
+            items.push(Diagnostic::error(message));
+            return Err(Diagnostics {
+                sources: Vec::new(),
+                items,
+            });
+        }
+    };
+    let mut further = Vec::new();
+    let found = read_node(path, &source, host, &mut further, &mut items);
+    let mut sources = vec![source];
+    sources.append(&mut further);
+    let mut diagnostics = Diagnostics { sources, items };
+    diagnostics.order();
+    match found {
+        Some((node, topology)) if !diagnostics.has_errors() => Ok(Loaded {
+            node,
+            digest: topology.digest(),
+            topology,
+            warnings: diagnostics,
+        }),
+        _ => Err(diagnostics),
+    }
+}
+
+/// Checks and resolves the text of a topology file; `name` is what errors call it, `directory`
+/// where its routes files are.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn parse_topology(name: &str, text: &str, directory: &Path) -> Result<Resolved, Diagnostics> {
+    let source = Source {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        first_line: 1,
+    };
+    let mut items = Vec::new();
+    let mut lines = Vec::new();
+    let (_, resolved) = read_topology(&source, 0, directory, &mut lines, &mut items);
+    let mut sources = vec![source];
+    sources.append(&mut lines);
+    let mut diagnostics = Diagnostics { sources, items };
+    diagnostics.order();
+    resolved.ok_or(diagnostics)
+}
+
+impl Diagnostics {
+    fn has_errors(&self) -> bool {
+        self.items
+            .iter()
+            .any(|item| item.severity == Severity::Error)
+    }
+
+    /// Errors first, then by place; what has no place comes before.
+    fn order(&mut self) {
+        self.items
+            .sort_by(|a, b| (a.severity, &a.at).cmp(&(b.severity, &b.at)));
+        self.items.dedup();
+    }
+}
+
+fn read_source(path: &Path) -> Result<Source, String> {
+    let name = path.display().to_string();
+    match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(Source {
+            name,
+            text,
+            first_line: 1,
+        }),
+        Ok(Err(_)) => Err(format!("{name} is not UTF-8 text")),
+        Err(error) => Err(format!("cannot read {name}: {error}")),
+    }
+}
+
+/// The node and its topology, whose sources are put into `further`; `None` when errors have been
+/// noted that leave nothing to go on.
+fn read_node(
+    path: &Path,
+    source: &Source,
+    host: &Host,
+    further: &mut Vec<Source>,
+    items: &mut Vec<Diagnostic>,
+) -> Option<(Node, Resolved)> {
+    let (table, whole) = parse(&source.text, NODE, items);
+    let table = table.get_ref();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let findings = Findings::default();
+    let node = node_file::read(table, NODE, directory, host, &findings);
+    let sound = findings.errors.borrow().is_empty();
+    items.append(&mut findings.errors.borrow_mut());
+    let node = node.filter(|_| whole)?;
+    let source = match read_source(&node.topology) {
+        Ok(source) => source,
+        Err(message) => {
+            let mut error = Diagnostic::error(message);
+            error.at = locate(table, &["topology"], None).map(|span| Location {
+                source: NODE,
+                span: span.into(),
+            });
+            items.push(error.help("the path is relative to the node file"));
+            return None;
+        }
+    };
+    let directory = node.topology.parent().unwrap_or(Path::new(""));
+    let mut lines = Vec::new();
+    let (declared, resolved) = read_topology(&source, TOPOLOGY, directory, &mut lines, items);
+    further.push(source);
+    further.append(&mut lines);
+    // With half of a file unread the rest of it would seem wrong.
+    if let (Some(declared), true) = (&declared, sound) {
+        items.extend(node_check::check(&node, declared, NODE, table));
+    }
+    Some((node, resolved?))
+}
+
+/// The tables of a text, and whether it is TOML from beginning to end.
+fn parse<'t>(
+    text: &'t str,
+    source: usize,
+    items: &mut Vec<Diagnostic>,
+) -> (Spanned<DeTable<'t>>, bool) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let message = error.message().trim().replace('\n', ", ");
+        let mut diagnostic = Diagnostic::error(message);
+        diagnostic.at = error.span().map(|span| Location {
+            source,
+            span: span.into(),
+        });
+        items.push(diagnostic);
+    }
+    (table, errors.is_empty())
+}
+
+/// What a topology says (`None` when too much of it could not be read) and what follows (`None`
+/// when anything is wrong). Lines of other files that errors point into are sources after this one.
+fn read_topology(
+    source: &Source,
+    index: usize,
+    directory: &Path,
+    lines: &mut Vec<Source>,
+    items: &mut Vec<Diagnostic>,
+) -> (Option<Topology>, Option<Resolved>) {
+    let (table, whole) = parse(&source.text, index, items);
+    if !whole {
+        return (None, None);
+    }
+    let findings = Findings {
+        first_line: index + 1,
+        ..Findings::default()
+    };
+    let file = topology_file::read(table.get_ref(), index, directory, &findings);
+    lines.append(&mut findings.lines.borrow_mut());
+    let sound = findings.errors.borrow().is_empty();
+    items.append(&mut findings.errors.borrow_mut());
+    if findings.damaged_root.get() {
+        return (None, None);
+    }
+    let resolved = match resolve(&file.topology) {
+        Ok(resolved) => sound.then_some(resolved),
+        Err(mut problems) => {
+            let damaged = findings.damaged.borrow();
+            problems.retain(|problem| {
+                let also = problem.also.iter().map(|(place, _)| place.path.as_slice());
+                let mut paths = also.chain([problem.path.as_slice()]);
+                !paths.any(|path| damaged.iter().any(|owner| begins_with(path, *owner)))
+            });
+            let mut places = Places {
+                table: table.get_ref(),
+                index,
+                file: &file,
+                lines,
+                known: HashMap::new(),
+            };
+            places.read_lines(&problems);
+            items.extend(
+                problems
+                    .into_iter()
+                    .map(|problem| places.diagnostic(problem)),
+            );
+            None
+        }
+    };
+    (Some(file.topology), resolved)
+}
+
+fn begins_with(path: &[String], (noun, name): (&str, &str)) -> bool {
+    matches!(path, [first, second, ..] if first == noun && second == name)
+}
+
+/// Finds the places of problems in the topology file and in its routes files.
+struct Places<'a> {
+    table: &'a DeTable<'a>,
+    index: usize,
+    file: &'a TopologyFile,
+    lines: &'a mut Vec<Source>,
+    /// Sources made for lines of routes files: by index of the file's routes, and line.
+    known: HashMap<(usize, u32), usize>,
+}
+
+impl Places<'_> {
+    /// The routes file and line of a place, if it is there.
+    fn line(&self, path: &[String], index: Option<usize>) -> Option<(usize, u32)> {
+        let [noun, router, list, ..] = path else {
+            return None;
+        };
+        if noun != "router" || list != "route" {
+            return None;
+        }
+        let mut files = self.file.routes.iter().enumerate();
+        let (number, routes) = files.find(|(_, routes)| routes.router == *router)?;
+        let within = index?.checked_sub(routes.inline)?;
+        Some((number, *routes.lines.numbers.get(within)?))
+    }
+
+    /// Fetches the text of all lines that problems are in: each file is read once more, at most.
+    fn read_lines(&mut self, problems: &[Problem]) {
+        let mut wanted: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for problem in problems {
+            if let Some((file, line)) = self.line(&problem.path, problem.index) {
+                let lines = wanted.entry(file).or_default();
+                // No more than can be shown.
+                if lines.len() < 50 {
+                    lines.push(line);
+                }
+            }
+        }
+        for (number, lines) in wanted {
+            let Some(routes) = self.file.routes.get(number) else {
+                continue;
+            };
+            for (line, source) in routes_file::excerpts(&routes.lines.path, &lines) {
+                let index = self.index + 1 + self.lines.len();
+                self.known.insert((number, line), index);
+                self.lines.push(source);
+            }
+        }
+    }
+
+    fn location(&self, path: &[String], index: Option<usize>) -> Option<Location> {
+        if let Some(line) = self.line(path, index) {
+            let source = *self.known.get(&line)?;
+            let text = &self.lines.get(source - self.index - 1)?.text;
+            return Some(Location {
+                source,
+                span: (0..text.len()).into(),
+            });
+        }
+        Some(Location {
+            source: self.index,
+            span: locate(self.table, path, index)?.into(),
+        })
+    }
+
+    fn diagnostic(&self, problem: Problem) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(problem.message);
+        diagnostic.at = self.location(&problem.path, problem.index);
+        diagnostic.also = problem
+            .also
+            .and_then(|(Place { path, index }, what)| Some((self.location(&path, index)?, what)));
+        diagnostic.help = problem.mend;
+        diagnostic
+    }
+}

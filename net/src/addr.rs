@@ -199,6 +199,15 @@ mod tests {
     }
 
     #[test]
+    fn mac_deserializes_from_text_and_says_what_is_wrong() {
+        use serde::de::value::{Error, StrDeserializer};
+        let read = |text| Mac::deserialize(StrDeserializer::<Error>::new(text));
+        assert_eq!(read("02:00:00:00:00:01"), Ok(Mac([2, 0, 0, 0, 0, 1])));
+        let said = read("02:00").unwrap_err().to_string();
+        assert!(said.starts_with("`02:00` is not a MAC address"), "{said}");
+    }
+
+    #[test]
     fn kinds_of_mac() {
         assert!(Mac::BROADCAST.is_broadcast() && Mac::BROADCAST.is_multicast());
         assert!(Mac::ZERO.is_zero() && !Mac::ZERO.is_multicast());

@@ -130,4 +130,15 @@ mod tests {
         assert_eq!(PortKey::new(32767).map(PortKey::get), Some(32767));
         assert_eq!(PortKey::new(MC_FLOOD), None);
     }
+
+    #[test]
+    fn deserializing_checks_the_range() {
+        use serde::de::value::{Error, U32Deserializer};
+        let vni = |value| Vni::deserialize(U32Deserializer::<Error>::new(value)).ok();
+        assert_eq!(vni(7), Vni::new(7));
+        assert_eq!(vni(Vni::MAX + 1), None);
+        let key = |value| PortKey::deserialize(U32Deserializer::<Error>::new(value)).ok();
+        assert_eq!(key(7), PortKey::new(7));
+        assert_eq!((key(0), key(32768), key(70000)), (None, None, None));
+    }
 }

@@ -190,6 +190,13 @@ fn refused_ipv4_headers() {
     assert_eq!(broken(3, 49), Err(ParseError::Ipv4Truncated));
     assert_eq!(broken(2, 0xff), Err(ParseError::Ipv4Truncated));
     assert_eq!(parse(&good[..33]), Err(ParseError::Ipv4Truncated));
+    let mut options = v4().ip_options(&[1; 8]).udp(1, 2).build();
+    set_ipv4_u16(&mut options, 2, 27);
+    assert_eq!(
+        parse(&options),
+        Err(ParseError::Ipv4TotalLength),
+        "ends inside its options"
+    );
     for bit in 0..160 {
         // Any one bit of the header: the checksum, or a check before it.
         let mut frame = good.clone();
@@ -247,6 +254,14 @@ fn transport_lengths() {
                 "data offset {offset:#x}"
             );
         }
+
+        let mut short = base.clone().tcp(1, 2, 0).payload(&[0; 3]).build();
+        short[l4 + 12] = 0x60;
+        assert_eq!(
+            parse(&short),
+            Err(ParseError::TcpHeader),
+            "one byte of the options is missing"
+        );
 
         let udp = base.clone().udp(1, 2).payload(&[0; 4]).build();
         for (len, expected) in [

@@ -21,6 +21,9 @@ const RANDOM_ROUNDS: usize = 4;
 /// Rounds that go on where the last sweep ended: 256 ports a call.
 const SWEEP_ROUNDS: usize = 16;
 
+/// The first port that is not well-known.
+const FIRST_ORDINARY: u16 = 1024;
+
 /// What a port is wanted for.
 #[derive(Clone, Copy, Debug)]
 pub struct PortRequest {
@@ -54,17 +57,32 @@ impl PortRequest {
     }
 }
 
-/// A run of ports: first and count.
-#[derive(Clone, Copy)]
-struct Run(u16, u32);
-
-const WELL_KNOWN: Run = Run(1, 1023);
-const ORDINARY: Run = Run(1024, 64_512);
-const IDENTIFIERS: Run = Run(0, 65_536);
+/// A run of ports.
+#[derive(Clone, Debug)]
+struct Run {
+    first: u16,
+    count: u32,
+    /// Where the next sweep begins.
+    cursor: u32,
+}
 
 impl Run {
-    fn port(self, index: u32) -> u16 {
-        self.0.wrapping_add((index % self.1) as u16)
+    fn new(first: u16, count: u32, state: &mut u64) -> Run {
+        Run { first, count, cursor: split_mix(state) as u32 % count }
+    }
+
+    fn port(&self, index: u32) -> u16 {
+        self.first.wrapping_add((index % self.count) as u16)
+    }
+
+    fn random(&self, state: &mut u64) -> [u16; ROUND] {
+        std::array::from_fn(|_| self.port((split_mix(state) >> 32) as u32))
+    }
+
+    fn in_a_row(&mut self) -> [u16; ROUND] {
+        let start = self.cursor;
+        self.cursor = (start + ROUND as u32) % self.count;
+        std::array::from_fn(|step| self.port(start + step as u32))
     }
 }
 
@@ -72,8 +90,9 @@ impl Run {
 #[derive(Clone, Debug)]
 pub struct PortChooser {
     state: u64,
-    /// Where the next sweep begins.
-    cursor: u32,
+    well_known: Run,
+    ordinary: Run,
+    identifiers: Run,
 }
 
 impl PortChooser {
@@ -81,16 +100,17 @@ impl PortChooser {
     #[must_use]
     pub fn new(seed: u64) -> PortChooser {
         let mut state = seed;
-        let cursor = split_mix(&mut state) as u32;
-        PortChooser { state, cursor }
+        let well_known = Run::new(1, 1023, &mut state);
+        let ordinary = Run::new(FIRST_ORDINARY, 64_512, &mut state);
+        let identifiers = Run::new(0, 65_536, &mut state);
+        PortChooser { state, well_known, ordinary, identifiers }
     }
 
     /// A port that is free and that `accept` agrees to (a slice of the ports, or those whose answers come to
     /// this worker); `None` when it found none.
     ///
     /// The work is bounded: the original port, 64 random ones, and 256 in a row. The row goes on where it
-    /// ended last time, so calls that fail at nearly full occupation have together seen every port after 256
-    /// of them.
+    /// ended last time, so 256 calls that found none have together seen every port.
     pub fn choose(
         &mut self,
         table: &ConnectionTable,
@@ -101,42 +121,38 @@ impl PortChooser {
         if (echo || request.original != 0) && free(table, request, &mut accept, [request.original]).is_some() {
             return Some(request.original);
         }
+        let PortChooser { state, well_known, ordinary, identifiers } = self;
         if echo {
-            return self.search(table, request, &mut accept, IDENTIFIERS);
+            return search(table, request, &mut accept, state, identifiers);
         }
-        if request.original < ORDINARY.0 {
-            let found = self.search(table, request, &mut accept, WELL_KNOWN);
+        if request.original < FIRST_ORDINARY {
+            let found = search(table, request, &mut accept, state, well_known);
             if found.is_some() {
                 return found;
             }
         }
-        self.search(table, request, &mut accept, ORDINARY)
+        search(table, request, &mut accept, state, ordinary)
     }
+}
 
-    fn search(
-        &mut self,
-        table: &ConnectionTable,
-        request: &PortRequest,
-        accept: &mut impl FnMut(u16) -> bool,
-        run: Run,
-    ) -> Option<u16> {
-        for _ in 0..RANDOM_ROUNDS {
-            let ports: [u16; ROUND] =
-                std::array::from_fn(|_| run.port((split_mix(&mut self.state) >> 32) as u32));
-            if let Some(port) = free(table, request, accept, ports) {
-                return Some(port);
-            }
+fn search(
+    table: &ConnectionTable,
+    request: &PortRequest,
+    accept: &mut impl FnMut(u16) -> bool,
+    state: &mut u64,
+    run: &mut Run,
+) -> Option<u16> {
+    for _ in 0..RANDOM_ROUNDS {
+        if let Some(port) = free(table, request, accept, run.random(state)) {
+            return Some(port);
         }
-        for _ in 0..SWEEP_ROUNDS {
-            let start = self.cursor;
-            let ports: [u16; ROUND] = std::array::from_fn(|step| run.port(start.wrapping_add(step as u32)));
-            self.cursor = start.wrapping_add(ROUND as u32);
-            if let Some(port) = free(table, request, accept, ports) {
-                return Some(port);
-            }
-        }
-        None
     }
+    for _ in 0..SWEEP_ROUNDS {
+        if let Some(port) = free(table, request, accept, run.in_a_row()) {
+            return Some(port);
+        }
+    }
+    None
 }
 
 /// The first accepted port without a connection.

@@ -61,6 +61,8 @@ pub enum State {
     TcpResetOriginal,
     /// A RST was seen from the other side.
     TcpResetReply,
+    /// A RST ended the handshake.
+    TcpRefused,
     /// UDP, no answer yet.
     UdpNew,
     /// UDP, answered.
@@ -86,7 +88,7 @@ pub enum Standing {
     Confirmed,
 }
 
-const STATES: [State; 16] = [
+const STATES: [State; 17] = [
     State::TcpSynSent,
     State::TcpSynReceived,
     State::TcpEstablished,
@@ -97,6 +99,7 @@ const STATES: [State; 16] = [
     State::TcpTimeWait,
     State::TcpResetOriginal,
     State::TcpResetReply,
+    State::TcpRefused,
     State::UdpNew,
     State::UdpAssured,
     State::EchoNew,
@@ -107,7 +110,7 @@ const STATES: [State; 16] = [
 
 impl State {
     /// Every state, in the order of its number.
-    pub const ALL: [State; 16] = STATES;
+    pub const ALL: [State; 17] = STATES;
 
     /// The state in which a first packet opens a connection; `None` when it may not.
     ///
@@ -168,21 +171,29 @@ impl State {
             (TcpFinReply, Original) if fin => TcpLastAckReply,
             (TcpLastAckOriginal, Original) | (TcpLastAckReply, Reply) if ack && !fin => TcpTimeWait,
             // RFC 9293 section 3.6.1: a SYN may reopen what was in TIME-WAIT; the binding serves again.
-            (TcpTimeWait | TcpResetOriginal | TcpResetReply, Original) if syn && !ack => TcpSynSent,
+            (TcpTimeWait | TcpResetOriginal | TcpResetReply | TcpRefused, Original) if syn && !ack => {
+                TcpSynSent
+            }
             // RFC 6146 section 3.5.2.2: traffic after a RST shows that it was not taken (or forged). Here
             // only from the side that is said to have sent it: what the other side had under way proves
             // nothing.
+            (TcpResetOriginal, Original) if fin => TcpFinOriginal,
+            (TcpResetReply, Reply) if fin => TcpFinReply,
             (TcpResetOriginal, Original) | (TcpResetReply, Reply) if !syn => TcpEstablished,
             _ => self,
         }
     }
 
     /// RFC 7857 section 2.2: a RST shortens the life to the transitory time, it does not end the mapping.
+    ///
+    /// A handshake that a RST ended is not revived: its opener alone could make it pass for established.
     fn reset_by(self, direction: Direction) -> State {
+        use State::{TcpRefused, TcpResetOriginal, TcpResetReply, TcpSynReceived, TcpSynSent, TcpTimeWait};
         match (self, direction) {
-            (State::TcpTimeWait | State::TcpResetOriginal | State::TcpResetReply, _) => self,
-            (_, Direction::Original) => State::TcpResetOriginal,
-            (_, Direction::Reply) => State::TcpResetReply,
+            (TcpTimeWait | TcpResetOriginal | TcpResetReply | TcpRefused, _) => self,
+            (TcpSynSent | TcpSynReceived, _) => TcpRefused,
+            (_, Direction::Original) => TcpResetOriginal,
+            (_, Direction::Reply) => TcpResetReply,
         }
     }
 
@@ -196,7 +207,10 @@ impl State {
             | State::UdpNew
             | State::EchoNew
             | State::OtherNew => Standing::HalfOpen,
-            State::TcpTimeWait | State::TcpResetOriginal | State::TcpResetReply => Standing::Ended,
+            State::TcpTimeWait
+            | State::TcpResetOriginal
+            | State::TcpResetReply
+            | State::TcpRefused => Standing::Ended,
             _ => Standing::Confirmed,
         }
     }
@@ -215,6 +229,7 @@ impl State {
             State::TcpTimeWait => "time-wait",
             State::TcpResetOriginal => "reset-original",
             State::TcpResetReply => "reset-reply",
+            State::TcpRefused => "refused",
             State::UdpNew => "udp-new",
             State::UdpAssured => "udp-assured",
             State::EchoNew => "echo-new",
@@ -267,7 +282,7 @@ impl Timeouts {
             | State::TcpLastAckOriginal
             | State::TcpLastAckReply
             | State::TcpTimeWait => self.tcp_transitory,
-            State::TcpResetOriginal | State::TcpResetReply => self.tcp_reset,
+            State::TcpResetOriginal | State::TcpResetReply | State::TcpRefused => self.tcp_reset,
             State::UdpNew => self.udp_unreplied,
             State::UdpAssured => self.udp,
             State::EchoNew | State::EchoReplied => self.icmp,

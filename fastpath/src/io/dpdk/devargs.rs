@@ -34,6 +34,12 @@ const PCI_DRIVERS: &[&str] = &["vfio-pci", "uio_pci_generic", "igb_uio", "mlx5_c
 /// What a packet socket's ring keeps beside a frame: its header, the address and alignment; generous.
 const RING_OVERHEAD: u32 = 128;
 
+/// Frames of a packet socket's ring in each direction: 4 MB at the usual length.
+const RING_FRAMES: u32 = 2048;
+
+/// The arguments that shape that ring. Who writes one of them shapes it all.
+const RING_ARGUMENTS: [&str; 3] = ["framesz", "blocksz", "framecnt"];
+
 impl Devargs {
     /// Understands what the operator wrote.
     ///
@@ -120,13 +126,18 @@ impl Devargs {
 
     /// Adds the arguments that the driver needs for this MTU and number of queues, unless they were written.
     ///
-    /// A packet socket's ring has frames of 2,048 bytes unless told otherwise and cuts what is longer, and it has
-    /// one queue. Rings are addressed as one array of frames, so a block must hold a whole number of them.
+    /// A packet socket's ring has 512 frames of 2,048 bytes unless told otherwise, cuts what is longer, and overflows in
+    /// the few milliseconds for which a busy machine may take a worker off its CPU. It has one queue. Rings are
+    /// addressed as one array of frames, so a block must hold a whole number of them.
     pub fn complete(&mut self, mtu: u16, queues: u16) {
         if self.driver() != Driver::AfPacket {
             return;
         }
-        if mtu > 1500 && self.get("framesz").is_none() && self.get("blocksz").is_none() {
+        let untouched = RING_ARGUMENTS.iter().all(|key| self.get(key).is_none());
+        if untouched {
+            self.add("framecnt", RING_FRAMES);
+        }
+        if untouched && mtu > 1500 {
             let frame = (u32::from(mtu) + LINK_OVERHEAD + RING_OVERHEAD).next_multiple_of(1024);
             self.add("framesz", frame);
             // Four frames of whole KiB are whole pages.
@@ -233,9 +244,9 @@ mod tests {
     #[test]
     fn a_packet_socket_gets_rings_for_its_mtu() {
         let plain = "net_af_packet0,iface=eth1";
-        assert_eq!(completed(plain, 1500, 1), plain);
-        assert_eq!(completed(plain, 9000, 1), format!("{plain},framesz=9216,blocksz=36864"));
-        assert_eq!(completed(plain, 1500, 3), format!("{plain},qpairs=3"));
+        assert_eq!(completed(plain, 1500, 1), format!("{plain},framecnt=2048"));
+        assert_eq!(completed(plain, 9000, 1), format!("{plain},framecnt=2048,framesz=9216,blocksz=36864"));
+        assert_eq!(completed(plain, 1500, 3), format!("{plain},framecnt=2048,qpairs=3"));
         let written = "net_af_packet0,iface=eth1,framesz=16384,blocksz=65536,qpairs=2";
         assert_eq!(completed(written, 9000, 4), written);
         assert_eq!(completed("net_tap0,iface=vm1", 9000, 4), "net_tap0,iface=vm1");
@@ -250,7 +261,7 @@ mod tests {
             let frame = devargs.ring_frame();
             assert!(frame >= u32::from(mtu) + LINK_OVERHEAD + 80, "mtu {mtu}: frame {frame}");
             assert!(block.is_multiple_of(frame) && block.is_multiple_of(4096), "mtu {mtu}: block {block}");
-            assert!(512u32.is_multiple_of(block / frame), "mtu {mtu}: block {block}");
+            assert!(RING_FRAMES.is_multiple_of(block / frame), "mtu {mtu}: block {block}");
         }
     }
 

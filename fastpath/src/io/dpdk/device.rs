@@ -8,7 +8,7 @@ use dpdk_sys::{rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_stats, rte_et
 use super::devargs::{Devargs, Driver};
 use super::devices::DeviceConfig;
 use super::error::{DeviceProblem, Errno};
-use super::kernel::Interface;
+use super::kernel::{self, Interface, PacketSockets};
 use super::mbuf::Pool;
 use super::stats::{DeviceStats, Link};
 use crate::io::queues::QueueCounts;
@@ -39,6 +39,7 @@ pub struct Device {
     queues: QueueCounts,
     kind: Driver,
     interface: Option<Interface>,
+    sockets: Option<PacketSockets>,
     pub(super) chains: Chains,
 }
 
@@ -99,7 +100,9 @@ impl Device {
         let queues = agree_queues(&information, devargs.driver(), queues);
         configure(port.id, &information, devargs.driver(), config, queues, warnings)?;
         set_up_queues(port.id, &information, config, queues, pool)?;
-        start(port.id, config, devargs.driver(), warnings)?;
+        start(port.id, &information, config, devargs.driver(), warnings)?;
+        let packet_sockets = devargs.driver() == Driver::AfPacket;
+        let sockets = devargs.carrier().filter(|_| packet_sockets).map(PacketSockets::of_interface);
         // SAFETY: drivers give a terminated string in static storage.
         let driver = unsafe { CStr::from_ptr(information.driver_name) }.to_string_lossy().into_owned();
         let mac = mac_address(port.id)?;
@@ -115,6 +118,7 @@ impl Device {
             queues,
             kind: devargs.driver(),
             interface,
+            sockets,
             chains: Chains::default(),
         })
     }
@@ -187,7 +191,7 @@ impl Device {
             rx_bytes: driver.ibytes,
             tx_packets: driver.opackets,
             tx_bytes: driver.obytes,
-            rx_missed: driver.imissed,
+            rx_missed: driver.imissed + self.sockets.as_ref().map_or(0, PacketSockets::dropped),
             rx_errors: driver.ierrors,
             rx_no_buffer: driver.rx_nombuf,
             tx_errors: driver.oerrors,
@@ -199,6 +203,8 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
+        // Our duplicates would keep the driver's sockets open.
+        self.sockets = None;
         close(self.port, self.handle);
     }
 }
@@ -278,8 +284,7 @@ fn configure(
     warnings: &mut Vec<String>,
 ) -> Result<(), DeviceProblem> {
     let mut conf = rte_eth_conf::default();
-    // A packet socket's driver claims 1,518 bytes whatever its rings hold and refuses more here.
-    if driver != Driver::AfPacket {
+    if !claims_short_frames(driver) {
         let (min, max) = (information.min_mtu, information.max_mtu);
         let limited = max != 0 && max != u16::MAX;
         if config.mtu < min || (limited && config.mtu > max) {
@@ -343,9 +348,26 @@ fn set_up_queues(
     Ok(())
 }
 
-fn start(port: u16, config: &DeviceConfig, driver: Driver, warnings: &mut Vec<String>) -> Result<(), DeviceProblem> {
-    // The kernel's MTU of a packet socket's interface is set already; its driver's own check is wrong.
-    if driver != Driver::AfPacket {
+/// Drivers that claim about 1,500 bytes whatever they carry, for which DPDK then refuses a larger MTU. Their
+/// limits are the rings, which follow the MTU, and the Linux interface, whose MTU is set without them.
+fn claims_short_frames(driver: Driver) -> bool {
+    matches!(driver, Driver::AfPacket | Driver::Tap)
+}
+
+fn start(
+    port: u16,
+    information: &rte_eth_dev_info,
+    config: &DeviceConfig,
+    driver: Driver,
+    warnings: &mut Vec<String>,
+) -> Result<(), DeviceProblem> {
+    if driver == Driver::Tap {
+        let interface = kernel::interface_name(information.if_index).map(|name| Interface::open(&name));
+        if let Some(Err(e)) = interface.map(|opened| opened.and_then(|tap| tap.raise_mtu(config.mtu))) {
+            warnings.push(format!("interface {}: the tap's MTU stays below {}: {e}", config.name, config.mtu));
+        }
+    }
+    if !claims_short_frames(driver) {
         // SAFETY: the port is configured.
         let code = unsafe { dpdk_sys::rte_eth_dev_set_mtu(port, config.mtu) };
         // A driver without this call has no limit to set.

@@ -124,6 +124,10 @@ fn free_hugepages_mb(root: &Path) -> u64 {
     sizes.flatten().filter_map(of_size).sum()
 }
 
+/// What is heard unless verbose. EAL warns about page sizes that nobody asked for, and the tap driver calls it an error that
+/// the kernel lacks flow rules which nobody uses.
+const QUIET: &[&str] = &["warning", "lib.eal:error", "pmd.net.tap:critical"];
+
 fn arguments(options: &EalOptions, hugepages: bool, cpus: &[usize]) -> Vec<String> {
     let mut arguments: Vec<String> = vec!["sluice".into()];
     if hugepages {
@@ -140,8 +144,8 @@ fn arguments(options: &EalOptions, hugepages: bool, cpus: &[usize]) -> Vec<Strin
     // An allow list with nothing real on it: EAL would take every PCI device it can drive, other daemons' among them.
     // Devices are added one by one later.
     arguments.extend(["-a", "ffff:ff:1f.7", "--no-telemetry"].map(String::from));
-    let level = if options.verbose { "info" } else { "warning" };
-    arguments.push(format!("--log-level={level}"));
+    let levels: &[&str] = if options.verbose { &["info"] } else { QUIET };
+    arguments.extend(levels.iter().map(|level| format!("--log-level={level}")));
     arguments.extend(options.extra.iter().cloned());
     arguments
 }

@@ -124,8 +124,8 @@ pub enum DeviceProblem {
     /// `/dev/net/tun` is missing or may not be opened.
     #[error("/dev/net/tun cannot be opened ({0}): load the kernel module tun and run as root")]
     Tun(String),
-    /// The driver refused the device; it has said more on standard error.
-    #[error("the driver refused it: {0}; its own message is above")]
+    /// The driver refused the device; it may have said more on standard error.
+    #[error("the driver refused it: {0}; its own messages are above, all of them when verbose")]
     Probe(Errno),
     /// The same device twice.
     #[error("another interface already uses it")]

@@ -1,8 +1,10 @@
 //! The few things about Linux interfaces that DPDK neither asks nor does.
 
 use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `ETHTOOL_GGRO`, `ETHTOOL_SGRO`, `ETHTOOL_GFLAGS`, `ETHTOOL_SFLAGS` and the LRO flag of `linux/ethtool.h`.
 const GET_GRO: u32 = 0x2b;
@@ -136,6 +138,88 @@ impl Interface {
     }
 }
 
+/// The packet sockets through which this process receives from an interface.
+///
+/// Their driver does not tell what it loses, but the kernel does. The descriptors are duplicates, so that their numbers
+/// stay ours; they must be dropped for the driver's closing of its own to take effect.
+#[derive(Debug, Default)]
+pub struct PacketSockets {
+    sockets: Vec<OwnedFd>,
+    dropped: AtomicU64,
+}
+
+impl PacketSockets {
+    /// Finds this process's packet sockets that are bound to the interface.
+    #[must_use]
+    pub fn of_interface(name: &str) -> Self {
+        let mut found = Self::default();
+        let (Ok(name), Ok(entries)) = (CString::new(name), fs::read_dir("/proc/self/fd")) else {
+            return found;
+        };
+        // SAFETY: a terminated string.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let bound: Vec<i32> = numbers.filter(|fd| packet_socket_interface(*fd) == Some(index)).collect();
+        for fd in bound {
+            // SAFETY: duplicates a descriptor, which is checked and then owned here alone.
+            let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+            if copy >= 0 {
+                // SAFETY: just made, and known to nobody else.
+                found.sockets.push(unsafe { OwnedFd::from_raw_fd(copy) });
+            }
+        }
+        found
+    }
+
+    /// Packets that the kernel has dropped since then because the receive rings were full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        let lost: u64 = self.sockets.iter().map(take_drops).sum();
+        self.dropped.fetch_add(lost, Ordering::Relaxed) + lost
+    }
+}
+
+/// The interface a descriptor is bound to, if it is a packet socket.
+fn packet_socket_interface(fd: i32) -> Option<u32> {
+    // SAFETY: all-zero is valid for this plain C structure, of which the kernel fills at most the size given. Any
+    // number may be asked about.
+    let (code, address, length) = unsafe {
+        let mut address: libc::sockaddr_ll = std::mem::zeroed();
+        let mut length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        let code = libc::getsockname(fd, (&raw mut address).cast(), &raw mut length);
+        (code, address, length as usize)
+    };
+    let filled = code == 0 && length >= std::mem::offset_of!(libc::sockaddr_ll, sll_hatype);
+    let packet = filled && i32::from(address.sll_family) == libc::AF_PACKET;
+    packet.then(|| u32::try_from(address.sll_ifindex).ok()).flatten()
+}
+
+/// Drops since the last call: the kernel starts again from zero each time.
+fn take_drops(socket: &OwnedFd) -> u64 {
+    // `struct tpacket_stats`: packets, drops.
+    let mut counters = [0u32; 2];
+    let mut length = size_of_val(&counters) as libc::socklen_t;
+    // SAFETY: the kernel fills at most the size given of a live array.
+    let code = unsafe {
+        let value = counters.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS, value, &raw mut length)
+    };
+    if code == 0 { u64::from(counters[1]) } else { 0 }
+}
+
+/// The name of an interface in this process's network namespace.
+#[must_use]
+pub fn interface_name(index: u32) -> Option<String> {
+    let mut name: [libc::c_char; libc::IFNAMSIZ] = [0; libc::IFNAMSIZ];
+    // SAFETY: the function writes at most IFNAMSIZ bytes, terminated.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    if found.is_null() {
+        return None;
+    }
+    let bytes = name.iter().take_while(|byte| **byte != 0).map(|byte| byte.to_ne_bytes()[0]);
+    String::from_utf8(bytes.collect()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +231,20 @@ mod tests {
         assert!(!interface_exists("lo\0"));
         let error = Interface::open("a-name-that-is-far-too-long").map(|_| ());
         assert_eq!(error.map_err(|e| e.raw_os_error()), Err(Some(libc::ENODEV)));
+    }
+
+    #[test]
+    fn indices_have_names() {
+        assert_eq!(interface_name(1).as_deref(), Some("lo"));
+        assert_eq!(interface_name(u32::MAX), None);
+    }
+
+    #[test]
+    fn other_sockets_are_not_packet_sockets() -> io::Result<()> {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+        assert_eq!(packet_socket_interface(socket.as_raw_fd()), None);
+        assert_eq!(packet_socket_interface(-1), None);
+        Ok(())
     }
 
     #[test]

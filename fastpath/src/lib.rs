@@ -1,0 +1,15 @@
+//! Worker loop, pipeline, stages, tables, connections and packet I/O.
+
+pub mod connections;
+pub mod exchange;
+pub mod ids;
+pub mod io;
+pub mod learned;
+pub mod path;
+pub mod pipeline;
+pub mod rewrite;
+pub mod snapshot;
+pub mod stage;
+pub mod tables;
+pub mod trace;
+pub mod verdict;

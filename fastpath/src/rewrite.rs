@@ -1,0 +1,196 @@
+//! What changes in a frame between its entry and its exit, and writing it.
+//!
+//! The walk changes a copy of the headers; the difference is an [`Edit`], applied once. Established
+//! connections make their edit from the path and the connection instead. Checksums are updated
+//! incrementally (RFC 1624), so a frame that came in with a wrong one leaves with a wrong one.
+
+use std::net::IpAddr;
+
+use sluice_net::checksum::{checksum, udp_nonzero, update16, update32};
+use sluice_net::wire::{icmpv4, ip_proto};
+use sluice_net::{Headers, Inner, Ip, L3, L4, Mac};
+
+use crate::connections::Rewrite;
+
+/// All changes to one frame, but for VLAN tag and outer headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Ethernet destination to write.
+    pub eth_dst: Mac,
+    /// Ethernet source to write.
+    pub eth_src: Mac,
+    /// TTL or hop limit to write, when it changes.
+    pub ttl: Option<u8>,
+    /// TOS or traffic class to write, when it changes.
+    pub tos: Option<u8>,
+    /// IPv4 tuple to write, when it is translated.
+    pub tuple: Option<Rewrite>,
+    /// Tuple to write into the packet that an ICMP error quotes.
+    pub quoted: Option<Rewrite>,
+}
+
+impl Edit {
+    /// The difference between the headers that came in and those at the end of the walk.
+    pub fn between(before: &Headers, after: &Headers, quoted: Option<Rewrite>) -> Edit {
+        let mut edit = Edit {
+            eth_dst: after.eth_dst,
+            eth_src: after.eth_src,
+            ttl: None,
+            tos: None,
+            tuple: None,
+            quoted,
+        };
+        if let (L3::Ip(old), L3::Ip(new)) = (&before.l3, &after.l3) {
+            edit.ttl = (old.ttl != new.ttl).then_some(new.ttl);
+            edit.tos = (old.tos != new.tos).then_some(new.tos);
+            let was = tuple_of(old);
+            let is = tuple_of(new);
+            edit.tuple = if was == is { None } else { is };
+        }
+        edit
+    }
+}
+
+/// The IPv4 tuple of a packet; ports are 0 where there are none.
+fn tuple_of(ip: &Ip) -> Option<Rewrite> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else { return None };
+    let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
+    Some(Rewrite { src: src.to_bits(), dst: dst.to_bits(), src_port, dst_port })
+}
+
+/// Writes `edit` into `frame`, whose parsed headers are `headers`. `None` when the frame is shorter than
+/// its headers say, which parsing rules out.
+#[inline]
+pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
+    frame.get_mut(0..6)?.copy_from_slice(&edit.eth_dst.0);
+    frame.get_mut(6..12)?.copy_from_slice(&edit.eth_src.0);
+    let L3::Ip(ip) = &headers.l3 else { return Some(()) };
+    let l3 = usize::from(headers.l3_offset);
+    if ip.is_v6() {
+        return edit_v6(frame.get_mut(l3..l3 + 40)?, edit);
+    }
+    let header = frame.get_mut(l3..l3 + 20)?.first_chunk_mut::<20>()?;
+    edit_v4_header(header, edit);
+    if let Some(tuple) = &edit.tuple {
+        edit_l4(frame, ip, tuple)?;
+    }
+    if let (Some(quoted), L4::IcmpError { inner: Some(inner), .. }) = (&edit.quoted, &ip.l4) {
+        edit_quoted(frame, ip, inner, quoted)?;
+    }
+    Some(())
+}
+
+fn edit_v6(header: &mut [u8], edit: &Edit) -> Option<()> {
+    if let Some(ttl) = edit.ttl {
+        *header.get_mut(7)? = ttl;
+    }
+    if let Some(tos) = edit.tos {
+        let first = header.first_mut()?;
+        *first = (*first & 0xf0) | (tos >> 4);
+        let second = header.get_mut(1)?;
+        *second = (*second & 0x0f) | (tos << 4);
+    }
+    Some(())
+}
+
+fn edit_v4_header(header: &mut [u8; 20], edit: &Edit) {
+    let mut sum = u16::from_be_bytes([header[10], header[11]]);
+    if let Some(ttl) = edit.ttl {
+        let old = u16::from_be_bytes([header[8], header[9]]);
+        header[8] = ttl;
+        sum = update16(sum, old, u16::from_be_bytes([ttl, header[9]]));
+    }
+    if let Some(tos) = edit.tos {
+        let old = u16::from_be_bytes([header[0], header[1]]);
+        header[1] = tos;
+        sum = update16(sum, old, u16::from_be_bytes([header[0], tos]));
+    }
+    if let Some(tuple) = &edit.tuple {
+        sum = update32(sum, be32(header, 12), tuple.src);
+        sum = update32(sum, be32(header, 16), tuple.dst);
+        header[12..16].copy_from_slice(&tuple.src.to_be_bytes());
+        header[16..20].copy_from_slice(&tuple.dst.to_be_bytes());
+    }
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn be32(header: &[u8; 20], at: usize) -> u32 {
+    u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}
+
+fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk::<2>()?))
+}
+
+fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
+    bytes.get_mut(at..at + 2)?.copy_from_slice(&value.to_be_bytes());
+    Some(())
+}
+
+/// Ports (or the echo identifier) and the checksum of the upper layer.
+fn edit_l4(frame: &mut [u8], ip: &Ip, new: &Rewrite) -> Option<()> {
+    let l4 = frame.get_mut(usize::from(ip.l4_offset)..)?;
+    let old = tuple_of(ip)?;
+    edit_transport(l4, ip.proto, &ip.l4, &old, new)
+}
+
+/// Shared by packets and by what ICMP errors quote: `old` becomes `new` in the transport header.
+fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewrite) -> Option<()> {
+    let (checksum_at, optional) = match (proto, kind) {
+        (ip_proto::TCP, L4::Tcp { .. }) => (16, false),
+        (ip_proto::UDP, L4::Udp { .. }) => (6, true),
+        (ip_proto::ICMP, L4::Echo { .. }) => {
+            let sum = update16(be16(l4, 2)?, old.src_port, new.src_port);
+            put16(l4, 4, new.src_port)?;
+            return put16(l4, 2, sum);
+        }
+        _ => return Some(()),
+    };
+    put16(l4, 0, new.src_port)?;
+    put16(l4, 2, new.dst_port)?;
+    // A quotation may end before the checksum.
+    let Some(sum) = be16(l4, checksum_at) else { return Some(()) };
+    if optional && sum == 0 {
+        return Some(());
+    }
+    let sum = update32(update32(sum, old.src, new.src), old.dst, new.dst);
+    let sum = update16(update16(sum, old.src_port, new.src_port), old.dst_port, new.dst_port);
+    put16(l4, checksum_at, if optional { udp_nonzero(sum) } else { sum })
+}
+
+/// The packet quoted in an ICMP error: its addresses, ports and checksums, then the ICMP checksum.
+fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Option<()> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else { return None };
+    let echo = inner.proto == ip_proto::ICMP;
+    let old = Rewrite {
+        src: src.to_bits(),
+        dst: dst.to_bits(),
+        src_port: inner.src_port,
+        dst_port: if echo { inner.src_port } else { inner.dst_port },
+    };
+    let icmp_at = usize::from(ip.l4_offset);
+    let end = usize::from(inner.l4_offset) + usize::from(inner.l4_len);
+    let l3 = usize::from(inner.l3_offset);
+    let before = !checksum(frame.get(l3..end)?);
+    let header = frame.get_mut(l3..l3 + 20)?.first_chunk_mut::<20>()?;
+    let only_tuple = Edit {
+        eth_dst: Mac::ZERO,
+        eth_src: Mac::ZERO,
+        ttl: None,
+        tos: None,
+        tuple: Some(*new),
+        quoted: None,
+    };
+    edit_v4_header(header, &only_tuple);
+    let kind = match inner.proto {
+        ip_proto::TCP => L4::Tcp { src: 0, dst: 0, flags: 0 },
+        ip_proto::UDP => L4::Udp { src: 0, dst: 0 },
+        ip_proto::ICMP => L4::Echo { reply: false, id: 0 },
+        _ => L4::None,
+    };
+    edit_transport(frame.get_mut(usize::from(inner.l4_offset)..end)?, inner.proto, &kind, &old, new)?;
+    let after = !checksum(frame.get(l3..end)?);
+    let checksum_at = icmp_at + icmpv4::CHECKSUM_OFFSET;
+    let sum = update16(be16(frame, checksum_at)?, before, after);
+    put16(frame, checksum_at, sum)
+}

@@ -1,0 +1,79 @@
+//! What a router lets in: frames to its MAC, packets with possible addresses (RFC 1812 section 5.3.7).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow::{Break, Continue};
+
+use sluice_net::{Headers, Ip, L3, L4};
+
+use crate::tables::{Router, RouterPort};
+use crate::verdict::{DropReason, Punt, Step, Verdict};
+
+fn drop<T>(reason: DropReason) -> Step<T> {
+    Break(Verdict::Drop(reason))
+}
+
+/// Lets a frame into a router by one of its ports and returns the packet.
+#[inline]
+pub fn admit<'h>(router: &Router, port: &RouterPort, headers: &'h Headers) -> Step<&'h Ip> {
+    if !router.enabled || !port.enabled {
+        return drop(DropReason::RouterDisabled);
+    }
+    if headers.eth_dst != port.mac && !headers.eth_dst.is_multicast() {
+        return drop(DropReason::RouterNotForUs);
+    }
+    let ip = match &headers.l3 {
+        L3::Ip(ip) => ip,
+        L3::Arp(_) => return Break(Verdict::Punt(Punt::LearnNeighbor { port: port.id })),
+        L3::Other => return drop(DropReason::RouterNotIp),
+    };
+    match ip.l4 {
+        L4::NeighborSolicit { .. } | L4::NeighborAdvert { .. } => {
+            return Break(Verdict::Punt(Punt::LearnNeighbor { port: port.id }));
+        }
+        _ => {}
+    }
+    if headers.eth_dst.is_multicast() {
+        // Nothing but ARP and ND is taken from a link-layer multicast (RFC 1812 section 5.3.4).
+        return drop(DropReason::RouterNotForUs);
+    }
+    check_source(router, port, ip)?;
+    Continue(ip)
+}
+
+/// Sources that no packet may have. An address of the router itself is let in when it is also a SNAT
+/// address: the packet may be a reflected answer that is yet to be translated.
+fn check_source(router: &Router, port: &RouterPort, ip: &Ip) -> Step<()> {
+    let impossible = match ip.src {
+        IpAddr::V4(src) => {
+            src.is_multicast()
+                || src.is_loopback()
+                || src.octets()[0] == 0
+                || src == Ipv4Addr::BROADCAST
+                || port.networks.iter().any(|net| match net {
+                    ipnet::IpNet::V4(net) => net.prefix_len() < 31 && net.broadcast() == src,
+                    ipnet::IpNet::V6(_) => false,
+                })
+        }
+        IpAddr::V6(src) => src.is_multicast() || src.is_loopback() || src.is_unspecified(),
+    };
+    let own = router.local.get(&ip.src).is_some_and(|local| local.own && !local.nat);
+    if impossible || own { drop(DropReason::MartianSource) } else { Continue(()) }
+}
+
+/// A packet to one of the router's own addresses: answered, refused, or dropped by name. Continues for all
+/// others.
+#[inline]
+pub fn local(router: &Router, port: &RouterPort, ip: &Ip) -> Step<()> {
+    if !router.local.contains_key(&ip.dst) {
+        return Continue(());
+    }
+    match ip.l4 {
+        L4::Echo { reply: false, .. } => Break(Verdict::Punt(Punt::Echo { port: port.id })),
+        L4::Udp { .. } => Break(Verdict::Reject {
+            reason: DropReason::RouterLocal,
+            error: crate::verdict::IcmpError::PortUnreachable,
+            port: port.id,
+        }),
+        _ => drop(DropReason::RouterLocal),
+    }
+}

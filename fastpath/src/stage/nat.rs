@@ -1,0 +1,105 @@
+//! Source NAT: translating back what comes in, translating what goes out, and knowing which packets answer.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use sluice_net::wire::ip_proto;
+use sluice_net::{FlowKey, Fragment, Inner, Ip, L4};
+
+use crate::connections::{Connection, ConnectionTable, Direction, FlowKey4, Flags, Rewrite, State, TcpFlags};
+use crate::ids::Zone;
+use crate::verdict::DropReason;
+
+/// A connection to open once the packet is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Key of this packet as it came in.
+    pub original: FlowKey4,
+    /// Key of the answer.
+    pub reply: FlowKey4,
+    /// State after this packet.
+    pub state: State,
+    /// Kept with the connection.
+    pub flags: Flags,
+    /// The zone of the reply key is that of the way out, to be filled in at the end of the walk.
+    pub reply_zone_open: bool,
+}
+
+/// The key of a packet whose flow can be tracked: IPv4 with ports or an echo identifier, whole.
+#[inline]
+pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey4> {
+    if zone == Zone::NONE || ip.fragment != Fragment::None || ip.is_v6() {
+        return None;
+    }
+    match ip.l4 {
+        L4::Tcp { .. } | L4::Udp { .. } | L4::Echo { .. } => FlowKey4::of(&FlowKey::of(ip), zone),
+        _ => None,
+    }
+}
+
+/// TCP flags of a packet, none for other protocols.
+#[inline]
+pub fn tcp_flags(ip: &Ip) -> TcpFlags {
+    match ip.l4 {
+        L4::Tcp { flags, .. } => TcpFlags(flags),
+        _ => TcpFlags::NONE,
+    }
+}
+
+/// The key of the packet that the quoted packet of an ICMP error *answers*: the other direction's key.
+pub fn quoted_key(inner: &Inner, zone: Zone) -> Option<FlowKey4> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else { return None };
+    let (src_port, dst_port) = quoted_ports(inner);
+    Some(FlowKey4 { src: dst.to_bits(), dst: src.to_bits(), src_port: dst_port, dst_port: src_port, proto: inner.proto, zone })
+}
+
+fn quoted_ports(inner: &Inner) -> (u16, u16) {
+    if inner.proto == ip_proto::ICMP { (inner.src_port, inner.src_port) } else { (inner.src_port, inner.dst_port) }
+}
+
+/// Finds the connection of a key.
+pub fn find(table: &ConnectionTable, key: &FlowKey4) -> Option<(Connection, Direction)> {
+    let hit = table.lookup(key, table.hash(key))?;
+    Some((table.read(hit.conn)?, hit.direction))
+}
+
+/// Writes a translated tuple into the headers of the walk.
+pub fn rewrite(ip: &mut Ip, to: &Rewrite) {
+    ip.src = IpAddr::V4(Ipv4Addr::from_bits(to.src));
+    ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
+    match &mut ip.l4 {
+        L4::Tcp { src, dst, .. } | L4::Udp { src, dst } => (*src, *dst) = (to.src_port, to.dst_port),
+        L4::Echo { id, .. } => *id = to.src_port,
+        _ => {}
+    }
+}
+
+/// What the packet quoted in an ICMP error must say after translation: what the error's receiver sent.
+///
+/// `direction` is that of the error: one that travels in reply direction quotes an original packet, which
+/// its sender knows by the connection's original key.
+pub fn quoted_rewrite(connection: &Connection, direction: Direction) -> Rewrite {
+    let seen = match direction {
+        Direction::Reply => &connection.original,
+        Direction::Original => &connection.reply,
+    };
+    Rewrite { src: seen.src, dst: seen.dst, src_port: seen.src_port, dst_port: seen.dst_port }
+}
+
+/// What a packet that a SNAT rule wants to translate lacks for it.
+pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
+    if ip.fragment != Fragment::None {
+        return Some(DropReason::NatFragment);
+    }
+    match ip.l4 {
+        L4::Tcp { .. } | L4::Udp { .. } | L4::Echo { .. } => None,
+        _ => Some(DropReason::NatProtocol),
+    }
+}
+
+/// The state a first packet opens, or why it may not.
+pub fn open(ip: &Ip, pick_up: bool) -> Result<State, DropReason> {
+    match ip.l4 {
+        L4::Echo { reply: true, .. } if !pick_up => Err(DropReason::NatProtocol),
+        _ => State::open(ip.proto, tcp_flags(ip), pick_up).ok_or(DropReason::TcpNoSyn),
+    }
+}

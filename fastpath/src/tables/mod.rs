@@ -1,0 +1,166 @@
+//! Compiled tables: what the packet path reads.
+//!
+//! ```text
+//!  Tables (one generation, published by one pointer swap)
+//!   ├─ datapaths[DatapathId] ── Arc<Piece> ─ Switch | Router     shared between generations,
+//!   ├─ ports[PortId] ── (datapath, index in it)                  an unchanged piece keeps its epoch
+//!   ├─ devices[DeviceId] ── what enters here: underlay, VIF or localnet by VLAN
+//!   └─ tunnels[TunnelId] ── another chassis' encapsulation
+//!  Learned (lives across generations): neighbors, fdb, roles
+//! ```
+
+mod chains;
+pub mod fdb;
+pub mod fib;
+pub mod neighbors;
+mod router;
+mod switch;
+mod underlay;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sluice_net::Vni;
+
+use crate::ids::{DatapathId, PortId, TunnelId, Zone};
+
+pub use router::{
+    Gateway, Local, NextHop, Peer, RoleId, Route, RouteSource, Router, RouterKey, RouterPort, Snat,
+};
+pub use switch::{
+    Domain, FloodMember, Known, Place, PortSecurity, SecurityRule, Switch, SwitchPort,
+};
+pub use underlay::{Device, DeviceEntry, EncapKind, Tunnel, Underlay, UNDERLAY_PORT};
+
+/// One generation of compiled tables. Immutable once published.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// Raised by one with every publish.
+    pub generation: u64,
+    /// By [`DatapathId`]; `None` where a datapath has gone.
+    pub datapaths: Vec<Option<Arc<Piece>>>,
+    /// By [`PortId`]: where the port is declared; `None` where it has gone.
+    pub ports: Vec<Option<PortSeat>>,
+    /// Datapath by tunnel key.
+    pub by_vni: HashMap<Vni, DatapathId>,
+    /// By [`crate::io::DeviceId`].
+    pub devices: Vec<Device>,
+    /// By [`TunnelId`]; `None` where a chassis has gone.
+    pub tunnels: Vec<Option<Tunnel>>,
+    /// Tunnel by the peer's encapsulation.
+    pub peers: HashMap<(EncapKind, std::net::Ipv4Addr), TunnelId>,
+    /// This node's own tunnel end.
+    pub underlay: Option<Underlay>,
+}
+
+/// Where a logical port is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortSeat {
+    /// Its switch or router.
+    pub datapath: DatapathId,
+    /// Index in the ports of the switch or router.
+    pub index: u16,
+}
+
+/// A compiled datapath. An unchanged one is shared by the next generation with its epoch.
+#[derive(Debug)]
+pub struct Piece {
+    /// Generation in which this content first appeared.
+    pub epoch: u64,
+    /// Its index.
+    pub id: DatapathId,
+    /// Name in the topology.
+    pub name: String,
+    /// Tunnel key.
+    pub vni: Vni,
+    /// The tables.
+    pub kind: PieceKind,
+}
+
+/// Switch or router.
+#[derive(Debug, PartialEq)]
+pub enum PieceKind {
+    /// A logical switch.
+    Switch(Switch),
+    /// A logical router.
+    Router(Router),
+}
+
+impl Piece {
+    /// Connection zone of what enters this datapath; see [`Switch::stateful`].
+    pub fn zone(&self) -> Zone {
+        let stateful = match &self.kind {
+            PieceKind::Switch(switch) => switch.stateful,
+            PieceKind::Router(router) => router.stateful,
+        };
+        if stateful { Zone(self.id.0 + 1) } else { Zone::NONE }
+    }
+}
+
+impl Tables {
+    /// The piece of a datapath.
+    #[inline]
+    pub fn piece(&self, id: DatapathId) -> Option<&Piece> {
+        self.datapaths.get(id.0 as usize)?.as_deref()
+    }
+
+    /// The switch with this id.
+    #[inline]
+    pub fn switch(&self, id: DatapathId) -> Option<(&Piece, &Switch)> {
+        let piece = self.piece(id)?;
+        match &piece.kind {
+            PieceKind::Switch(switch) => Some((piece, switch)),
+            PieceKind::Router(_) => None,
+        }
+    }
+
+    /// The router with this id.
+    #[inline]
+    pub fn router(&self, id: DatapathId) -> Option<(&Piece, &Router)> {
+        let piece = self.piece(id)?;
+        match &piece.kind {
+            PieceKind::Router(router) => Some((piece, router)),
+            PieceKind::Switch(_) => None,
+        }
+    }
+
+    /// Where port `id` is declared.
+    #[inline]
+    pub fn seat(&self, id: PortId) -> Option<PortSeat> {
+        *self.ports.get(id.0 as usize)?
+    }
+
+    /// The switch port with this id.
+    pub fn switch_port(&self, id: PortId) -> Option<(&Piece, &Switch, &SwitchPort)> {
+        let seat = self.seat(id)?;
+        let (piece, switch) = self.switch(seat.datapath)?;
+        Some((piece, switch, switch.ports.get(seat.index as usize)?))
+    }
+
+    /// The router port with this id.
+    pub fn router_port(&self, id: PortId) -> Option<(&Piece, &Router, &RouterPort)> {
+        let seat = self.seat(id)?;
+        let (piece, router) = self.router(seat.datapath)?;
+        Some((piece, router, router.ports.get(seat.index as usize)?))
+    }
+
+    /// The tunnel with this id.
+    #[inline]
+    pub fn tunnel(&self, id: TunnelId) -> Option<&Tunnel> {
+        self.tunnels.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Name of a port for people, `?` when it has gone.
+    pub fn port_name(&self, id: PortId) -> &str {
+        let Some(seat) = self.seat(id) else { return "?" };
+        match self.piece(seat.datapath).map(|piece| &piece.kind) {
+            Some(PieceKind::Switch(switch)) => {
+                switch.ports.get(seat.index as usize).map_or("?", |port| &port.name)
+            }
+            Some(PieceKind::Router(router)) => {
+                router.ports.get(seat.index as usize).map_or("?", |port| &port.name)
+            }
+            None => "?",
+        }
+    }
+}

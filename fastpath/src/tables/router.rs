@@ -1,0 +1,201 @@
+//! A compiled logical router.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use hashbrown::HashMap;
+use ipnet::{IpNet, Ipv4Net};
+use sluice_net::Mac;
+
+use crate::ids::{DatapathId, PortId};
+use crate::tables::fib::{Fib, RouteId};
+
+/// A logical router as this node sees it.
+#[derive(Debug, Default, PartialEq)]
+pub struct Router {
+    /// All ports.
+    pub ports: Vec<RouterPort>,
+    /// Tunnel key to port: its own, or the redirect key of a gateway port.
+    pub by_key: HashMap<u16, RouterKey>,
+    /// Routes by destination.
+    pub fib: Fib,
+    /// Routes by source, where there are any.
+    pub source_fib: Option<Fib>,
+    /// What the FIBs' ids mean.
+    pub routes: Vec<Route>,
+    /// Next-hop sets, shared by routes; more than one member is ECMP.
+    pub groups: Vec<Vec<NextHop>>,
+    /// The router's own addresses and those of its NAT rules.
+    pub local: HashMap<IpAddr, Local>,
+    /// Source NAT rules, longest logical prefix first.
+    pub snat: Vec<Snat>,
+    /// Neighbors given in the topology, and the ends of router-to-router links.
+    pub neighbors: HashMap<(u16, IpAddr), Mac>,
+    /// Administrative state.
+    pub enabled: bool,
+    /// A NAT is reachable from here, so connections are looked up.
+    pub stateful: bool,
+}
+
+/// What a tunnel key of a router names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouterKey {
+    /// Index of the port.
+    pub port: u16,
+    /// It is the key of the gateway port's chassisredirect port.
+    pub redirect: bool,
+}
+
+/// A logical router port.
+#[derive(Debug, PartialEq)]
+pub struct RouterPort {
+    /// Its index in the node.
+    pub id: PortId,
+    /// Name in the topology.
+    pub name: String,
+    /// Tunnel key.
+    pub key: u16,
+    /// Its MAC.
+    pub mac: Mac,
+    /// Addresses with prefix length, the IPv6 link-local one included.
+    pub networks: Vec<IpNet>,
+    /// What it is attached to.
+    pub peer: Peer,
+    /// Set on a distributed gateway port.
+    pub gateway: Option<Gateway>,
+    /// IP packets up to this many bytes leave by this port.
+    pub mtu: u16,
+    /// Administrative state.
+    pub enabled: bool,
+}
+
+/// What a router port is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Nothing.
+    None,
+    /// A switch port (index in the switch).
+    Switch {
+        /// The switch.
+        switch: DatapathId,
+        /// Index of the switch port.
+        port: u16,
+    },
+    /// A port of another router (index in it).
+    Router {
+        /// The router.
+        router: DatapathId,
+        /// Index of its port.
+        port: u16,
+    },
+}
+
+/// Index of a gateway port's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoleId(pub u32);
+
+/// A distributed gateway port.
+#[derive(Debug, PartialEq)]
+pub struct Gateway {
+    /// Tunnel key of its chassisredirect port.
+    pub redirect_key: u16,
+    /// Where the role is read.
+    pub role: RoleId,
+    /// Chassis by falling priority, equal ones by falling name: name, and tunnel (`None`: this node).
+    pub candidates: Vec<(String, Option<crate::ids::TunnelId>)>,
+}
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Route {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// Where it comes from.
+    pub source: RouteSource,
+    /// Index into the groups; `None` for a blackhole.
+    pub group: Option<u32>,
+}
+
+/// Where a route comes from, in order of preference at equal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteSource {
+    /// A network of a router port.
+    Connected,
+    /// A static route by destination.
+    Static,
+    /// A static route by source.
+    StaticBySource,
+}
+
+/// One way out of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NextHop {
+    /// Index of the router port.
+    pub port: u16,
+    /// The next router; `None` when the destination is on the link.
+    pub via: Option<IpAddr>,
+}
+
+/// An address that is the router's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Index of the port that has it (a NAT address: whose network holds it), if one does.
+    pub port: Option<u16>,
+    /// It is a NAT rule's external address.
+    pub nat: bool,
+    /// It is an address of a port.
+    pub own: bool,
+}
+
+/// A source NAT rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snat {
+    /// Sources it translates.
+    pub logical: Ipv4Net,
+    /// What they become.
+    pub external: Ipv4Addr,
+    /// Only packets leaving by this port; `None`: by any port but the one they came in by.
+    pub port: Option<u16>,
+}
+
+impl Router {
+    /// Looks a destination up: by destination and, where there are any, by source.
+    /// Longest prefix first; at equal length connected, static by destination, static by source.
+    #[inline]
+    pub fn route(&self, src: IpAddr, dst: IpAddr) -> Option<(RouteId, &Route)> {
+        let by_destination = self.fib.lookup(dst).and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
+        let Some(source_fib) = &self.source_fib else { return by_destination };
+        let by_source = source_fib.lookup(src).and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
+        match (by_destination, by_source) {
+            (Some(d), Some(s)) if s.1.prefix.prefix_len() > d.1.prefix.prefix_len() => Some(s),
+            (Some(d), _) => Some(d),
+            (None, s) => s,
+        }
+    }
+
+    /// The SNAT rule for a source that leaves by `out` and came in by `in_port`.
+    pub fn snat_rule(&self, src: Ipv4Addr, in_port: Option<u16>, out: u16) -> Option<(usize, &Snat)> {
+        self.snat.iter().enumerate().find(|(_, rule)| {
+            rule.logical.contains(&src)
+                && rule.port.map_or(in_port != Some(out), |port| port == out)
+        })
+    }
+}
+
+impl RouterPort {
+    /// The port's address for packets to `to`: of the network that holds it, else the first of the
+    /// family (for IPv6 a global one before the link-local one).
+    pub fn address_for(&self, to: IpAddr) -> Option<IpAddr> {
+        let family = |net: &&IpNet| net.addr().is_ipv4() == to.is_ipv4();
+        let networks = || self.networks.iter().filter(family);
+        networks()
+            .find(|net| net.contains(&to))
+            .or_else(|| networks().find(|net| !is_link_local(net.addr())))
+            .or_else(|| networks().next())
+            .map(IpNet::addr)
+    }
+}
+
+/// IPv6 link-local unicast, RFC 4291 section 2.5.6.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
+}

@@ -1,0 +1,142 @@
+//! What a walk may tell while it goes: the same walk serves first packets (nobody listens) and `trace`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use sluice_net::Mac;
+
+use crate::ids::{DatapathId, PortId, TunnelId};
+use crate::stage::bridge::Forward;
+use crate::stage::enter::Entry;
+use crate::tables::fib::RouteId;
+use crate::verdict::Verdict;
+
+/// Listens to a walk.
+pub trait Recorder {
+    /// One thing that happened.
+    fn record(&mut self, event: Event);
+}
+
+/// Nobody listens; compiles to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Recorder for Silent {
+    #[inline(always)]
+    fn record(&mut self, _: Event) {}
+}
+
+impl Recorder for Vec<Event> {
+    fn record(&mut self, event: Event) {
+        self.push(event);
+    }
+}
+
+/// One thing that happened on a walk, by indices; whoever shows it looks the names up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// The frame entered.
+    Enter(Entry),
+    /// It is looked at by a switch, having come in by `port`.
+    SwitchIngress {
+        /// The switch.
+        switch: DatapathId,
+        /// The port; `None` behind a tunnel without port keys.
+        port: Option<PortId>,
+    },
+    /// Port security let it pass; `checked` when the port has any.
+    PortSecurity {
+        /// The port.
+        port: PortId,
+        /// The port has rules.
+        checked: bool,
+    },
+    /// The switch chose where it goes.
+    Forward {
+        /// The switch.
+        switch: DatapathId,
+        /// By this MAC.
+        dst: Mac,
+        /// To there.
+        to: Forward,
+    },
+    /// It leaves a switch by a port.
+    SwitchEgress {
+        /// The port.
+        port: PortId,
+    },
+    /// It enters a router by a port.
+    RouterIngress {
+        /// The port.
+        port: PortId,
+    },
+    /// It was redirected here by another chassis, to leave by a gateway port.
+    RouterEgress {
+        /// The gateway port.
+        port: PortId,
+    },
+    /// It belongs to a connection.
+    Connection {
+        /// In the direction of the answer.
+        reply: bool,
+        /// The connection translates.
+        translated: bool,
+    },
+    /// The destination was translated back.
+    Untranslate {
+        /// The router.
+        router: DatapathId,
+        /// From the external address and port.
+        from: (Ipv4Addr, u16),
+        /// To the inner ones.
+        to: (Ipv4Addr, u16),
+    },
+    /// A route was chosen.
+    Route {
+        /// The router.
+        router: DatapathId,
+        /// The route.
+        route: RouteId,
+        /// The port it leaves by.
+        port: PortId,
+        /// The address on the link.
+        next_hop: IpAddr,
+    },
+    /// The TTL went down to this.
+    Ttl(u8),
+    /// The chassis that holds the gateway port gets it.
+    Redirect {
+        /// The gateway port.
+        port: PortId,
+        /// The chassis.
+        tunnel: TunnelId,
+    },
+    /// The next hop's MAC.
+    Neighbor {
+        /// The router port.
+        port: PortId,
+        /// The address.
+        next_hop: IpAddr,
+        /// Its MAC.
+        mac: Mac,
+        /// Learned, not from the topology.
+        learned: bool,
+    },
+    /// The source was translated by a rule.
+    Translate {
+        /// The router.
+        router: DatapathId,
+        /// Index of the SNAT rule; `None` when the connection's own translation is used.
+        rule: Option<usize>,
+        /// From the inner address and port.
+        from: (Ipv4Addr, u16),
+        /// To the external ones.
+        to: (Ipv4Addr, u16),
+    },
+    /// A new connection is tracked, so that its replies are known.
+    Track {
+        /// The router.
+        router: DatapathId,
+    },
+    /// The end.
+    End(Verdict),
+}

@@ -13,7 +13,7 @@ const DRIVERS: &[&str] = &[
     "bus_vdev",
     "bus_pci",
     "mempool_ring",
-    "net_af_packet",
+    AF_PACKET,
     "net_af_xdp",
     "net_e1000",
     "net_ena",
@@ -30,6 +30,9 @@ const DRIVERS: &[&str] = &[
     "net_virtio",
     "net_vmxnet3",
 ];
+
+/// The driver that is linked in a mended copy.
+const AF_PACKET: &str = "net_af_packet";
 
 /// What the feature `mlx5` adds.
 const MLX5_DRIVERS: &[&str] = &["bus_auxiliary", "common_mlx5", "net_mlx5"];
@@ -80,6 +83,7 @@ const VARIABLES: &[&str] = &[
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=shim.h");
+    println!("cargo:rerun-if-changed=af_packet.c");
     for variable in ["DPDK_SHARED", "DPDK_MARCH"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
@@ -88,7 +92,7 @@ fn main() {
     let shared = env::var("DPDK_SHARED").is_ok_and(|v| v == "1");
     let library = find_library(shared);
     if !shared {
-        link_static(&library);
+        link_static(&library, &source, &out);
     }
     let flags = compiler_flags();
     let wrappers = out.join("wrap_static.c");
@@ -122,7 +126,7 @@ fn find_library(shared: bool) -> pkg_config::Library {
     probe.unwrap_or_else(|e| missing(&format!("libdpdk 22.11 or newer was not found: {e}")))
 }
 
-fn link_static(library: &pkg_config::Library) {
+fn link_static(library: &pkg_config::Library, source: &Path, out: &Path) {
     let directory = pkg_config::get_variable("libdpdk", "libdir")
         .unwrap_or_else(|e| missing(&format!("pkg-config does not know libdpdk's libdir: {e}")));
     println!("cargo:rustc-link-search=native={directory}");
@@ -131,6 +135,9 @@ fn link_static(library: &pkg_config::Library) {
     let mut named = BTreeSet::new();
     for driver in DRIVERS.iter().chain(extra) {
         named.insert(format!("rte_{driver}"));
+        if *driver == AF_PACKET && mend_af_packet(Path::new(&directory), source, out) {
+            continue;
+        }
         if Path::new(&directory).join(format!("librte_{driver}.a")).exists() {
             println!("cargo:rustc-link-lib=static:+whole-archive,-bundle=rte_{driver}");
         } else {
@@ -148,6 +155,28 @@ fn link_static(library: &pkg_config::Library) {
     for name in SYSTEM_LIBRARIES.iter().chain(verbs) {
         println!("cargo:rustc-link-lib=dylib={name}");
     }
+}
+
+/// Links a copy of the packet-socket driver in which `setsockopt` is the function in `af_packet.c`. `false` when that
+/// is not possible here; the driver then works as DPDK ships it.
+fn mend_af_packet(directory: &Path, source: &Path, out: &Path) -> bool {
+    let (name, hook) = ("sluice_net_af_packet", "sluice_af_packet_hook");
+    let status = Command::new("objcopy")
+        .arg("--redefine-sym=setsockopt=sluice_af_packet_setsockopt")
+        .arg(directory.join(format!("librte_{AF_PACKET}.a")))
+        .arg(out.join(format!("lib{name}.a")))
+        .status();
+    if !status.is_ok_and(|status| status.success()) {
+        println!("cargo:warning=objcopy (binutils) does not run: af_packet devices will deliver IPv4 fragments reassembled");
+        return false;
+    }
+    let mut build = cc::Build::new();
+    build.file(source.join("af_packet.c")).cargo_metadata(false).compile(hook);
+    println!("cargo:rustc-link-search=native={}", out.display());
+    for library in [name, hook] {
+        println!("cargo:rustc-link-lib=static:+whole-archive,-bundle={library}");
+    }
+    true
 }
 
 /// All flags of pkg-config: its crate keeps only the include paths, but `-include rte_config.h` and `-march` belong

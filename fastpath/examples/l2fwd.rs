@@ -6,6 +6,7 @@
 //! ```
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,7 +81,17 @@ fn report(devices: &Devices) {
     println!("{} of {} buffers in use", devices.pool().in_use(), devices.pool().capacity());
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments = arguments()?;
     let config = |devargs: &String| DeviceConfig {
         name: devargs.split(',').next().unwrap_or_default().to_owned(),

@@ -1,0 +1,362 @@
+//! Logical routers: ports and what they lead to, own addresses, translations.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use ipnet::{IpNet, Ipv6Net};
+use sluice_fastpath::tables::{Gateway, Local, Peer, Router, RouterKey, RouterPort, Snat};
+use sluice_net::Mac;
+
+use super::View;
+use super::reach::Owner;
+use super::registry::Registry;
+use super::routes::Plan;
+use crate::topology::{self, NatKind, Place, Problem, ResolvedRouter, ResolvedRouterPort};
+
+/// Bytes of IP on a link that says nothing else: Ethernet's.
+const DEFAULT_MTU: u16 = 1500;
+/// Prefix length of IPv6 link-local addresses (RFC 4291 section 2.5.6).
+const LINK_LOCAL_PREFIX: u8 = 64;
+
+/// What a compiled router rests on besides its own declaration, this node and the chassis.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RouterFacts {
+    stateful: bool,
+    /// In order of the ports' names.
+    links: Vec<Link>,
+}
+
+/// The other end of a router port.
+#[derive(Clone, Debug, PartialEq)]
+struct Link {
+    peer: Peer,
+    mtu: u16,
+    /// Addresses of the router at the other end.
+    neighbors: Vec<(IpAddr, Mac)>,
+}
+
+impl RouterFacts {
+    pub(super) fn gather(
+        view: &View<'_>,
+        registry: &mut Registry,
+        name: &str,
+        router: &ResolvedRouter,
+    ) -> Self {
+        let links = router
+            .ports
+            .values()
+            .map(|port| Link::gather(view, registry, port));
+        Self {
+            links: links.collect(),
+            stateful: view.reach.stateful(Owner::Router(name)),
+        }
+    }
+}
+
+impl Link {
+    fn gather(view: &View<'_>, registry: &mut Registry, port: &ResolvedRouterPort) -> Self {
+        let mtu = mtu(view, port);
+        let mut neighbors = Vec::new();
+        let peer = match &port.peer {
+            None => None,
+            Some(topology::Peer::Switch { switch, port }) => {
+                let index = view
+                    .outlines
+                    .get(switch.as_str())
+                    .and_then(|outline| outline.index(port));
+                let switch = registry.datapath(Owner::Switch(switch));
+                index.map(|port| Peer::Switch { switch, port })
+            }
+            Some(topology::Peer::Router { router, port }) => {
+                let far = view.resolved.routers.get(router);
+                if let Some(far) = far.and_then(|far| far.ports.get(port)) {
+                    neighbors = addresses(far).map(|net| (net.addr(), far.mac)).collect();
+                }
+                let index = far.and_then(|far| index_of(far, port));
+                let router = registry.datapath(Owner::Router(router));
+                index.map(|port| Peer::Router { router, port })
+            }
+        };
+        Self {
+            peer: peer.unwrap_or(Peer::None),
+            mtu,
+            neighbors,
+        }
+    }
+}
+
+/// The largest packet that leaves by a port: what was declared; what the physical network carries where this
+/// node bridges into it; else Ethernet's 1500 bytes, or less when the way to another chassis carries less.
+fn mtu(view: &View<'_>, port: &ResolvedRouterPort) -> u16 {
+    if let Some(mtu) = port.gateway_mtu {
+        return mtu;
+    }
+    let outline = match &port.peer {
+        Some(topology::Peer::Switch { switch, .. }) => view.outlines.get(switch.as_str()),
+        _ => None,
+    };
+    let wire = outline.and_then(|outline| view.node.device(outline.localnet?.device));
+    if let Some(device) = wire {
+        return device.mtu;
+    }
+    // What leaves by a gateway port is tunnelled to the chassis that holds it.
+    let candidates = port
+        .gateway_chassis
+        .iter()
+        .filter(|(chassis, _)| *chassis != view.node.chassis);
+    let candidates = candidates.filter_map(|(chassis, _)| view.tunnels.inner_mtu(chassis));
+    let members = outline.and_then(|outline| outline.remote_mtu);
+    candidates
+        .chain(members)
+        .chain([DEFAULT_MTU])
+        .min()
+        .unwrap_or(DEFAULT_MTU)
+}
+
+/// Compiles a router. `facts` were gathered from the same view; `before` is the last compiled form, whose
+/// FIB is taken when the routes are the same.
+pub(super) fn compile(
+    view: &View<'_>,
+    registry: &mut Registry,
+    name: &str,
+    router: &ResolvedRouter,
+    facts: &RouterFacts,
+    before: Option<&Router>,
+    problems: &mut Vec<Problem>,
+) -> Router {
+    let declared = router.ports.iter().zip(&facts.links);
+    let ports = declared.map(|((port, body), link)| RouterPort {
+        id: registry.port(Owner::Router(name), port),
+        name: port.clone(),
+        key: body.key.get(),
+        mac: body.mac,
+        networks: addresses(body).collect(),
+        peer: link.peer,
+        gateway: gateway(view, registry, name, port, body),
+        mtu: link.mtu,
+        enabled: body.enabled,
+    });
+    let ports = ports.collect();
+    let plan = Plan::of(name, router, problems);
+    let (fib, source_fib) = plan.fibs(before);
+    Router {
+        ports,
+        by_key: by_key(router),
+        fib,
+        source_fib,
+        routes: plan.routes,
+        groups: plan.groups,
+        local: local(router),
+        snat: snat(name, router, problems),
+        neighbors: neighbors(router, facts),
+        enabled: router.enabled,
+        stateful: facts.stateful,
+    }
+}
+
+/// Index of a port in its router: the order of the names.
+pub(super) fn index_of(router: &ResolvedRouter, port: &str) -> Option<u16> {
+    u16::try_from(router.ports.keys().position(|name| name == port)?).ok()
+}
+
+/// The ports with their indices.
+pub(super) fn indexed(
+    router: &ResolvedRouter,
+) -> impl Iterator<Item = (u16, &String, &ResolvedRouterPort)> {
+    (0..)
+        .zip(&router.ports)
+        .map(|(index, (name, port))| (index, name, port))
+}
+
+/// The declared addresses of a port and its link-local one.
+fn addresses(port: &ResolvedRouterPort) -> impl Iterator<Item = IpNet> {
+    let link_local = Ipv6Net::new(port.link_local, LINK_LOCAL_PREFIX)
+        .ok()
+        .map(IpNet::V6);
+    let link_local = link_local.filter(|net| !port.networks.contains(net));
+    port.networks.iter().copied().chain(link_local)
+}
+
+fn gateway(
+    view: &View<'_>,
+    registry: &mut Registry,
+    router: &str,
+    port: &str,
+    body: &ResolvedRouterPort,
+) -> Option<Gateway> {
+    let redirect_key = body
+        .redirect_key
+        .filter(|_| !body.gateway_chassis.is_empty())?;
+    // A chassis that cannot be reached is left out: no tunnel would read as "this node".
+    let candidates = body.gateway_chassis.iter().filter_map(|(chassis, _)| {
+        let tunnel = view.tunnels.to(chassis);
+        (tunnel.is_some() || *chassis == view.node.chassis).then(|| (chassis.clone(), tunnel))
+    });
+    Some(Gateway {
+        redirect_key: redirect_key.get(),
+        role: registry.role(router, port),
+        candidates: candidates.collect(),
+    })
+}
+
+fn by_key(router: &ResolvedRouter) -> HashMap<u16, RouterKey> {
+    let mut by_key = HashMap::new();
+    for (port, _, body) in indexed(router) {
+        by_key.insert(
+            body.key.get(),
+            RouterKey {
+                port,
+                redirect: false,
+            },
+        );
+        if let Some(key) = body
+            .redirect_key
+            .filter(|_| !body.gateway_chassis.is_empty())
+        {
+            by_key.insert(
+                key.get(),
+                RouterKey {
+                    port,
+                    redirect: true,
+                },
+            );
+        }
+    }
+    by_key
+}
+
+/// The router's own addresses and those of its NAT rules. Those of disabled ports are not its own.
+fn local(router: &ResolvedRouter) -> HashMap<IpAddr, Local> {
+    let mut local: HashMap<IpAddr, Local> = HashMap::new();
+    for (port, _, body) in indexed(router).filter(|(_, _, body)| body.enabled) {
+        for address in addresses(body) {
+            match local.entry(address.addr()) {
+                Entry::Vacant(slot) => {
+                    slot.insert(Local {
+                        port: Some(port),
+                        nat: false,
+                        own: true,
+                    });
+                }
+                // Two ports with one MAC have one link-local address, each on its link.
+                Entry::Occupied(mut other) => other.get_mut().port = None,
+            }
+        }
+    }
+    for nat in &router.nat {
+        let port = port_holding(router, nat.external_ip);
+        let entry = local.entry(nat.external_ip);
+        entry
+            .or_insert(Local {
+                port,
+                nat: true,
+                own: false,
+            })
+            .nat = true;
+    }
+    local
+}
+
+/// The enabled port whose network holds an address; with several, the longest prefix.
+fn port_holding(router: &ResolvedRouter, ip: IpAddr) -> Option<u16> {
+    let ports = indexed(router).filter(|(_, _, body)| body.enabled);
+    let networks =
+        ports.flat_map(|(port, _, body)| body.networks.iter().map(move |net| (net, port)));
+    let holding = networks.filter(|(net, _)| net.contains(&ip));
+    holding
+        .max_by_key(|(net, _)| net.prefix_len())
+        .map(|(_, port)| port)
+}
+
+/// Source NAT rules, the longest logical prefix first. A rule belongs to the port on whose link its address
+/// is; an address that is on no link, to the gateway port if the router has exactly one.
+fn snat(name: &str, router: &ResolvedRouter, problems: &mut Vec<Problem>) -> Vec<Snat> {
+    let mut gateways = indexed(router).filter(|(_, _, body)| !body.gateway_chassis.is_empty());
+    let only_gateway = match (gateways.next(), gateways.next()) {
+        (Some((port, _, _)), None) => Some(port),
+        _ => None,
+    };
+    let mut rules = Vec::with_capacity(router.nat.len());
+    for (index, nat) in router.nat.iter().enumerate() {
+        let (NatKind::Snat, IpAddr::V4(external), IpNet::V4(logical)) =
+            (nat.kind, nat.external_ip, nat.logical_ip)
+        else {
+            let place = Place::at(["router", name, "nat", "type"]).nth(index);
+            problems.push(
+                Problem::new(place, format!("{} is not supported here", nat.kind.name()))
+                    .mend("only `snat` with IPv4 addresses is"),
+            );
+            continue;
+        };
+        let port = port_holding(router, nat.external_ip).or(only_gateway);
+        rules.push(Snat {
+            logical: logical.trunc(),
+            external,
+            port,
+        });
+    }
+    rules.sort_by_key(|rule| {
+        (
+            u8::MAX - rule.logical.prefix_len(),
+            rule.logical,
+            rule.external,
+            rule.port,
+        )
+    });
+    rules.dedup();
+    rules
+}
+
+/// Given neighbors, and the routers at the other ends of links between routers.
+fn neighbors(router: &ResolvedRouter, facts: &RouterFacts) -> HashMap<(u16, IpAddr), Mac> {
+    let mut neighbors = HashMap::new();
+    for (port, link) in (0..).zip(&facts.links) {
+        neighbors.extend(link.neighbors.iter().map(|(ip, mac)| ((port, *ip), *mac)));
+    }
+    for neighbor in &router.neighbors {
+        if let Some(port) = index_of(router, &neighbor.port) {
+            neighbors.insert((port, neighbor.ip), neighbor.mac);
+        }
+    }
+    neighbors
+}
+
+/// A link between routers does not leave a node: a gateway router is reached by a switch in between.
+pub(super) fn check_links(
+    view: &View<'_>,
+    name: &str,
+    router: &ResolvedRouter,
+    problems: &mut Vec<Problem>,
+) {
+    for (port, body) in &router.ports {
+        let Some(topology::Peer::Router {
+            router: far_name, ..
+        }) = &body.peer
+        else {
+            continue;
+        };
+        let Some(far) = view.resolved.routers.get(far_name) else {
+            continue;
+        };
+        let place = || Place::at(["router", name, "port", port, "peer"]);
+        if far.chassis != router.chassis {
+            problems.push(
+                Problem::new(
+                    place(),
+                    format!("routers `{name}` and `{far_name}` are not on the same chassis: packets cannot cross this link"),
+                )
+                .mend("put a switch between them"),
+            );
+        }
+        if !body.gateway_chassis.is_empty() {
+            problems.push(
+                Problem::new(
+                    place(),
+                    format!("gateway port `{port}` leads to a router, not to a switch"),
+                )
+                .mend("put a switch between them, or remove gateway_chassis"),
+            );
+        }
+    }
+}

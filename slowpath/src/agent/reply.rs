@@ -1,0 +1,170 @@
+//! What a router itself has to say: echo replies, ICMP errors, and the pieces of packets that are too large.
+
+use std::net::IpAddr;
+
+use sluice_fastpath::exchange::{InjectTo, Origin, Punted};
+use sluice_fastpath::ids::PortId;
+use sluice_fastpath::io::{Frame, FramePool};
+use sluice_fastpath::tables::{Router, RouterPort, Tables};
+use sluice_fastpath::verdict::IcmpError;
+use sluice_net::checksum::checksum;
+use sluice_net::wire::udp::UdpHeader;
+use sluice_net::wire::{ethernet, ipv4::Ipv4Header, vlan};
+use zerocopy::FromBytes;
+
+use super::Agent;
+use super::counters::count;
+use crate::fragment::fragment;
+use crate::icmp::{self, Reporter, Trouble};
+
+impl<P: FramePool> Agent<P> {
+    /// An echo request to an address of the router.
+    pub(super) fn echo(&mut self, tables: &Tables, punted: &Punted<P::Frame>, port: PortId) {
+        let Some((frame, headers)) = self.inner(punted) else {
+            return;
+        };
+        let Some(seat) = tables.seat(port) else {
+            return count(&self.counters.stale);
+        };
+        match icmp::echo_reply(frame, &headers) {
+            Ok(reply) => {
+                let to = InjectTo::Walk(Origin::Router(seat.datapath));
+                self.send(punted.worker, &reply, to, &self.counters.echo_replies);
+            }
+            Err(_) => count(&self.counters.echo_refused),
+        }
+    }
+
+    /// A dropped packet whose sender is to be told; it came in by router port `port`.
+    pub(super) fn error(
+        &mut self,
+        tables: &Tables,
+        punted: &Punted<P::Frame>,
+        error: IcmpError,
+        port: PortId,
+    ) {
+        let trouble = match error {
+            IcmpError::TimeExceeded => Trouble::TimeExceeded,
+            IcmpError::NetUnreachable => Trouble::NetUnreachable,
+            IcmpError::HostUnreachable => Trouble::HostUnreachable,
+            IcmpError::PortUnreachable => Trouble::PortUnreachable,
+            IcmpError::TooBig(mtu) => Trouble::TooBig { mtu },
+        };
+        match tables.router_port(port) {
+            Some((_, _, port)) => self.report(tables, punted, trouble, port),
+            None => count(&self.counters.stale),
+        }
+    }
+
+    /// A packet waited in vain for a next hop behind `out`. Which port it came in by is not known any more; the
+    /// error is told from the port that leads back to its source (RFC 1812 section 4.3.2.4).
+    pub(super) fn unreachable(&mut self, tables: &Tables, punted: &Punted<P::Frame>, out: PortId) {
+        let Some((_, router, out)) = tables.router_port(out) else {
+            return;
+        };
+        let Some((_, headers)) = self.inner(punted) else {
+            return;
+        };
+        let Some(ip) = headers.ip() else { return };
+        let back = way_back(router, ip.dst, ip.src).unwrap_or(out);
+        self.report(tables, punted, Trouble::HostUnreachable, back);
+    }
+
+    fn report(
+        &mut self,
+        tables: &Tables,
+        punted: &Punted<P::Frame>,
+        trouble: Trouble,
+        port: &RouterPort,
+    ) {
+        let Some((frame, headers)) = self.inner(punted) else {
+            return;
+        };
+        let Some(seat) = tables.seat(port.id) else {
+            return count(&self.counters.stale);
+        };
+        let Some(source) = headers.ip().map(|ip| ip.src) else {
+            return count(&self.counters.errors_withheld);
+        };
+        let Some(address) = port.address_for(source) else {
+            return count(&self.counters.errors_withheld);
+        };
+        let from = Reporter {
+            address,
+            networks: &port.networks,
+        };
+        let Ok(error) = icmp::error(frame, &headers, trouble, from) else {
+            return count(&self.counters.errors_withheld);
+        };
+        if !self.limit.take(port.id, source, self.now) {
+            return count(&self.counters.errors_limited);
+        }
+        let to = InjectTo::Walk(Origin::Router(seat.datapath));
+        self.send(punted.worker, &error, to, &self.counters.errors_sent);
+    }
+
+    /// A packet larger than its next link takes. Its pieces enter as it did, tunnel headers included, so that they
+    /// meet the same ports, rules and TTL steps.
+    pub(super) fn fragment(&mut self, punted: &Punted<P::Frame>, mtu: u16) {
+        let Some((frame, headers)) = self.inner(punted) else {
+            return;
+        };
+        let Ok(pieces) = fragment(frame, &headers, mtu) else {
+            return count(&self.counters.fragment_refused);
+        };
+        let outer = punted
+            .frame
+            .data()
+            .get(..usize::from(punted.inner))
+            .unwrap_or_default();
+        count(&self.counters.fragmented);
+        for piece in pieces {
+            let bytes = if outer.is_empty() {
+                Some(piece)
+            } else {
+                encapsulate(outer, &piece)
+            };
+            match bytes.and_then(|bytes| self.pool.alloc(&bytes)) {
+                Some(piece) => self.inject_piece(punted, piece),
+                None => count(&self.counters.no_buffer),
+            }
+        }
+    }
+
+    fn inject_piece(&self, punted: &Punted<P::Frame>, piece: P::Frame) {
+        self.inject(
+            punted.worker,
+            piece,
+            InjectTo::Walk(punted.origin),
+            &self.counters.pieces,
+        );
+    }
+}
+
+/// The port by which the router reaches the source of a packet from `src` to `dst` again.
+fn way_back(router: &Router, dst: IpAddr, src: IpAddr) -> Option<&RouterPort> {
+    let (_, route) = router.route(dst, src)?;
+    let group = router.groups.get(route.group? as usize)?;
+    router.ports.get(usize::from(group.first()?.port))
+}
+
+/// `inner` behind the IPv4 and UDP headers of a tunnel packet, which had another length. The UDP checksum is
+/// left out, as RFC 8926 section 3.3 and RFC 7348 section 5 allow.
+fn encapsulate(outer: &[u8], inner: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = [outer, inner].concat();
+    let tagged = bytes.get(12..14)? == ethernet::ETHERTYPE_VLAN.to_be_bytes();
+    let start = ethernet::LEN + if tagged { vlan::LEN } else { 0 };
+    let packet = bytes.get_mut(start..)?;
+    let packet_len = u16::try_from(packet.len()).ok()?;
+    let (header, _) = Ipv4Header::mut_from_prefix(packet).ok()?;
+    let header_len = header.header_len();
+    header.total_len = packet_len.into();
+    header.checksum = 0.into();
+    let (ip, upper) = packet.split_at_mut_checked(header_len)?;
+    let sum = checksum(ip);
+    Ipv4Header::mut_from_prefix(ip).ok()?.0.checksum = sum.into();
+    let (udp, _) = UdpHeader::mut_from_prefix(upper).ok()?;
+    udp.len = packet_len.checked_sub(header_len as u16)?.into();
+    udp.checksum = 0.into();
+    Some(bytes)
+}

@@ -1,0 +1,52 @@
+//! The agent's thread.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::sync::Parker;
+use sluice_fastpath::ids::Tick;
+use sluice_fastpath::io::FramePool;
+
+use super::Agent;
+
+/// The longest sleep: how late a request, a new generation or the end may be noticed.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// Runs the agent on a thread of its own until `stop`; ticks count from `start`, as those of the workers do.
+///
+/// `asleep` tells the workers that the agent sleeps on `parker`; they wake it when they hand something over.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn<P: FramePool>(
+    mut agent: Agent<P>,
+    stop: Arc<AtomicBool>,
+    parker: Parker,
+    asleep: Arc<AtomicBool>,
+    start: Instant,
+) -> io::Result<JoinHandle<()>> {
+    let tick = move || Tick(start.elapsed().as_millis() as u32);
+    let run = move || {
+        while !stop.load(Ordering::Acquire) {
+            let deadline = agent.step(tick());
+            let now = tick();
+            if now.reached(deadline) || !agent.is_drained() {
+                continue;
+            }
+            asleep.store(true, Ordering::Release);
+            // A worker hands over first and looks at `asleep` then; we the other way round.
+            fence(Ordering::SeqCst);
+            if agent.is_drained() {
+                let wait = Duration::from_millis(deadline.since(now).into());
+                parker.park_timeout(wait.min(LONGEST_SLEEP));
+            }
+            asleep.store(false, Ordering::Release);
+        }
+    };
+    std::thread::Builder::new()
+        .name("slowpath".to_owned())
+        .spawn(run)
+}

@@ -8,7 +8,7 @@ use dpdk_sys::{rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_stats, rte_et
 use super::devargs::{Devargs, Driver};
 use super::devices::DeviceConfig;
 use super::error::{DeviceProblem, Errno};
-use super::kernel::{self, Interface, PacketSockets};
+use super::kernel::{Interface, PacketSockets};
 use super::mbuf::Pool;
 use super::stats::{DeviceStats, Link};
 use crate::io::queues::QueueCounts;
@@ -100,7 +100,7 @@ impl Device {
         let queues = agree_queues(&information, devargs.driver(), queues);
         configure(port.id, &information, devargs.driver(), config, queues, warnings)?;
         set_up_queues(port.id, &information, config, queues, pool)?;
-        start(port.id, &information, config, devargs.driver(), warnings)?;
+        start(port.id, config, devargs.driver(), warnings)?;
         let packet_sockets = devargs.driver() == Driver::AfPacket;
         let sockets = devargs.carrier().filter(|_| packet_sockets).map(PacketSockets::of_interface);
         // SAFETY: drivers give a terminated string in static storage.
@@ -275,6 +275,15 @@ fn agree_queues(information: &rte_eth_dev_info, driver: Driver, wanted: QueueCou
     QueueCounts { rx, tx }
 }
 
+/// The largest MTU the driver says it can: some say it as such, some as the length of a frame.
+fn longest_mtu(information: &rte_eth_dev_info) -> u16 {
+    let said = if information.max_mtu == 0 { u16::MAX } else { information.max_mtu };
+    // Ethernet's header and check sequence, which is what DPDK itself takes off.
+    let frame = information.max_rx_pktlen.saturating_sub(14 + 4);
+    let by_frame = u16::try_from(frame).unwrap_or(u16::MAX);
+    if said == u16::MAX && frame > 0 { by_frame } else { said }
+}
+
 fn configure(
     port: u16,
     information: &rte_eth_dev_info,
@@ -284,11 +293,10 @@ fn configure(
     warnings: &mut Vec<String>,
 ) -> Result<(), DeviceProblem> {
     let mut conf = rte_eth_conf::default();
-    if !claims_short_frames(driver) {
-        let (min, max) = (information.min_mtu, information.max_mtu);
-        let limited = max != 0 && max != u16::MAX;
-        if config.mtu < min || (limited && config.mtu > max) {
-            let wanted = config.mtu;
+    // A packet socket's driver claims 1,518 bytes whatever its rings hold and refuses more here.
+    if driver != Driver::AfPacket {
+        let (min, max, wanted) = (information.min_mtu, longest_mtu(information), config.mtu);
+        if !(min..=max).contains(&wanted) {
             return Err(DeviceProblem::Mtu { wanted, min, max });
         }
         conf.rxmode.mtu = u32::from(config.mtu);
@@ -348,26 +356,9 @@ fn set_up_queues(
     Ok(())
 }
 
-/// Drivers that claim about 1,500 bytes whatever they carry, for which DPDK then refuses a larger MTU. Their
-/// limits are the rings, which follow the MTU, and the Linux interface, whose MTU is set without them.
-fn claims_short_frames(driver: Driver) -> bool {
-    matches!(driver, Driver::AfPacket | Driver::Tap)
-}
-
-fn start(
-    port: u16,
-    information: &rte_eth_dev_info,
-    config: &DeviceConfig,
-    driver: Driver,
-    warnings: &mut Vec<String>,
-) -> Result<(), DeviceProblem> {
-    if driver == Driver::Tap {
-        let interface = kernel::interface_name(information.if_index).map(|name| Interface::open(&name));
-        if let Some(Err(e)) = interface.map(|opened| opened.and_then(|tap| tap.raise_mtu(config.mtu))) {
-            warnings.push(format!("interface {}: the tap's MTU stays below {}: {e}", config.name, config.mtu));
-        }
-    }
-    if !claims_short_frames(driver) {
+fn start(port: u16, config: &DeviceConfig, driver: Driver, warnings: &mut Vec<String>) -> Result<(), DeviceProblem> {
+    // The kernel's MTU of a packet socket's interface is set already; its driver's own check is wrong.
+    if driver != Driver::AfPacket {
         // SAFETY: the port is configured.
         let code = unsafe { dpdk_sys::rte_eth_dev_set_mtu(port, config.mtu) };
         // A driver without this call has no limit to set.
@@ -399,4 +390,28 @@ fn mac_address(port: u16) -> Result<[u8; 6], DeviceProblem> {
     // SAFETY: the port is open; a live structure.
     step("reading the MAC address", unsafe { dpdk_sys::rte_eth_macaddr_get(port, &raw mut address) })?;
     Ok(address.addr_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_say_their_mtu_in_two_ways() {
+        let cases = [
+            (u16::MAX, 1522, 1504),          // tap
+            (3542, u32::MAX, 3542),          // af_xdp
+            (9702, 9728, 9702),              // ice
+            (u16::MAX, u32::MAX, u16::MAX),  // null
+            (0, 0, u16::MAX),
+        ];
+        for (max_mtu, max_rx_pktlen, longest) in cases {
+            let information = rte_eth_dev_info {
+                max_mtu,
+                max_rx_pktlen,
+                ..rte_eth_dev_info::default()
+            };
+            assert_eq!(longest_mtu(&information), longest, "{max_mtu} {max_rx_pktlen}");
+        }
+    }
 }

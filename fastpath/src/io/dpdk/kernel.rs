@@ -207,19 +207,6 @@ fn take_drops(socket: &OwnedFd) -> u64 {
     if code == 0 { u64::from(counters[1]) } else { 0 }
 }
 
-/// The name of an interface in this process's network namespace.
-#[must_use]
-pub fn interface_name(index: u32) -> Option<String> {
-    let mut name: [libc::c_char; libc::IFNAMSIZ] = [0; libc::IFNAMSIZ];
-    // SAFETY: the function writes at most IFNAMSIZ bytes, terminated.
-    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
-    if found.is_null() {
-        return None;
-    }
-    let bytes = name.iter().take_while(|byte| **byte != 0).map(|byte| byte.to_ne_bytes()[0]);
-    String::from_utf8(bytes.collect()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,12 +218,6 @@ mod tests {
         assert!(!interface_exists("lo\0"));
         let error = Interface::open("a-name-that-is-far-too-long").map(|_| ());
         assert_eq!(error.map_err(|e| e.raw_os_error()), Err(Some(libc::ENODEV)));
-    }
-
-    #[test]
-    fn indices_have_names() {
-        assert_eq!(interface_name(1).as_deref(), Some("lo"));
-        assert_eq!(interface_name(u32::MAX), None);
     }
 
     #[test]

@@ -189,10 +189,12 @@ impl Pool {
     pub fn new(_eal: Eal, frames: u32, room: u16) -> Result<Self, DpdkError> {
         let name = format!("sluice{}", POOLS.fetch_add(1, Ordering::Relaxed));
         let name = CString::new(name).map_err(|_| DpdkError::Argument)?;
+        // DPDK wants half as much again as a cache in the pool.
+        let cache = u32::from(CACHE).min(frames / 3 * 2);
         let any = dpdk_sys::SOCKET_ID_ANY;
         // SAFETY: EAL runs; the name is copied.
         let pool =
-            unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), frames, u32::from(CACHE), 0, room, any) };
+            unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), frames, cache, 0, room, any) };
         NonNull::new(pool).map(|pool| Self { pool, frames }).ok_or_else(|| DpdkError::Pool {
             frames,
             room,

@@ -126,12 +126,17 @@ impl Index {
     fn secondary(&self, hash: u32) -> usize {
         // The high bits chose the primary; mix so that all bits choose the secondary.
         let mixed = (hash ^ hash >> 15).wrapping_mul(0x9e37_79b1);
-        self.scale(mixed ^ mixed >> 13)
+        let position = self.scale(mixed ^ mixed >> 13);
+        // Another bucket than the primary: a place has one level only.
+        if position == self.primary(hash) { (position + 1) % self.buckets.len() } else { position }
     }
 
     fn far(&self, hash: u32) -> impl Iterator<Item = &Bucket> {
-        let start = self.secondary(hash);
-        (1..=FAR).filter_map(move |step| self.bucket((start + step) % self.buckets.len()))
+        let (home, start) = (self.primary(hash), self.secondary(hash));
+        (1..=FAR)
+            .map(move |step| (start + step) % self.buckets.len())
+            .filter(move |position| *position != home)
+            .filter_map(|position| self.bucket(position))
     }
 
     /// First stage of a burst: starts the load of the primary bucket's line.

@@ -10,17 +10,16 @@
 //!   port above is never turned into a well-known one, which some servers trust (RFC 4787 REQ-3a).
 //! - Echo identifiers are chosen from all 65,536 (RFC 5508 section 3.1 has none reserved).
 
-use super::key::{FlowKey4, ICMP, split_mix};
+use std::hash::Hasher;
+
+use super::key::{FlowKey4, ICMP};
 use super::table::ConnectionTable;
 use crate::ids::Zone;
 
-/// Ports that are looked up together.
-const ROUND: usize = 16;
-/// Rounds with random ports: 64 in all.
-const RANDOM_ROUNDS: usize = 4;
-/// Rounds that go on where the last sweep ended: 256 ports a call.
-const SWEEP_ROUNDS: usize = 16;
-
+/// Random ports that are tried.
+const RANDOM: usize = 64;
+/// Ports that are tried in a row, beginning where the last row ended.
+const ROW: usize = 256;
 /// The first port that is not well-known.
 const FIRST_ORDINARY: u16 = 1024;
 
@@ -57,39 +56,10 @@ impl PortRequest {
     }
 }
 
-/// A run of ports.
-#[derive(Clone, Debug)]
-struct Run {
-    first: u16,
-    count: u32,
-    /// Where the next sweep begins.
-    cursor: u32,
-}
-
-impl Run {
-    fn new(first: u16, count: u32, state: &mut u64) -> Run {
-        Run { first, count, cursor: split_mix(state) as u32 % count }
-    }
-
-    fn port(&self, index: u32) -> u16 {
-        self.first.wrapping_add((index % self.count) as u16)
-    }
-
-    fn random(&self, state: &mut u64) -> [u16; ROUND] {
-        std::array::from_fn(|_| self.port((split_mix(state) >> 32) as u32))
-    }
-
-    fn in_a_row(&mut self) -> [u16; ROUND] {
-        let start = self.cursor;
-        self.cursor = (start + ROUND as u32) % self.count;
-        std::array::from_fn(|step| self.port(start + step as u32))
-    }
-}
-
-/// A worker's source of ports.
+/// A worker's source of ports. A clone chooses the same ones: for a trace that must not change the original.
 #[derive(Clone, Debug)]
 pub struct PortChooser {
-    state: u64,
+    generator: Generator,
     well_known: Run,
     ordinary: Run,
     identifiers: Run,
@@ -98,69 +68,96 @@ pub struct PortChooser {
 impl PortChooser {
     /// Unpredictable as far as `seed` is: draw it from the system's entropy, one for each worker.
     #[must_use]
-    pub fn new(seed: u64) -> PortChooser {
-        let mut state = seed;
-        let well_known = Run::new(1, 1023, &mut state);
-        let ordinary = Run::new(FIRST_ORDINARY, 64_512, &mut state);
-        let identifiers = Run::new(0, 65_536, &mut state);
-        PortChooser { state, well_known, ordinary, identifiers }
+    pub fn new(seed: [u64; 2]) -> PortChooser {
+        let mut generator = Generator { keys: seed, count: 0 };
+        let well_known = Run::new(1, 1023, &mut generator);
+        let ordinary = Run::new(FIRST_ORDINARY, 64_512, &mut generator);
+        let identifiers = Run::new(0, 65_536, &mut generator);
+        PortChooser { generator, well_known, ordinary, identifiers }
     }
 
     /// A port that is free and that `accept` agrees to (a slice of the ports, or those whose answers come to
     /// this worker); `None` when it found none.
     ///
-    /// The work is bounded: the original port, 64 random ones, and 256 in a row. The row goes on where it
-    /// ended last time, so 256 calls that found none have together seen every port.
+    /// The work is bounded: the original port, 64 random ones, and 256 in a row (twice that for an original
+    /// port below 1024). The row goes on where it ended last time, so 256 calls that found none have
+    /// together seen every port.
     pub fn choose(
         &mut self,
         table: &ConnectionTable,
         request: &PortRequest,
         mut accept: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
+        let mut free = |port: u16| accept(port) && !table.contains(&request.reply_key(port));
         let echo = request.proto == ICMP;
-        if (echo || request.original != 0) && free(table, request, &mut accept, [request.original]).is_some() {
+        // Port 0 is reserved; identifier 0 is not.
+        if (echo || request.original != 0) && free(request.original) {
             return Some(request.original);
         }
-        let PortChooser { state, well_known, ordinary, identifiers } = self;
+        let PortChooser { generator, well_known, ordinary, identifiers } = self;
         if echo {
-            return search(table, request, &mut accept, state, identifiers);
+            return identifiers.search(generator, &mut free);
         }
-        if request.original < FIRST_ORDINARY {
-            let found = search(table, request, &mut accept, state, well_known);
-            if found.is_some() {
-                return found;
+        if request.original < FIRST_ORDINARY
+            && let Some(port) = well_known.search(generator, &mut free)
+        {
+            return Some(port);
+        }
+        ordinary.search(generator, &mut free)
+    }
+}
+
+/// Ports that serve the same purpose.
+#[derive(Clone, Debug)]
+struct Run {
+    first: u16,
+    count: u32,
+    cursor: u32,
+}
+
+impl Run {
+    fn new(first: u16, count: u32, generator: &mut Generator) -> Run {
+        Run { first, count, cursor: generator.below(count) }
+    }
+
+    fn port(&self, index: u32) -> u16 {
+        self.first.wrapping_add(index as u16)
+    }
+
+    fn search(&mut self, generator: &mut Generator, mut free: impl FnMut(u16) -> bool) -> Option<u16> {
+        for _ in 0..RANDOM {
+            let port = self.port(generator.below(self.count));
+            if free(port) {
+                return Some(port);
             }
         }
-        search(table, request, &mut accept, state, ordinary)
+        for _ in 0..ROW {
+            let port = self.port(self.cursor);
+            self.cursor = (self.cursor + 1) % self.count;
+            if free(port) {
+                return Some(port);
+            }
+        }
+        None
     }
 }
 
-fn search(
-    table: &ConnectionTable,
-    request: &PortRequest,
-    accept: &mut impl FnMut(u16) -> bool,
-    state: &mut u64,
-    run: &mut Run,
-) -> Option<u16> {
-    for _ in 0..RANDOM_ROUNDS {
-        if let Some(port) = free(table, request, accept, run.random(state)) {
-            return Some(port);
-        }
-    }
-    for _ in 0..SWEEP_ROUNDS {
-        if let Some(port) = free(table, request, accept, run.in_a_row()) {
-            return Some(port);
-        }
-    }
-    None
+/// SipHash-2-4 of a counter: who sees the ports cannot tell the next ones.
+#[derive(Clone, Debug)]
+struct Generator {
+    keys: [u64; 2],
+    count: u64,
 }
 
-/// The first accepted port without a connection.
-fn free<const N: usize>(
-    table: &ConnectionTable,
-    request: &PortRequest,
-    accept: &mut impl FnMut(u16) -> bool,
-    ports: [u16; N],
-) -> Option<u16> {
-    ports.into_iter().find(|port| accept(*port) && !table.contains(&request.reply_key(*port)))
+impl Generator {
+    /// A number below `limit`.
+    // The type is deprecated as a hasher for maps; as a keyed function it is what is wanted here.
+    #[allow(deprecated)]
+    fn below(&mut self, limit: u32) -> u32 {
+        let [k0, k1] = self.keys;
+        let mut hasher = std::hash::SipHasher::new_with_keys(k0, k1);
+        hasher.write_u64(self.count);
+        self.count = self.count.wrapping_add(1);
+        ((hasher.finish() >> 32) * u64::from(limit) >> 32) as u32
+    }
 }

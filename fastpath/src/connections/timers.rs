@@ -119,7 +119,7 @@ impl Wheel {
         }
         if behind >= BUCKETS {
             // More than a turn late: one turn sees every bucket.
-            self.done = target.wrapping_sub(BUCKETS - 1) % NUMBERS;
+            self.done = target.wrapping_sub(BUCKETS) % NUMBERS;
         }
         while self.done != target {
             let bucket = self.done.wrapping_add(1) % NUMBERS;

@@ -1,6 +1,7 @@
 //! Worker loop, pipeline, stages, tables, connections and packet I/O.
 
 pub mod connections;
+pub mod counters;
 pub mod exchange;
 pub mod ids;
 pub mod io;
@@ -13,3 +14,4 @@ pub mod stage;
 pub mod tables;
 pub mod trace;
 pub mod verdict;
+pub mod worker;

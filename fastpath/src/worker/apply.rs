@@ -1,0 +1,227 @@
+//! Applying what was decided: the cached way of an established connection, or the outcome of a walk.
+
+use std::net::IpAddr;
+
+use sluice_net::Ip;
+
+use super::{Pending, Worker};
+use crate::connections::{
+    ConnRef, Connection, Direction, Hit, InsertError, NewConnection, Rewrite, Touch,
+};
+use crate::counters::Work;
+use crate::exchange::{Origin, Punted, Work as SlowWork};
+use crate::ids::PathId;
+use crate::io::{FramePool, Ports};
+use crate::path::Way;
+use crate::pipeline::{self, Outcome};
+use crate::rewrite::Edit;
+use crate::stage::enter::Entered;
+use crate::stage::nat::{self, Proposal};
+use crate::trace::Silent;
+use crate::verdict::{DropReason, Punt, Verdict};
+
+impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
+    /// Sends a packet of a known connection by its cached way. Gives the packet back when it must walk: no
+    /// way cached, stale, or the packet is not what the way expects.
+    pub(super) fn established(&mut self, pending: Pending<P::Frame>, hit: Hit) -> Option<Pending<P::Frame>> {
+        let Some(ip) = pending.entered.headers.ip() else { return Some(pending) };
+        let tables = self.tables.tables();
+        let Some(way) = self.paths.fresh(hit.path, tables, &self.learned, self.changes, self.now) else {
+            return Some(pending);
+        };
+        if !expected(way, &pending.entered, ip) {
+            return Some(pending);
+        }
+        let mut eth_dst = way.eth_dst;
+        if let Some(neighbor) = &way.neighbor {
+            match self.learned.neighbors.mac(neighbor.slot) {
+                Some(mac) => eth_dst = mac,
+                None => return Some(pending),
+            }
+        }
+        let edit = Edit {
+            eth_dst,
+            eth_src: way.eth_src,
+            ttl: (way.ttl_steps > 0).then(|| ip.ttl - way.ttl_steps),
+            tos: pending.entered.congestion.then_some(ip.tos | 0b11),
+            tuple: translated(ip, &hit.rewrite).then_some(hit.rewrite),
+            quoted: None,
+        };
+        let egress = way.egress;
+        let bytes = u32::from(pending.entered.len);
+        match self.connections.touch(hit.conn, hit.direction, bytes, nat::tcp_flags(ip), self.now) {
+            Touch::Same | Touch::Changed { .. } => {}
+            Touch::NotOwner | Touch::Gone => return Some(pending),
+        }
+        self.counters.count(Work::Established, 1);
+        self.emit(pending.frame, &pending.entered, &edit, egress);
+        None
+    }
+
+    /// Walks a packet and does what the walk decided; true when that opened a connection.
+    pub(super) fn walk(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>) -> bool {
+        self.counters.count(Work::Walk, 1);
+        let connection = hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
+        let mut chooser = self.chooser.clone();
+        let outcome =
+            pipeline::walk(self.view(), &pending.entered, pending.zone, connection, &mut chooser, &mut Silent);
+        self.chooser = chooser;
+        for sighting in &outcome.sightings {
+            self.sight(*sighting);
+        }
+        if outcome.close
+            && let Some((connection, _)) = &connection
+        {
+            self.close(connection.conn);
+        }
+        match (&outcome.proposal, connection) {
+            (Some(proposal), None) => match self.open(proposal, &pending.entered, &outcome) {
+                Ok(()) => {
+                    self.finish(pending, &outcome);
+                    return true;
+                }
+                Err(reason) => self.counters.dropped(reason),
+            },
+            (_, Some((connection, direction))) if !outcome.close => {
+                self.keep(&connection, direction, &pending.entered, &outcome);
+                self.finish(pending, &outcome);
+            }
+            _ => self.finish(pending, &outcome),
+        }
+        false
+    }
+
+    fn finish(&mut self, pending: Pending<P::Frame>, outcome: &Outcome) {
+        let Pending { frame, origin, entered, .. } = pending;
+        match outcome.verdict {
+            Verdict::Transmit(egress) => {
+                let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
+                self.emit(frame, &entered, &edit, egress);
+            }
+            Verdict::Flood(flood) => self.flood(&frame, &entered, flood),
+            Verdict::Punt(punt) => self.punt(frame, entered.inner, origin, punt),
+            Verdict::HandOff(worker) => {
+                self.hand_over(worker, frame, crate::exchange::HandedTo::Owner(origin));
+            }
+            Verdict::Reject { reason, error, port } => {
+                self.counters.dropped(reason);
+                let work = SlowWork::Error { error, port };
+                if !self.to_slow_path(frame, entered.inner, origin, work) {
+                    self.counters.count(Work::ErrorPoliced, 1);
+                }
+            }
+            Verdict::Drop(reason) => self.counters.dropped(reason),
+        }
+    }
+
+    /// Gives a frame to the slow path, or drops it by name.
+    pub(super) fn punt(&mut self, frame: P::Frame, inner: u16, origin: Origin, punt: Punt) {
+        if self.to_slow_path(frame, inner, origin, SlowWork::Punt(punt)) {
+            self.counters.punt(punt.class());
+        } else {
+            self.counters.dropped(DropReason::PuntPoliced);
+        }
+    }
+
+    fn to_slow_path(&mut self, frame: P::Frame, inner: u16, origin: Origin, work: SlowWork) -> bool {
+        if !self.police.pass(work.class(), self.now) {
+            return false;
+        }
+        let Some(exchange) = self.exchanges.get(usize::from(self.id.0)) else { return false };
+        exchange.punt(Punted { frame, inner, origin, work, worker: self.id }).is_ok()
+    }
+
+    fn sight(&mut self, sighting: crate::exchange::Sighting) {
+        let taken = self.exchanges.get(usize::from(self.id.0)).is_some_and(|own| own.sight(sighting));
+        if !taken {
+            self.counters.count(Work::SightingLost, 1);
+        }
+    }
+
+    // ---- connections ----
+
+    fn path_for(&mut self, entered: &Entered, outcome: &Outcome) -> PathId {
+        let generation = self.tables.tables().generation;
+        outcome
+            .way(entered)
+            .and_then(|way| self.paths.take(way, generation, self.changes, self.now))
+            .unwrap_or(PathId::NONE)
+    }
+
+    /// Opens the proposed connection.
+    fn open(&mut self, proposal: &Proposal, entered: &Entered, outcome: &Outcome) -> Result<(), DropReason> {
+        let path = self.path_for(entered, outcome);
+        let new = NewConnection {
+            original: proposal.original,
+            reply: proposal.reply,
+            paths: [path, PathId::NONE],
+            state: proposal.state,
+            flags: proposal.flags,
+        };
+        match self.connections.insert(&new, self.now) {
+            Ok(inserted) => {
+                if let Some(evicted) = inserted.evicted {
+                    self.release(&evicted);
+                    self.counters.count(Work::Closed, 1);
+                }
+                self.counters.count(Work::Opened, 1);
+                let bytes = u32::from(entered.len);
+                let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
+                self.connections.touch(inserted.conn, Direction::Original, bytes, flags, self.now);
+                Ok(())
+            }
+            Err(error) => {
+                self.paths.release(path);
+                Err(match error {
+                    InsertError::TableFull | InsertError::IndexFull => DropReason::ConnectionsFull,
+                    InsertError::DuplicateOriginal | InsertError::DuplicateReply => DropReason::NatRace,
+                    InsertError::SourceLimit => DropReason::SourceLimit,
+                })
+            }
+        }
+    }
+
+    /// Counts a packet of a connection that walked, and caches its way when it left by one.
+    fn keep(&mut self, connection: &Connection, direction: Direction, entered: &Entered, outcome: &Outcome) {
+        let Verdict::Transmit(_) = outcome.verdict else { return };
+        let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
+        self.connections.touch(connection.conn, direction, u32::from(entered.len), flags, self.now);
+        let before = connection.paths[direction.index()];
+        let path = self.path_for(entered, outcome);
+        if self.connections.set_path(connection.conn, direction, path) {
+            self.paths.release(before);
+        } else {
+            self.paths.release(path);
+        }
+    }
+
+    pub(super) fn close(&mut self, conn: ConnRef) {
+        if let Some(connection) = self.connections.close(conn) {
+            self.release(&connection);
+            self.counters.count(Work::Closed, 1);
+        }
+    }
+
+    fn release(&mut self, connection: &Connection) {
+        for path in connection.paths {
+            self.paths.release(path);
+        }
+    }
+}
+
+/// The packet comes as those the way was made for, lives long enough for it and fits.
+#[inline]
+fn expected(way: &Way, entered: &Entered, ip: &Ip) -> bool {
+    way.entry == entered.entry
+        && way.macs == (entered.headers.eth_dst, entered.headers.eth_src)
+        && ip.ttl > way.ttl_steps
+        && ip.total_len <= way.mtu
+}
+
+/// The connection changes the packet's tuple.
+#[inline]
+fn translated(ip: &Ip, to: &Rewrite) -> bool {
+    let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else { return false };
+    *to != Rewrite { src: src.to_bits(), dst: dst.to_bits(), src_port, dst_port }
+}

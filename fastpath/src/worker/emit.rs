@@ -1,0 +1,192 @@
+//! Sending: the edit, the VLAN tag, the outer headers, the buffer of the device; and copies for floods.
+
+use std::sync::Arc;
+
+use sluice_net::{Headers, flow_hash};
+
+use super::Worker;
+use super::encap::{self, Outer};
+use crate::counters::Work;
+use crate::exchange::{HandedOff, HandedTo};
+use crate::ids::WorkerId;
+use crate::io::{DeviceId, Frame, FramePool, Ports};
+use crate::rewrite::{self, Edit};
+use crate::stage::enter::Entered;
+use crate::tables::{FloodMember, UNDERLAY_PORT};
+use crate::verdict::{DropReason, Egress, Flood};
+
+/// Copies that one loop makes at most.
+pub(super) const FLOOD_COPIES: u32 = 4096;
+
+impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
+    /// Rewrites a frame and sends it.
+    pub(super) fn emit(&mut self, mut frame: P::Frame, entered: &Entered, edit: &Edit, egress: Egress) {
+        if let Err(reason) = self.prepare(&mut frame, entered, edit) {
+            return self.counters.dropped(reason);
+        }
+        match egress {
+            Egress::Device { device, vlan, port } => {
+                self.counters.port_tx(port, frame.data().len() as u64);
+                match push_tag(&mut frame, vlan) {
+                    Ok(()) => self.send(device, frame),
+                    Err(reason) => self.counters.dropped(reason),
+                }
+            }
+            Egress::Tunnel { .. } => self.emit_tunnel(frame, &entered.headers, edit, egress),
+        }
+    }
+
+    fn prepare(&self, frame: &mut P::Frame, entered: &Entered, edit: &Edit) -> Result<(), DropReason> {
+        if entered.inner > 0 && !frame.pull(usize::from(entered.inner)) {
+            return Err(DropReason::MalformedL2);
+        }
+        rewrite::apply(frame.data_mut(), &entered.headers, edit).ok_or(DropReason::MalformedL2)?;
+        if entered.headers.vlan.is_some() {
+            pull_tag(frame).ok_or(DropReason::MalformedL2)?;
+        }
+        Ok(())
+    }
+
+    fn emit_tunnel(&mut self, mut frame: P::Frame, headers: &Headers, edit: &Edit, egress: Egress) {
+        let Egress::Tunnel { tunnel, vni, keys } = egress else { return };
+        let tables = self.tables.tables();
+        let (Some(underlay), Some(tunnel)) = (&tables.underlay, tables.tunnel(tunnel)) else {
+            return self.counters.dropped(DropReason::InjectStale);
+        };
+        let Some((_, mac)) = self.learned.neighbors.resolve(UNDERLAY_PORT, tunnel.next_hop.into()) else {
+            return self.counters.dropped(DropReason::NeighborFailed);
+        };
+        let tos = headers.ip().map_or(0, |ip| edit.tos.unwrap_or(ip.tos));
+        let outer = Outer { mac, vni, keys, hash: flow_hash(headers), ecn: tos };
+        let device = underlay.device;
+        match encap::push(&mut frame, underlay, tunnel, &outer) {
+            Ok(()) => self.send(device, frame),
+            Err(reason) => self.counters.dropped(reason),
+        }
+    }
+
+    /// Puts a finished frame into the device's buffer, or hands it to the worker that can send there.
+    pub(super) fn send(&mut self, device: DeviceId, frame: P::Frame) {
+        if !self.ports.can_tx(device) {
+            let to = self.tx_workers.get(device.index()).copied().filter(|&worker| worker != self.id);
+            let Some(worker) = to else { return self.counters.dropped(DropReason::TxFull) };
+            self.counters.count(Work::TxHandOff, 1);
+            return self.hand(worker, frame, HandedTo::Transmit(device));
+        }
+        let Some(buffer) = self.out.get_mut(device.index()) else {
+            return self.counters.dropped(DropReason::TxFull);
+        };
+        buffer.push(frame);
+        if buffer.is_full() {
+            self.flush_device(device);
+        }
+    }
+
+    /// Sends all buffers.
+    pub(super) fn flush(&mut self) {
+        for device in 0..self.devices {
+            self.flush_device(DeviceId(device));
+        }
+    }
+
+    fn flush_device(&mut self, device: DeviceId) {
+        let Some(buffer) = self.out.get_mut(device.index()) else { return };
+        // A driver may take less than a whole burst at a time; as long as it takes some, go on.
+        while !buffer.is_empty() {
+            let offered: u64 = buffer.iter().map(|frame| frame.data().len() as u64).sum();
+            let sent = self.ports.tx_burst(device, buffer);
+            let left: u64 = buffer.iter().map(|frame| frame.data().len() as u64).sum();
+            self.counters.device_tx(device, sent as u64, offered - left);
+            if sent == 0 {
+                break;
+            }
+        }
+        for _ in buffer.drain(..) {
+            self.counters.dropped(DropReason::TxFull);
+        }
+    }
+
+    /// Gives a frame to the worker that owns its connection.
+    pub(super) fn hand_over(&mut self, owner: WorkerId, frame: P::Frame, to: HandedTo) {
+        self.counters.count(Work::HandOff, 1);
+        self.hand(owner, frame, to);
+    }
+
+    fn hand(&mut self, worker: WorkerId, frame: P::Frame, to: HandedTo) {
+        let taken = match self.exchanges.get(usize::from(worker.0)) {
+            Some(exchange) => exchange.hand_over(HandedOff { frame, to }).is_ok(),
+            None => false,
+        };
+        if !taken {
+            self.counters.dropped(DropReason::HandOffFull);
+        }
+    }
+
+    /// A copy to every member of the flood but the one it came from.
+    pub(super) fn flood(&mut self, frame: &P::Frame, entered: &Entered, flood: Flood) {
+        self.counters.count(Work::Flood, 1);
+        let tables = Arc::clone(self.tables.tables());
+        let members = tables
+            .switch(flood.switch)
+            .and_then(|(piece, switch)| Some((piece.vni, switch.domains.get(usize::from(flood.domain))?)))
+            .map(|(vni, domain)| (vni, if flood.unknown_only { &domain.unknown } else { &domain.flood }));
+        let Some((vni, members)) = members else { return self.counters.dropped(DropReason::InjectStale) };
+        let edit = unchanged(entered);
+        let mut copies = 0;
+        for member in members {
+            let egress = match *member {
+                FloodMember::Device { port, .. } if Some(port) == flood.except => continue,
+                FloodMember::Device { port, device, vlan } => Egress::Device { device, vlan, port },
+                FloodMember::Chassis { .. } if flood.local_only => continue,
+                FloodMember::Chassis { tunnel, group } => {
+                    Egress::Tunnel { tunnel, vni, keys: group.map(|group| (flood.in_key, group)) }
+                }
+            };
+            copies += 1;
+            if self.flood_budget == 0 {
+                self.counters.dropped(DropReason::FloodBudget);
+                continue;
+            }
+            self.flood_budget -= 1;
+            match self.pool.alloc(frame.data()) {
+                Some(copy) => self.emit(copy, entered, &edit, egress),
+                None => self.counters.dropped(DropReason::NoBuffer),
+            }
+        }
+        if copies == 0 {
+            self.counters.dropped(DropReason::FloodEmpty);
+        }
+    }
+}
+
+/// The edit of a frame that is bridged: nothing but congestion carried over from a tunnel.
+fn unchanged(entered: &Entered) -> Edit {
+    let headers = &entered.headers;
+    let tos = headers.ip().filter(|_| entered.congestion).map(|ip| ip.tos | 0b11);
+    Edit { eth_dst: headers.eth_dst, eth_src: headers.eth_src, ttl: None, tos, tuple: None, quoted: None }
+}
+
+/// Takes the 802.1Q tag out of a frame.
+fn pull_tag<F: Frame>(frame: &mut F) -> Option<()> {
+    let macs = *frame.data().first_chunk::<12>()?;
+    if !frame.pull(4) {
+        return None;
+    }
+    *frame.data_mut().first_chunk_mut::<12>()? = macs;
+    Some(())
+}
+
+/// Puts an 802.1Q tag into an untagged frame.
+fn push_tag<F: Frame>(frame: &mut F, vlan: Option<u16>) -> Result<(), DropReason> {
+    let Some(vlan) = vlan else { return Ok(()) };
+    let write = |frame: &mut F| {
+        let macs = *frame.data().first_chunk::<12>()?;
+        frame.push(4)?;
+        let header = frame.data_mut().first_chunk_mut::<16>()?;
+        header[..12].copy_from_slice(&macs);
+        header[12..14].copy_from_slice(&[0x81, 0x00]);
+        header[14..].copy_from_slice(&vlan.to_be_bytes());
+        Some(())
+    };
+    write(frame).ok_or(DropReason::NoHeadroom)
+}

@@ -1,0 +1,333 @@
+//! The poll-mode loop: receive, look connections up burst-wise, apply cached ways or walk, send.
+//!
+//! ```text
+//! burst:  handed over, injected ─┐
+//!         rx burst of a device ──┴─► enter (parse, decap) ─► keys ─► lookup_burst
+//!             established: path fresh? ─► edit ─► emit
+//!             else: walk ─► commit the proposal ─► edit ─► emit | flood | punt | hand over | drop
+//!         flush tx, expire, sweep after a reload
+//! ```
+
+mod apply;
+mod emit;
+mod encap;
+mod idle;
+mod police;
+mod sweep;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+
+use crate::connections::{Direction, FlowKey4, Hit, PortChooser, WorkerConnections};
+use crate::counters::{Counters, Work};
+use crate::exchange::{Exchange, HandedTo, InjectTo, Origin};
+use crate::ids::{Tick, WorkerId, Zone};
+use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports};
+use crate::learned::Learned;
+use crate::path::Paths;
+use crate::pipeline::View;
+use crate::snapshot::TablesReader;
+use crate::stage::enter::{self, Entered, Entry};
+use crate::stage::nat;
+use crate::verdict::{Step, Verdict};
+
+pub use idle::IdleMode;
+
+use idle::Idle;
+use police::Police;
+use sweep::Sweep;
+
+/// Cached ways a worker holds at most; connections beyond walk every packet.
+const PATHS: usize = 1 << 16;
+/// Connections looked at for expiry in one loop.
+const EXPIRE_BUDGET: usize = 2 * BURST;
+
+/// What a worker is made of.
+pub struct WorkerSetup<P: Ports, Q: FramePool<Frame = P::Frame>> {
+    /// Which worker.
+    pub id: WorkerId,
+    /// Its queues.
+    pub ports: P,
+    /// Frames for flood copies.
+    pub pool: Arc<Q>,
+    /// Devices of the node.
+    pub devices: u16,
+    /// The tables.
+    pub tables: TablesReader,
+    /// Neighbors, MACs, roles.
+    pub learned: Arc<Learned>,
+    /// Its connections.
+    pub connections: WorkerConnections,
+    /// Queues of all workers, by id.
+    pub exchanges: Arc<[Arc<Exchange<P::Frame>>]>,
+    /// By device: who sends when this worker has no transmit queue there.
+    pub tx_workers: Vec<WorkerId>,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+    /// What it does without traffic.
+    pub idle: IdleMode,
+    /// Entropy for source ports.
+    pub seed: [u64; 2],
+    /// Time zero of ticks.
+    pub start: Instant,
+}
+
+/// A poll-mode worker.
+pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
+    id: WorkerId,
+    ports: P,
+    pool: Arc<Q>,
+    devices: u16,
+    tables: TablesReader,
+    learned: Arc<Learned>,
+    connections: WorkerConnections,
+    exchanges: Arc<[Arc<Exchange<P::Frame>>]>,
+    tx_workers: Vec<WorkerId>,
+    counters: Arc<Counters>,
+    idle: Idle,
+    start: Instant,
+    paths: Paths,
+    chooser: PortChooser,
+    police: Police,
+    sweep: Sweep,
+    out: Vec<Burst<P::Frame>>,
+    changes: u64,
+    now: Tick,
+    flood_budget: u32,
+}
+
+/// A frame that has entered, with what the connection look-up needs.
+struct Pending<F> {
+    frame: F,
+    origin: Origin,
+    entered: Entered,
+    zone: Zone,
+    key: Option<FlowKey4>,
+}
+
+impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
+    /// A worker that has not run yet.
+    pub fn new(setup: WorkerSetup<P, Q>) -> Self {
+        Worker {
+            id: setup.id,
+            ports: setup.ports,
+            pool: setup.pool,
+            devices: setup.devices,
+            tables: setup.tables,
+            learned: setup.learned,
+            connections: setup.connections,
+            exchanges: setup.exchanges,
+            tx_workers: setup.tx_workers,
+            counters: setup.counters,
+            idle: Idle::new(setup.idle),
+            start: setup.start,
+            paths: Paths::new(PATHS),
+            chooser: PortChooser::new(setup.seed),
+            police: Police::new(),
+            sweep: Sweep::default(),
+            out: (0..setup.devices).map(|_| Burst::new()).collect(),
+            changes: 0,
+            now: Tick(0),
+            flood_budget: 0,
+        }
+    }
+
+    /// Polls until `stop` is set.
+    pub fn run(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let now = Tick(self.start.elapsed().as_millis() as u32);
+            let frames = self.burst(now);
+            let waiting = self.exchanges.get(usize::from(self.id.0)).is_some_and(|own| own.has_work());
+            if self.idle.after(frames > 0 || waiting || self.sweep.active(), now) {
+                self.counters.count(Work::Sleep, 1);
+            }
+        }
+    }
+
+    /// One loop: a burst from every queue. Returns the frames it took.
+    pub fn burst(&mut self, now: Tick) -> usize {
+        self.now = now;
+        self.counters.beat(now);
+        if self.tables.refresh() {
+            self.sweep.begin();
+        }
+        self.changes = self.learned.changes();
+        self.flood_budget = emit::FLOOD_COPIES;
+        let mut taken = self.take_handed() + self.take_injected();
+        for device in 0..self.devices {
+            let device = DeviceId(device);
+            if !self.ports.can_rx(device) {
+                continue;
+            }
+            let mut frames = Burst::new();
+            self.ports.rx_burst(device, &mut frames);
+            if !frames.is_empty() {
+                taken += frames.len();
+                self.receive(device, &mut frames);
+            }
+        }
+        self.flush();
+        self.expire();
+        self.sweep_some();
+        self.counters.count(if taken > 0 { Work::Busy } else { Work::Empty }, 1);
+        taken
+    }
+
+    fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
+        let mut pending = ArrayVec::new();
+        for frame in frames.drain(..) {
+            self.counters.device_rx(device, frame.data().len() as u64);
+            let entered = enter::from_device(self.tables.tables(), device, frame.data());
+            self.admit(frame, Origin::Device(device), entered, &mut pending);
+        }
+        self.handle(pending);
+    }
+
+    /// Puts a frame among those to be looked up, or ends it here.
+    fn admit(
+        &mut self,
+        frame: P::Frame,
+        origin: Origin,
+        entered: Step<Entered>,
+        pending: &mut ArrayVec<Pending<P::Frame>, BURST>,
+    ) {
+        match entered {
+            Step::Continue(entered) => {
+                if let Entry::Port(port) = entered.entry {
+                    self.counters.port_rx(port, u64::from(entered.len));
+                }
+                let zone = enter::zone(self.tables.tables(), &entered.entry);
+                let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
+                let next = Pending { frame, origin, entered, zone, key };
+                if pending.is_full() {
+                    self.handle(std::mem::take(pending));
+                }
+                pending.push(next);
+            }
+            Step::Break(verdict) => self.end_early(frame, origin, verdict),
+        }
+    }
+
+    /// Looks all keys up together, then deals with each frame.
+    fn handle(&mut self, pending: ArrayVec<Pending<P::Frame>, BURST>) {
+        let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
+        let mut hashes: ArrayVec<u32, BURST> = ArrayVec::new();
+        for key in pending.iter().filter_map(|pending| pending.key) {
+            hashes.push(self.connections.table().hash(&key));
+            keys.push(key);
+        }
+        let mut hits: [Option<Hit>; BURST] = [None; BURST];
+        if !keys.is_empty() {
+            self.connections.table().lookup_burst(&keys, &hashes, &mut hits);
+        }
+        let mut hits = hits.into_iter();
+        let mut opened = false;
+        for pending in pending {
+            let hit = match &pending.key {
+                None => None,
+                // A connection that this very burst opened was not there when the burst was looked up.
+                Some(key) => match hits.next().flatten() {
+                    None if opened => {
+                        let table = self.connections.table();
+                        table.lookup(key, table.hash(key))
+                    }
+                    hit => hit,
+                },
+            };
+            opened |= self.deal(pending, hit);
+        }
+    }
+
+    /// One frame; true when it opened a connection.
+    fn deal(&mut self, mut pending: Pending<P::Frame>, mut hit: Option<Hit>) -> bool {
+        if let Some(found) = &hit {
+            match found.owner {
+                Some(owner) if owner != self.id => {
+                    self.hand_over(owner, pending.frame, HandedTo::Owner(pending.origin));
+                    return false;
+                }
+                None if !self.connections.claim(found.conn, self.now) => hit = None,
+                _ => {}
+            }
+        }
+        if let Some(found) = hit {
+            match self.established(pending, found) {
+                None => return false,
+                Some(back) => pending = back,
+            }
+        }
+        self.walk(pending, hit)
+    }
+
+    fn view(&self) -> View<'_> {
+        View { tables: self.tables.tables(), learned: &self.learned, connections: self.connections.table() }
+    }
+
+    // ---- frames from elsewhere ----
+
+    fn take_injected(&mut self) -> usize {
+        let exchanges = Arc::clone(&self.exchanges);
+        let Some(own) = exchanges.get(usize::from(self.id.0)) else { return 0 };
+        let mut count = 0;
+        while count < BURST
+            && let Some(injected) = own.next_injected()
+        {
+            count += 1;
+            self.counters.count(Work::Injected, 1);
+            match injected.to {
+                InjectTo::Device(device) => self.send(device, injected.frame),
+                InjectTo::Walk(origin) => self.enter_again(injected.frame, origin),
+            }
+        }
+        count
+    }
+
+    fn take_handed(&mut self) -> usize {
+        let exchanges = Arc::clone(&self.exchanges);
+        let Some(own) = exchanges.get(usize::from(self.id.0)) else { return 0 };
+        let mut count = 0;
+        while count < BURST
+            && let Some(handed) = own.next_handed()
+        {
+            count += 1;
+            match handed.to {
+                HandedTo::Transmit(device) => self.send(device, handed.frame),
+                HandedTo::Owner(origin) => self.enter_again(handed.frame, origin),
+            }
+        }
+        count
+    }
+
+    fn enter_again(&mut self, frame: P::Frame, origin: Origin) {
+        let entered = match origin {
+            Origin::Device(device) => enter::from_device(self.tables.tables(), device, frame.data()),
+            Origin::SwitchPort(port) => enter::from_slow_path(Entry::Owner(port), frame.data()),
+            Origin::Router(router) => enter::from_slow_path(Entry::Originated(router), frame.data()),
+        };
+        let mut pending = ArrayVec::new();
+        self.admit(frame, origin, entered, &mut pending);
+        self.handle(pending);
+    }
+
+    fn end_early(&mut self, frame: P::Frame, origin: Origin, verdict: Verdict) {
+        match verdict {
+            Verdict::Punt(punt) => self.punt(frame, 0, origin, punt),
+            Verdict::Drop(reason) | Verdict::Reject { reason, .. } => self.counters.dropped(reason),
+            // Entering decides nothing else.
+            Verdict::Transmit(_) | Verdict::Flood(_) | Verdict::HandOff(_) => {}
+        }
+    }
+
+    fn expire(&mut self) {
+        let (paths, counters) = (&mut self.paths, &self.counters);
+        let closed = self.connections.expire(self.now, EXPIRE_BUDGET, |connection, _| {
+            for direction in [Direction::Original, Direction::Reply] {
+                paths.release(connection.paths[direction.index()]);
+            }
+        });
+        counters.count(Work::Closed, closed as u64);
+    }
+}

@@ -1,0 +1,111 @@
+//! After a reload: idle connections whose rule has gone are ended, a few each loop.
+//!
+//! Connections with traffic are checked by their next packet; this finds the silent ones. The packet that
+//! opened the connection is made up from its key and its cached way and walked again.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use arrayvec::ArrayVec;
+use sluice_net::wire::ethernet::ETHERTYPE_IPV4;
+use sluice_net::wire::{ip_proto, tcp};
+use sluice_net::{Fragment, Headers, Ip, L3, L4};
+
+use super::Worker;
+use crate::connections::{ConnRef, Connection, Direction, FlowKey4};
+use crate::io::{FramePool, Ports};
+use crate::path::Way;
+use crate::pipeline;
+use crate::stage::enter::{self, Entered};
+use crate::trace::Silent;
+use crate::verdict::{DropReason, Verdict};
+
+/// Slots looked at in one loop.
+const SLOTS: usize = 64;
+
+/// How far a sweep is.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    next: Option<usize>,
+}
+
+impl Sweep {
+    /// Starts over.
+    pub(super) fn begin(&mut self) {
+        self.next = Some(0);
+    }
+
+    pub(super) fn active(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
+    /// Looks at the next slots of the table.
+    pub(super) fn sweep_some(&mut self) {
+        let Some(from) = self.sweep.next else { return };
+        let mut own: ArrayVec<Connection, SLOTS> = ArrayVec::new();
+        let id = self.id;
+        self.sweep.next = self.connections.table().scan(from, SLOTS, |connection| {
+            if connection.owner == Some(id) {
+                let _ = own.try_push(connection);
+            }
+        });
+        let doomed: ArrayVec<ConnRef, SLOTS> =
+            own.iter().filter(|connection| !self.stands(connection)).map(|connection| connection.conn).collect();
+        for conn in doomed {
+            self.close(conn);
+        }
+    }
+
+    /// The tables would still carry the connection. One without a cached way is left to its next packet.
+    fn stands(&mut self, connection: &Connection) -> bool {
+        let path = connection.paths[Direction::Original.index()];
+        let tables = self.tables.tables();
+        if self.paths.fresh(path, tables, &self.learned, self.changes, self.now).is_some() {
+            return true;
+        }
+        let Some(way) = self.paths.way(path) else { return true };
+        let entered = first_packet(way, &connection.original);
+        let zone = enter::zone(tables, &entered.entry);
+        let hit = Some((*connection, Direction::Original));
+        let mut chooser = self.chooser.clone();
+        let outcome = pipeline::walk(self.view(), &entered, zone, hit, &mut chooser, &mut Silent);
+        match outcome.verdict {
+            // The way in has gone: nothing of it can come or go any more.
+            Verdict::Drop(DropReason::InjectStale) => false,
+            _ => !outcome.close,
+        }
+    }
+}
+
+/// The packet that opened the connection, as far as a walk looks at it.
+fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
+    let (src, dst) = (key.src_port, key.dst_port);
+    let l4 = match key.proto {
+        ip_proto::TCP => L4::Tcp { src, dst, flags: tcp::SYN },
+        ip_proto::UDP => L4::Udp { src, dst },
+        _ => L4::Echo { reply: false, id: src },
+    };
+    let ip = Ip {
+        src: IpAddr::V4(Ipv4Addr::from_bits(key.src)),
+        dst: IpAddr::V4(Ipv4Addr::from_bits(key.dst)),
+        proto: key.proto,
+        tos: 0,
+        ttl: 64,
+        total_len: 40,
+        l4_offset: 34,
+        fragment: Fragment::None,
+        fragment_id: 0,
+        dont_fragment: true,
+        l4,
+    };
+    let headers = Headers {
+        eth_dst: way.macs.0,
+        eth_src: way.macs.1,
+        vlan: None,
+        ethertype: ETHERTYPE_IPV4,
+        l3_offset: 14,
+        l3: L3::Ip(ip),
+    };
+    Entered { entry: way.entry, inner: 0, headers, len: 54, congestion: false }
+}

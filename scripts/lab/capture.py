@@ -19,7 +19,8 @@ class Capture:
         log = self.file.with_suffix(".log")
         log.unlink(missing_ok=True)
         self._process = namespace.start(
-            *("tcpdump", "-i", iface, "-n", "-U", "-s", "0", "-w", self.file, *expression.split()),
+            *("tcpdump", "-i", iface, "-n", "--immediate-mode", "-U", "-s", "0"),
+            *("-w", self.file, *expression.split()),
             log=log,
         )
         wait_for("tcpdump", lambda: log.exists() and "listening on" in log.read_text())

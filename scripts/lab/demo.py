@@ -69,6 +69,9 @@ def main():
     if binaries.missing():
         sys.exit(binaries.missing())
     netns.sweep()
+    if options.keep:
+        # A name that the next run does not take for a leftover.
+        os.environ["SLUICE_RUN"] = f"keep{os.getpid()}"
     with netns.Lab() as lab:
         report.step("N1: three nodes, four VMs, one gateway to the outside")
         try:

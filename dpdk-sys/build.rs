@@ -39,7 +39,8 @@ const MLX5_DRIVERS: &[&str] = &["bus_auxiliary", "common_mlx5", "net_mlx5"];
 
 /// Libraries the drivers above need from outside DPDK.
 const SYSTEM_LIBRARIES: &[&str] = &[
-    "bsd", "numa", "xdp", "bpf", "pcap", "elf", "z", "crypto", "jansson", "fdt", "m", "dl", "pthread",
+    "bsd", "numa", "xdp", "bpf", "pcap", "elf", "z", "crypto", "jansson", "fdt", "m", "dl",
+    "pthread",
 ];
 
 /// The functions and variables used, as regular expressions.
@@ -138,14 +139,23 @@ fn link_static(library: &pkg_config::Library, source: &Path, out: &Path) {
         if *driver == AF_PACKET && mend_af_packet(Path::new(&directory), source, out) {
             continue;
         }
-        if Path::new(&directory).join(format!("librte_{driver}.a")).exists() {
+        if Path::new(&directory)
+            .join(format!("librte_{driver}.a"))
+            .exists()
+        {
             println!("cargo:rustc-link-lib=static:+whole-archive,-bundle=rte_{driver}");
         } else {
-            println!("cargo:warning=this libdpdk has no static {driver}: devices of that kind will not work");
+            println!(
+                "cargo:warning=this libdpdk has no static {driver}: devices of that kind will not work"
+            );
         }
     }
     // A library named twice with different modifiers is an error, hence the set.
-    let others = library.libs.iter().map(String::as_str).chain(["rte_common_iavf"]);
+    let others = library
+        .libs
+        .iter()
+        .map(String::as_str)
+        .chain(["rte_common_iavf"]);
     for name in others.filter(|name| name.starts_with("rte_")) {
         if named.insert(name.to_owned()) {
             println!("cargo:rustc-link-lib=static:-bundle={name}");
@@ -167,11 +177,16 @@ fn mend_af_packet(directory: &Path, source: &Path, out: &Path) -> bool {
         .arg(out.join(format!("lib{name}.a")))
         .status();
     if !status.is_ok_and(|status| status.success()) {
-        println!("cargo:warning=objcopy (binutils) does not run: af_packet devices will deliver IPv4 fragments reassembled");
+        println!(
+            "cargo:warning=objcopy (binutils) does not run: af_packet devices will deliver IPv4 fragments reassembled"
+        );
         return false;
     }
     let mut build = cc::Build::new();
-    build.file(source.join("af_packet.c")).cargo_metadata(false).compile(hook);
+    build
+        .file(source.join("af_packet.c"))
+        .cargo_metadata(false)
+        .compile(hook);
     println!("cargo:rustc-link-search=native={}", out.display());
     for library in [name, hook] {
         println!("cargo:rustc-link-lib=static:+whole-archive,-bundle={library}");
@@ -240,7 +255,11 @@ fn generate(header: &Path, wrappers: &Path, out: &Path, flags: &[String]) {
 
 fn compile(wrappers: &Path, source: &Path, flags: &[String]) {
     let mut build = cc::Build::new();
-    build.file(wrappers).include(source).opt_level(3).warnings(false);
+    build
+        .file(wrappers)
+        .include(source)
+        .opt_level(3)
+        .warnings(false);
     for flag in flags {
         build.flag(flag);
     }

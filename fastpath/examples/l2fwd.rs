@@ -51,7 +51,10 @@ fn arguments() -> Result<Arguments, Box<dyn Error>> {
         }
     }
     if parsed.devargs.len() != 2 {
-        return Err("two devices are needed, as in: l2fwd net_af_packet0,iface=eth1 net_tap0,iface=vm1".into());
+        return Err(
+            "two devices are needed, as in: l2fwd net_af_packet0,iface=eth1 net_tap0,iface=vm1"
+                .into(),
+        );
     }
     Ok(parsed)
 }
@@ -78,7 +81,11 @@ fn report(devices: &Devices) {
     for device in devices.devices() {
         println!("{} {:?} {:?}", device.name(), device.link(), device.stats());
     }
-    println!("{} of {} buffers in use", devices.pool().in_use(), devices.pool().capacity());
+    println!(
+        "{} of {} buffers in use",
+        devices.pool().in_use(),
+        devices.pool().capacity()
+    );
 }
 
 fn main() -> ExitCode {
@@ -110,12 +117,29 @@ fn run() -> Result<(), Box<dyn Error>> {
         extra: Vec::new(),
     })?;
     let devices = Devices::open(eal, &configs, arguments.workers)?;
-    let memory = if eal.hugepages() { "hugepages" } else { "ordinary memory" };
-    println!("{} in {memory}, open after {:?}", Eal::version(), begin.elapsed());
+    let memory = if eal.hugepages() {
+        "hugepages"
+    } else {
+        "ordinary memory"
+    };
+    println!(
+        "{} in {memory}, open after {:?}",
+        Eal::version(),
+        begin.elapsed()
+    );
     for device in devices.devices() {
-        println!("{} {} {:02x?} {:?}", device.name(), device.driver(), device.mac(), device.queues());
+        println!(
+            "{} {} {:02x?} {:?}",
+            device.name(),
+            device.driver(),
+            device.mac(),
+            device.queues()
+        );
     }
-    devices.warnings().iter().for_each(|warning| println!("warning: {warning}"));
+    devices
+        .warnings()
+        .iter()
+        .for_each(|warning| println!("warning: {warning}"));
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for ports in (0..arguments.workers).filter_map(|worker| devices.ports(worker)) {

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use proptest::prelude::*;
 use sluice_fastpath::io::dpdk::{
-    DeviceConfig, DeviceProblem, Devices, DpdkError, DpdkPorts, Eal, EalOptions, Hugepages, Mbuf, Pool,
+    DeviceConfig, DeviceProblem, Devices, DpdkError, DpdkPorts, Eal, EalOptions, Hugepages, Mbuf,
+    Pool,
 };
 use sluice_fastpath::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports};
 
@@ -41,17 +42,23 @@ fn open(eal: Eal, devargs: &[&str], workers: usize) -> Devices {
 }
 
 fn ports(devices: &Devices, worker: usize) -> DpdkPorts {
-    devices.ports(worker).unwrap_or_else(|| panic!("worker {worker} has its ports already"))
+    devices
+        .ports(worker)
+        .unwrap_or_else(|| panic!("worker {worker} has its ports already"))
 }
 
 fn frame(pool: &Pool, data: &[u8]) -> Mbuf {
-    pool.alloc(data).unwrap_or_else(|| panic!("no buffer for {} bytes", data.len()))
+    pool.alloc(data)
+        .unwrap_or_else(|| panic!("no buffer for {} bytes", data.len()))
 }
 
 #[test]
 fn dpdk_starts_once() {
     let (_eal, _guard) = eal();
-    assert!(matches!(Eal::init(&EalOptions::default()), Err(DpdkError::AlreadyStarted)));
+    assert!(matches!(
+        Eal::init(&EalOptions::default()),
+        Err(DpdkError::AlreadyStarted)
+    ));
     assert!(Eal::version().starts_with("DPDK "));
 }
 
@@ -61,7 +68,9 @@ fn frames_come_back_in_order_through_a_ring() {
     let devices = open(eal, &["net_ring_order"], 1);
     let (ring, mut worker) = (DeviceId(0), ports(&devices, 0));
     let before = devices.pool().in_use();
-    let mut burst: Burst<Mbuf> = (0..BURST as u8).map(|n| frame(devices.pool(), &[n; 60])).collect();
+    let mut burst: Burst<Mbuf> = (0..BURST as u8)
+        .map(|n| frame(devices.pool(), &[n; 60]))
+        .collect();
     assert_eq!(worker.tx_burst(ring, &mut burst), BURST);
     assert!(burst.is_empty());
     worker.rx_burst(ring, &mut burst);
@@ -70,8 +79,14 @@ fn frames_come_back_in_order_through_a_ring() {
     assert_eq!(bytes, expected);
     burst.clear();
     assert_eq!(devices.pool().in_use(), before);
-    let stats = devices.device(ring).map(|device| device.stats()).unwrap_or_default();
-    assert_eq!((stats.rx_packets, stats.tx_packets), (BURST as u64, BURST as u64));
+    let stats = devices
+        .device(ring)
+        .map(|device| device.stats())
+        .unwrap_or_default();
+    assert_eq!(
+        (stats.rx_packets, stats.tx_packets),
+        (BURST as u64, BURST as u64)
+    );
 }
 
 #[test]
@@ -82,7 +97,8 @@ fn a_full_ring_takes_what_fits_and_leaves_the_rest() {
     let before = devices.pool().in_use();
     let (mut sent, mut burst) = (0u32, Burst::new());
     let left = loop {
-        while let Some(data) = (!burst.is_full()).then(|| (sent + burst.len() as u32).to_be_bytes()) {
+        while let Some(data) = (!burst.is_full()).then(|| (sent + burst.len() as u32).to_be_bytes())
+        {
             burst.push(frame(devices.pool(), &data));
         }
         let taken = worker.tx_burst(ring, &mut burst) as u32;
@@ -143,7 +159,10 @@ fn every_worker_has_its_own_queue_on_its_own_thread() {
         }
     });
     assert_eq!(devices.pool().in_use(), before);
-    assert_eq!(devices.device(DeviceId(0)).map(|d| d.stats().tx_packets), Some(2 * 1000 * BURST as u64));
+    assert_eq!(
+        devices.device(DeviceId(0)).map(|d| d.stats().tx_packets),
+        Some(2 * 1000 * BURST as u64)
+    );
 }
 
 #[test]
@@ -179,19 +198,39 @@ fn devices_close_when_their_last_user_is_gone() {
     let worker = ports(&devices, 0);
     drop(devices);
     let busy = Devices::open(eal, &configs(&names), 1).map(|_| ());
-    assert!(matches!(&busy, Err(DpdkError::Device { problem: DeviceProblem::Twice, .. })), "{busy:?}");
+    assert!(
+        matches!(
+            &busy,
+            Err(DpdkError::Device {
+                problem: DeviceProblem::Twice,
+                ..
+            })
+        ),
+        "{busy:?}"
+    );
     drop(worker);
     let again = open(eal, &names, 1);
-    assert_eq!(again.device(DeviceId(0)).map(|d| d.driver().to_owned()), Some("net_null".to_owned()));
+    assert_eq!(
+        again.device(DeviceId(0)).map(|d| d.driver().to_owned()),
+        Some("net_null".to_owned())
+    );
 }
 
 #[test]
 fn a_bad_device_closes_the_good_ones() {
     let (eal, _guard) = eal();
-    for bad in ["net_af_packet_x,iface=no-such-if", "net_no_such_driver0", "0000:ff:1f.7", "net_null_good"] {
+    for bad in [
+        "net_af_packet_x,iface=no-such-if",
+        "net_no_such_driver0",
+        "0000:ff:1f.7",
+        "net_null_good",
+    ] {
         let error = Devices::open(eal, &configs(&["net_null_good", bad]), 1).map(|_| ());
         let text = error.err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(text.starts_with(&format!("interface if-{bad} ({bad}): ")), "{text}");
+        assert!(
+            text.starts_with(&format!("interface if-{bad} ({bad}): ")),
+            "{text}"
+        );
     }
     drop(open(eal, &["net_null_good"], 1));
 }

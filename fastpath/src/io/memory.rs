@@ -40,7 +40,9 @@ struct Budget {
 impl Budget {
     fn take(&self) -> bool {
         self.free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| {
+                free.checked_sub(1)
+            })
             .is_ok()
     }
 }
@@ -92,7 +94,9 @@ impl Frame for VecFrame {
 
     fn append(&mut self, n: usize) -> Option<&mut [u8]> {
         let end = self.bytes.len();
-        let longer = end.checked_add(n).filter(|len| *len <= HEADROOM + FRAME_ROOM)?;
+        let longer = end
+            .checked_add(n)
+            .filter(|len| *len <= HEADROOM + FRAME_ROOM)?;
         self.bytes.resize(longer, 0);
         self.bytes.get_mut(end..)
     }
@@ -209,7 +213,9 @@ impl MemoryDevices {
     #[must_use]
     pub fn sent(&self, device: DeviceId) -> Vec<Vec<u8>> {
         let queue = self.devices.get(device.index()).map(|d| &d.sent);
-        std::iter::from_fn(|| queue?.pop()).map(|f| f.data().to_vec()).collect()
+        std::iter::from_fn(|| queue?.pop())
+            .map(|f| f.data().to_vec())
+            .collect()
     }
 
     /// Lets a device take only `frames` more frames, as a driver with a full ring would.
@@ -253,7 +259,10 @@ impl Ports for MemoryPorts {
         };
         let wanted = frames.len();
         let take = |room: usize| (room != usize::MAX).then(|| room - room.min(wanted));
-        let room = match device.tx_room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+        let room = match device
+            .tx_room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+        {
             Ok(room) | Err(room) => room,
         };
         let taken = wanted.min(room);
@@ -313,7 +322,10 @@ mod tests {
     fn a_full_driver_leaves_the_rest_in_order() {
         let devices = MemoryDevices::new(1, 1);
         devices.limit_tx(DeviceId(0), 2);
-        let mut burst: Burst<_> = [b"1", b"2", b"3"].iter().map(|b| VecFrame::new(*b)).collect();
+        let mut burst: Burst<_> = [b"1", b"2", b"3"]
+            .iter()
+            .map(|b| VecFrame::new(*b))
+            .collect();
         let mut ports = devices.ports(0);
         assert_eq!(ports.tx_burst(DeviceId(0), &mut burst), 2);
         assert_eq!(ports.tx_burst(DeviceId(0), &mut burst), 0);

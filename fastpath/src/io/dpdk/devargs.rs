@@ -17,6 +17,8 @@ pub enum Driver {
     AfXdp,
     /// A tap, whose other end is a new Linux interface.
     Tap,
+    /// Capture files, or a Linux interface through libpcap.
+    Pcap,
     /// Any other virtual device.
     Virtual,
 }
@@ -29,7 +31,13 @@ pub struct Devargs {
 }
 
 /// Kernel drivers that leave a PCI device to DPDK, or that share it with DPDK's own driver (mlx).
-const PCI_DRIVERS: &[&str] = &["vfio-pci", "uio_pci_generic", "igb_uio", "mlx5_core", "mlx4_core"];
+const PCI_DRIVERS: &[&str] = &[
+    "vfio-pci",
+    "uio_pci_generic",
+    "igb_uio",
+    "mlx5_core",
+    "mlx4_core",
+];
 
 /// What a packet socket's ring keeps beside a frame: its header, the address and alignment; generous.
 const RING_OVERHEAD: u32 = 128;
@@ -84,6 +92,8 @@ impl Devargs {
             Driver::AfXdp
         } else if starts(["net_tap", "eth_tap"]) {
             Driver::Tap
+        } else if starts(["net_pcap", "eth_pcap"]) {
+            Driver::Pcap
         } else {
             Driver::Virtual
         }
@@ -92,14 +102,17 @@ impl Devargs {
     /// The value of an argument.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The Linux interface that carries the packets (not the other end of a tap).
     #[must_use]
     pub fn carrier(&self) -> Option<&str> {
         match self.driver() {
-            Driver::AfPacket | Driver::AfXdp => self.get("iface"),
+            Driver::AfPacket | Driver::AfXdp | Driver::Pcap => self.get("iface"),
             Driver::Pci | Driver::Tap | Driver::Virtual => None,
         }
     }
@@ -112,15 +125,23 @@ impl Devargs {
         match self.driver() {
             Driver::Pci => check_pci(&self.name, Path::new("/sys/bus/pci/devices")),
             Driver::AfPacket | Driver::AfXdp => {
-                let interface = self.get("iface").ok_or(DeviceProblem::MissingArgument("iface"))?;
+                let interface = self
+                    .get("iface")
+                    .ok_or(DeviceProblem::MissingArgument("iface"))?;
                 let exists = kernel::interface_exists(interface);
-                exists.then_some(()).ok_or_else(|| DeviceProblem::NoInterface(interface.to_owned()))
+                exists
+                    .then_some(())
+                    .ok_or_else(|| DeviceProblem::NoInterface(interface.to_owned()))
             }
-            Driver::Tap => match fs::File::options().read(true).write(true).open("/dev/net/tun") {
+            Driver::Tap => match fs::File::options()
+                .read(true)
+                .write(true)
+                .open("/dev/net/tun")
+            {
                 Ok(_) => Ok(()),
                 Err(e) => Err(DeviceProblem::Tun(e.to_string())),
             },
-            Driver::Virtual => Ok(()),
+            Driver::Pcap | Driver::Virtual => Ok(()),
         }
     }
 
@@ -166,18 +187,28 @@ pub(super) const LINK_OVERHEAD: u32 = 14 + 8;
 impl std::fmt::Display for Devargs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
-        self.pairs.iter().try_for_each(|(key, value)| write!(f, ",{key}={value}"))
+        self.pairs
+            .iter()
+            .try_for_each(|(key, value)| write!(f, ",{key}={value}"))
     }
 }
 
 /// The full address of a PCI device, of which the domain may be left out.
 fn pci_address(name: &str) -> Option<String> {
-    let name = name.strip_prefix("pci:").unwrap_or(name).to_ascii_lowercase();
-    let full = if name.matches(':').count() == 1 { format!("0000:{name}") } else { name };
+    let name = name
+        .strip_prefix("pci:")
+        .unwrap_or(name)
+        .to_ascii_lowercase();
+    let full = if name.matches(':').count() == 1 {
+        format!("0000:{name}")
+    } else {
+        name
+    };
     let (domain, rest) = full.split_once(':')?;
     let (bus, rest) = rest.split_once(':')?;
     let (device, function) = rest.split_once('.')?;
-    let hex = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let hex =
+        |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
     let fits = hex(domain, 4) && hex(bus, 2) && hex(device, 2) && hex(function, 1);
     fits.then_some(full)
 }
@@ -193,7 +224,11 @@ fn check_pci(name: &str, devices: &Path) -> Result<(), DeviceProblem> {
     let Ok(driver) = fs::read_link(device.join("driver")) else {
         return Err(DeviceProblem::Unbound(address));
     };
-    let driver = driver.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let driver = driver
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     if PCI_DRIVERS.contains(&driver.as_str()) {
         Ok(())
     } else {
@@ -225,6 +260,7 @@ mod tests {
             ("eth_af_packet1,iface=eth1", Driver::AfPacket),
             ("net_af_xdp0,iface=eth1", Driver::AfXdp),
             ("net_tap0,iface=vm1", Driver::Tap),
+            ("net_pcap0,rx_pcap=in.pcap", Driver::Pcap),
             ("net_memif0,role=server", Driver::Virtual),
             ("0000:03:00", Driver::Virtual),
             ("zz:00.0", Driver::Virtual),
@@ -236,8 +272,19 @@ mod tests {
 
     #[test]
     fn what_is_no_devargs_is_refused() {
-        for text in ["", ",iface=eth1", "net_tap0,iface", "net_tap0,,", "net_tap0,=x", "net_tap0, iface=x", "a\nb"] {
-            assert!(matches!(Devargs::parse(text), Err(DeviceProblem::Syntax(_))), "{text:?}");
+        for text in [
+            "",
+            ",iface=eth1",
+            "net_tap0,iface",
+            "net_tap0,,",
+            "net_tap0,=x",
+            "net_tap0, iface=x",
+            "a\nb",
+        ] {
+            assert!(
+                matches!(Devargs::parse(text), Err(DeviceProblem::Syntax(_))),
+                "{text:?}"
+            );
         }
     }
 
@@ -245,11 +292,20 @@ mod tests {
     fn a_packet_socket_gets_rings_for_its_mtu() {
         let plain = "net_af_packet0,iface=eth1";
         assert_eq!(completed(plain, 1500, 1), format!("{plain},framecnt=2048"));
-        assert_eq!(completed(plain, 9000, 1), format!("{plain},framecnt=2048,framesz=9216,blocksz=36864"));
-        assert_eq!(completed(plain, 1500, 3), format!("{plain},framecnt=2048,qpairs=3"));
+        assert_eq!(
+            completed(plain, 9000, 1),
+            format!("{plain},framecnt=2048,framesz=9216,blocksz=36864")
+        );
+        assert_eq!(
+            completed(plain, 1500, 3),
+            format!("{plain},framecnt=2048,qpairs=3")
+        );
         let written = "net_af_packet0,iface=eth1,framesz=16384,blocksz=65536,qpairs=2";
         assert_eq!(completed(written, 9000, 4), written);
-        assert_eq!(completed("net_tap0,iface=vm1", 9000, 4), "net_tap0,iface=vm1");
+        assert_eq!(
+            completed("net_tap0,iface=vm1", 9000, 4),
+            "net_tap0,iface=vm1"
+        );
     }
 
     #[test]
@@ -257,19 +313,37 @@ mod tests {
         for mtu in 1501..=9216 {
             let mut devargs = parsed("net_af_packet0,iface=eth1");
             devargs.complete(mtu, 1);
-            let block: u32 = devargs.get("blocksz").and_then(|v| v.parse().ok()).unwrap_or(0);
+            let block: u32 = devargs
+                .get("blocksz")
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(0);
             let frame = devargs.ring_frame();
-            assert!(frame >= u32::from(mtu) + LINK_OVERHEAD + 80, "mtu {mtu}: frame {frame}");
-            assert!(block.is_multiple_of(frame) && block.is_multiple_of(4096), "mtu {mtu}: block {block}");
-            assert!(RING_FRAMES.is_multiple_of(block / frame), "mtu {mtu}: block {block}");
+            assert!(
+                frame >= u32::from(mtu) + LINK_OVERHEAD + 80,
+                "mtu {mtu}: frame {frame}"
+            );
+            assert!(
+                block.is_multiple_of(frame) && block.is_multiple_of(4096),
+                "mtu {mtu}: block {block}"
+            );
+            assert!(
+                RING_FRAMES.is_multiple_of(block / frame),
+                "mtu {mtu}: block {block}"
+            );
         }
     }
 
     #[test]
     fn missing_devices_are_named() {
         let absent = parsed("net_af_packet0,iface=no-such-if");
-        assert_eq!(absent.check(), Err(DeviceProblem::NoInterface("no-such-if".into())));
-        assert_eq!(parsed("net_af_xdp0").check(), Err(DeviceProblem::MissingArgument("iface")));
+        assert_eq!(
+            absent.check(),
+            Err(DeviceProblem::NoInterface("no-such-if".into()))
+        );
+        assert_eq!(
+            parsed("net_af_xdp0").check(),
+            Err(DeviceProblem::MissingArgument("iface"))
+        );
         assert_eq!(parsed("net_af_packet0,iface=lo").check(), Ok(()));
         let pci = parsed("ffff:ff:1f.7").check();
         assert_eq!(pci, Err(DeviceProblem::NoPciDevice("ffff:ff:1f.7".into())));
@@ -280,7 +354,10 @@ mod tests {
         let root = std::env::temp_dir().join(format!("sluice-pci-{}", std::process::id()));
         for (address, driver) in [("0000:01:00.0", "ixgbe"), ("0000:02:00.0", "vfio-pci")] {
             fs::create_dir_all(root.join(address))?;
-            std::os::unix::fs::symlink(format!("../../drivers/{driver}"), root.join(address).join("driver"))?;
+            std::os::unix::fs::symlink(
+                format!("../../drivers/{driver}"),
+                root.join(address).join("driver"),
+            )?;
         }
         fs::create_dir_all(root.join("0000:03:00.0"))?;
         let held = check_pci("01:00.0", &root);

@@ -76,7 +76,11 @@ fn close(port: u16, handle: *mut rte_device) {
 /// A C function's return value as a result.
 fn step(step: &'static str, code: i32) -> Result<(), DeviceProblem> {
     let reason = Errno::from_return(code);
-    if code < 0 { Err(DeviceProblem::Step { step, reason }) } else { Ok(()) }
+    if code < 0 {
+        Err(DeviceProblem::Step { step, reason })
+    } else {
+        Ok(())
+    }
 }
 
 impl Device {
@@ -91,20 +95,34 @@ impl Device {
     ) -> Result<Self, DeviceProblem> {
         devargs.check()?;
         let interface = devargs.carrier().map(Interface::open).transpose();
-        let interface = interface.map_err(|_| DeviceProblem::NoInterface(devargs.carrier().unwrap_or_default().into()))?;
+        let interface = interface.map_err(|_| {
+            DeviceProblem::NoInterface(devargs.carrier().unwrap_or_default().into())
+        })?;
         if let Some(interface) = &interface {
             prepare(interface, config, warnings);
         }
         let port = probe(devargs)?;
         let information = information(port.id)?;
         let queues = agree_queues(&information, devargs.driver(), queues);
-        configure(port.id, &information, devargs.driver(), config, queues, warnings)?;
+        configure(
+            port.id,
+            &information,
+            devargs.driver(),
+            config,
+            queues,
+            warnings,
+        )?;
         set_up_queues(port.id, &information, config, queues, pool)?;
         start(port.id, config, devargs.driver(), warnings)?;
         let packet_sockets = devargs.driver() == Driver::AfPacket;
-        let sockets = devargs.carrier().filter(|_| packet_sockets).map(PacketSockets::of_interface);
+        let sockets = devargs
+            .carrier()
+            .filter(|_| packet_sockets)
+            .map(PacketSockets::of_interface);
         // SAFETY: drivers give a terminated string in static storage.
-        let driver = unsafe { CStr::from_ptr(information.driver_name) }.to_string_lossy().into_owned();
+        let driver = unsafe { CStr::from_ptr(information.driver_name) }
+            .to_string_lossy()
+            .into_owned();
         let mac = mac_address(port.id)?;
         let (id, handle) = (port.id, port.handle);
         std::mem::forget(port);
@@ -213,10 +231,15 @@ impl Drop for Device {
 fn prepare(interface: &Interface, config: &DeviceConfig, warnings: &mut Vec<String>) {
     let name = &config.name;
     if let Err(e) = interface.bring_up() {
-        warnings.push(format!("interface {name}: it is down and cannot be brought up: {e}"));
+        warnings.push(format!(
+            "interface {name}: it is down and cannot be brought up: {e}"
+        ));
     }
     if let Err(e) = interface.raise_mtu(config.mtu) {
-        warnings.push(format!("interface {name}: the kernel's MTU stays below {}: {e}", config.mtu));
+        warnings.push(format!(
+            "interface {name}: the kernel's MTU stays below {}: {e}",
+            config.mtu
+        ));
     }
     if let Err(e) = interface.stop_merging() {
         warnings.push(format!(
@@ -240,11 +263,18 @@ fn probe(devargs: &Devargs) -> Result<Port, DeviceProblem> {
         if code < 0 {
             let reason = Errno::from_return(code);
             let twice = reason.is(libc::EEXIST);
-            return Err(if twice { DeviceProblem::Twice } else { DeviceProblem::Probe(reason) });
+            return Err(if twice {
+                DeviceProblem::Twice
+            } else {
+                DeviceProblem::Probe(reason)
+            });
         }
         if dpdk_sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut id) != 0 {
             // Some drivers name their ports otherwise.
-            id = ports().into_iter().find(|port| !before.contains(port)).ok_or(DeviceProblem::NoPort)?;
+            id = ports()
+                .into_iter()
+                .find(|port| !before.contains(port))
+                .ok_or(DeviceProblem::NoPort)?;
         }
     }
     let handle = information(id).map_or(std::ptr::null_mut(), |information| information.device);
@@ -254,17 +284,25 @@ fn probe(devargs: &Devargs) -> Result<Port, DeviceProblem> {
 fn ports() -> Vec<u16> {
     let limit = dpdk_sys::RTE_MAX_ETHPORTS as u16;
     // SAFETY: any number may be asked about.
-    (0..limit).filter(|id| unsafe { dpdk_sys::rte_eth_dev_is_valid_port(*id) } != 0).collect()
+    (0..limit)
+        .filter(|id| unsafe { dpdk_sys::rte_eth_dev_is_valid_port(*id) } != 0)
+        .collect()
 }
 
 fn information(port: u16) -> Result<rte_eth_dev_info, DeviceProblem> {
     let mut information = rte_eth_dev_info::default();
     // SAFETY: a live structure; an unknown port is an error.
-    step("asking the driver", unsafe { dpdk_sys::rte_eth_dev_info_get(port, &raw mut information) })?;
+    step("asking the driver", unsafe {
+        dpdk_sys::rte_eth_dev_info_get(port, &raw mut information)
+    })?;
     Ok(information)
 }
 
-fn agree_queues(information: &rte_eth_dev_info, driver: Driver, wanted: QueueCounts) -> QueueCounts {
+fn agree_queues(
+    information: &rte_eth_dev_info,
+    driver: Driver,
+    wanted: QueueCounts,
+) -> QueueCounts {
     let rx = wanted.rx.min(information.max_rx_queues).max(1);
     let tx = wanted.tx.min(information.max_tx_queues).max(1);
     if driver == Driver::Tap {
@@ -277,11 +315,19 @@ fn agree_queues(information: &rte_eth_dev_info, driver: Driver, wanted: QueueCou
 
 /// The largest MTU the driver says it can: some say it as such, some as the length of a frame.
 fn longest_mtu(information: &rte_eth_dev_info) -> u16 {
-    let said = if information.max_mtu == 0 { u16::MAX } else { information.max_mtu };
+    let said = if information.max_mtu == 0 {
+        u16::MAX
+    } else {
+        information.max_mtu
+    };
     // Ethernet's header and check sequence, which is what DPDK itself takes off.
     let frame = information.max_rx_pktlen.saturating_sub(14 + 4);
     let by_frame = u16::try_from(frame).unwrap_or(u16::MAX);
-    if said == u16::MAX && frame > 0 { by_frame } else { said }
+    if said == u16::MAX && frame > 0 {
+        by_frame
+    } else {
+        said
+    }
 }
 
 fn configure(
@@ -303,14 +349,24 @@ fn configure(
     }
     let mut key = Vec::new();
     if queues.rx > 1 {
-        let kinds = dpdk_sys::RTE_ETH_RSS_IP as u64 | dpdk_sys::RTE_ETH_RSS_TCP as u64 | dpdk_sys::RTE_ETH_RSS_UDP as u64;
+        let kinds = dpdk_sys::RTE_ETH_RSS_IP as u64
+            | dpdk_sys::RTE_ETH_RSS_TCP as u64
+            | dpdk_sys::RTE_ETH_RSS_UDP as u64;
         let can = kinds & information.flow_type_rss_offloads;
         if can != 0 {
             conf.rxmode.mq_mode = dpdk_sys::RTE_ETH_MQ_RX_RSS;
             conf.rx_adv_conf.rss_conf.rss_hf = can;
-            key.extend(SYMMETRIC_KEY.iter().cycle().take(usize::from(information.hash_key_size)));
+            key.extend(
+                SYMMETRIC_KEY
+                    .iter()
+                    .cycle()
+                    .take(usize::from(information.hash_key_size)),
+            );
         } else if driver == Driver::Pci {
-            warnings.push(format!("interface {}: the driver cannot spread packets over queues", config.name));
+            warnings.push(format!(
+                "interface {}: the driver cannot spread packets over queues",
+                config.name
+            ));
         }
     }
     if !key.is_empty() {
@@ -321,7 +377,8 @@ fn configure(
     // All frames come from one pool and have one owner, which is what this asks for.
     conf.txmode.offloads = information.tx_offload_capa & fast_free;
     // SAFETY: the port is open and stopped; `conf` and the key it points to are live and copied.
-    let code = unsafe { dpdk_sys::rte_eth_dev_configure(port, queues.rx, queues.tx, &raw const conf) };
+    let code =
+        unsafe { dpdk_sys::rte_eth_dev_configure(port, queues.rx, queues.tx, &raw const conf) };
     step("configuring", code)
 }
 
@@ -332,31 +389,53 @@ fn set_up_queues(
     queues: QueueCounts,
     pool: &Pool,
 ) -> Result<(), DeviceProblem> {
-    let wanted = if config.descriptors == 0 { DESCRIPTORS } else { config.descriptors };
+    let wanted = if config.descriptors == 0 {
+        DESCRIPTORS
+    } else {
+        config.descriptors
+    };
     let (mut rx, mut tx) = (wanted, wanted);
     // SAFETY: the port is open; live variables.
-    let code = unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(port, &raw mut rx, &raw mut tx) };
+    let code =
+        unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(port, &raw mut rx, &raw mut tx) };
     step("choosing the number of descriptors", code)?;
     // SAFETY: the port is open.
-    let socket = u32::try_from(unsafe { dpdk_sys::rte_eth_dev_socket_id(port) }).unwrap_or(u32::MAX);
+    let socket =
+        u32::try_from(unsafe { dpdk_sys::rte_eth_dev_socket_id(port) }).unwrap_or(u32::MAX);
     let rx_conf = information.default_rxconf;
     for queue in 0..queues.rx {
         // SAFETY: the port is configured with this many queues and stopped; the pool lives as long as the process.
-        let code =
-            unsafe { dpdk_sys::rte_eth_rx_queue_setup(port, queue, rx, socket, &raw const rx_conf, pool.as_ptr()) };
+        let code = unsafe {
+            dpdk_sys::rte_eth_rx_queue_setup(
+                port,
+                queue,
+                rx,
+                socket,
+                &raw const rx_conf,
+                pool.as_ptr(),
+            )
+        };
         step("setting up a receive queue", code)?;
     }
     let mut tx_conf = information.default_txconf;
-    tx_conf.offloads = information.tx_offload_capa & dpdk_sys::RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE as u64;
+    tx_conf.offloads =
+        information.tx_offload_capa & dpdk_sys::RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE as u64;
     for queue in 0..queues.tx {
         // SAFETY: the port is configured with this many queues and stopped.
-        let code = unsafe { dpdk_sys::rte_eth_tx_queue_setup(port, queue, tx, socket, &raw const tx_conf) };
+        let code = unsafe {
+            dpdk_sys::rte_eth_tx_queue_setup(port, queue, tx, socket, &raw const tx_conf)
+        };
         step("setting up a transmit queue", code)?;
     }
     Ok(())
 }
 
-fn start(port: u16, config: &DeviceConfig, driver: Driver, warnings: &mut Vec<String>) -> Result<(), DeviceProblem> {
+fn start(
+    port: u16,
+    config: &DeviceConfig,
+    driver: Driver,
+    warnings: &mut Vec<String>,
+) -> Result<(), DeviceProblem> {
     // The kernel's MTU of a packet socket's interface is set already; its driver's own check is wrong.
     if driver != Driver::AfPacket {
         // SAFETY: the port is configured.
@@ -370,16 +449,25 @@ fn start(port: u16, config: &DeviceConfig, driver: Driver, warnings: &mut Vec<St
     step("starting", unsafe { dpdk_sys::rte_eth_dev_start(port) })?;
     // SAFETY: the port runs.
     let (promiscuous, multicast) = unsafe {
-        (dpdk_sys::rte_eth_promiscuous_enable(port), dpdk_sys::rte_eth_allmulticast_enable(port))
+        (
+            dpdk_sys::rte_eth_promiscuous_enable(port),
+            dpdk_sys::rte_eth_allmulticast_enable(port),
+        )
     };
     // Software drivers deliver everything anyway and do not know these calls. One of both is enough for multicast.
     let failed = |code: i32| code < 0 && code != -libc::ENOTSUP;
     if failed(promiscuous) {
         let reason = Errno::from_return(promiscuous);
-        warnings.push(format!("interface {}: no promiscuous mode ({reason}): only packets to its own MAC arrive", config.name));
+        warnings.push(format!(
+            "interface {}: no promiscuous mode ({reason}): only packets to its own MAC arrive",
+            config.name
+        ));
         if failed(multicast) {
             let reason = Errno::from_return(multicast);
-            warnings.push(format!("interface {}: not all multicast packets arrive ({reason})", config.name));
+            warnings.push(format!(
+                "interface {}: not all multicast packets arrive ({reason})",
+                config.name
+            ));
         }
     }
     Ok(())
@@ -388,7 +476,9 @@ fn start(port: u16, config: &DeviceConfig, driver: Driver, warnings: &mut Vec<St
 fn mac_address(port: u16) -> Result<[u8; 6], DeviceProblem> {
     let mut address = rte_ether_addr::default();
     // SAFETY: the port is open; a live structure.
-    step("reading the MAC address", unsafe { dpdk_sys::rte_eth_macaddr_get(port, &raw mut address) })?;
+    step("reading the MAC address", unsafe {
+        dpdk_sys::rte_eth_macaddr_get(port, &raw mut address)
+    })?;
     Ok(address.addr_bytes)
 }
 
@@ -399,10 +489,10 @@ mod tests {
     #[test]
     fn drivers_say_their_mtu_in_two_ways() {
         let cases = [
-            (u16::MAX, 1522, 1504),          // tap
-            (3542, u32::MAX, 3542),          // af_xdp
-            (9702, 9728, 9702),              // ice
-            (u16::MAX, u32::MAX, u16::MAX),  // null
+            (u16::MAX, 1522, 1504),         // tap
+            (3542, u32::MAX, 3542),         // af_xdp
+            (9702, 9728, 9702),             // ice
+            (u16::MAX, u32::MAX, u16::MAX), // null
             (0, 0, u16::MAX),
         ];
         for (max_mtu, max_rx_pktlen, longest) in cases {
@@ -411,7 +501,11 @@ mod tests {
                 max_rx_pktlen,
                 ..rte_eth_dev_info::default()
             };
-            assert_eq!(longest_mtu(&information), longest, "{max_mtu} {max_rx_pktlen}");
+            assert_eq!(
+                longest_mtu(&information),
+                longest,
+                "{max_mtu} {max_rx_pktlen}"
+            );
         }
     }
 }

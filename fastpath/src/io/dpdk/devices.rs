@@ -57,13 +57,19 @@ impl Plan {
     fn new(configs: &[DeviceConfig], workers: usize) -> Result<Self, DpdkError> {
         let workers = u16::try_from(workers).unwrap_or(u16::MAX).max(1);
         let (mut devargs, mut wanted) = (Vec::new(), Vec::new());
-        let mut frames = SPARE_FRAMES + u32::from(workers) * (u32::from(CACHE) * 2 + 4 * BURST as u32);
+        let mut frames =
+            SPARE_FRAMES + u32::from(workers) * (u32::from(CACHE) * 2 + 4 * BURST as u32);
         let mut room = SMALLEST_ROOM;
         for config in configs {
             let counts = wanted_queues(config, workers);
-            let mut parsed = Devargs::parse(&config.devargs).map_err(|problem| blame(config, problem))?;
+            let mut parsed =
+                Devargs::parse(&config.devargs).map_err(|problem| blame(config, problem))?;
             parsed.complete(config.mtu, counts.rx.max(counts.tx));
-            let descriptors = if config.descriptors == 0 { DESCRIPTORS } else { config.descriptors };
+            let descriptors = if config.descriptors == 0 {
+                DESCRIPTORS
+            } else {
+                config.descriptors
+            };
             frames += (u32::from(counts.rx) + u32::from(counts.tx)) * u32::from(descriptors);
             if parsed.driver() == Driver::AfXdp {
                 frames += u32::from(counts.rx) * XDP_QUEUE_FRAMES;
@@ -86,12 +92,20 @@ impl Plan {
         // A buffer with its two headers. Without hugepages none crosses a page unless it is longer than one.
         let buffer = (u64::from(self.room) + 128 + 64).next_multiple_of(4096);
         let bytes = buffer * u64::from(self.frames);
-        u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX).saturating_add(OTHER_MB)
+        u32::try_from(bytes.div_ceil(1 << 20))
+            .unwrap_or(u32::MAX)
+            .saturating_add(OTHER_MB)
     }
 }
 
 fn wanted_queues(config: &DeviceConfig, workers: u16) -> QueueCounts {
-    let clamp = |wanted: u16| if wanted == 0 { workers } else { wanted.min(workers) };
+    let clamp = |wanted: u16| {
+        if wanted == 0 {
+            workers
+        } else {
+            wanted.min(workers)
+        }
+    };
     QueueCounts {
         rx: clamp(config.rx_queues_wanted),
         tx: clamp(config.tx_queues_wanted),
@@ -153,7 +167,11 @@ impl Devices {
         let counts: Vec<QueueCounts> = devices.iter().map(Device::queues).collect();
         let map = QueueMap::new(workers, &counts);
         let taken = (0..map.workers()).map(|_| AtomicBool::new(false)).collect();
-        let opened = Arc::new(Opened { devices, map, taken });
+        let opened = Arc::new(Opened {
+            devices,
+            map,
+            taken,
+        });
         Ok(Self {
             opened,
             pool,
@@ -234,7 +252,10 @@ mod tests {
         told.rx_queues_wanted = 2;
         told.tx_queues_wanted = 9;
         let plan = plan(&[config("net_null1", 1500), told], 4);
-        assert_eq!(plan.wanted, [QueueCounts { rx: 4, tx: 4 }, QueueCounts { rx: 2, tx: 4 }]);
+        assert_eq!(
+            plan.wanted,
+            [QueueCounts { rx: 4, tx: 4 }, QueueCounts { rx: 2, tx: 4 }]
+        );
     }
 
     #[test]
@@ -250,6 +271,9 @@ mod tests {
         let error = Plan::new(&[config("net_tap0,iface", 1500)], 1);
         let text = error.map(|_| ()).map_err(|e| e.to_string());
         let text = text.err().unwrap_or_default();
-        assert!(text.starts_with("interface eth1 (net_tap0,iface): not a DPDK device"), "{text}");
+        assert!(
+            text.starts_with("interface eth1 (net_tap0,iface): not a DPDK device"),
+            "{text}"
+        );
     }
 }

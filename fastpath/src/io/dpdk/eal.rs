@@ -112,10 +112,15 @@ fn choose_hugepages(wish: Hugepages, wanted_mb: u32, free_mb: u64) -> Result<boo
 
 /// Memory in free hugepages of all sizes, in MB. `root` holds a directory `hugepages-<size>kB` for each size.
 fn free_hugepages_mb(root: &Path) -> u64 {
-    let Ok(sizes) = fs::read_dir(root) else { return 0 };
+    let Ok(sizes) = fs::read_dir(root) else {
+        return 0;
+    };
     let of_size = |entry: fs::DirEntry| {
         let name = entry.file_name();
-        let kilobytes = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?;
+        let kilobytes = name
+            .to_str()?
+            .strip_prefix("hugepages-")?
+            .strip_suffix("kB")?;
         let kilobytes: u64 = kilobytes.parse().ok()?;
         let pages = fs::read_to_string(entry.path().join("free_hugepages")).ok()?;
         let pages: u64 = pages.trim().parse().ok()?;
@@ -178,7 +183,9 @@ impl Affinity {
     fn cpus(&self) -> Vec<usize> {
         let limit = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
         // SAFETY: `cpu` is below the size of the set.
-        let found: Vec<_> = (0..limit).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &self.0) }).collect();
+        let found: Vec<_> = (0..limit)
+            .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &self.0) })
+            .collect();
         if found.is_empty() { vec![0] } else { found }
     }
 
@@ -218,7 +225,11 @@ mod tests {
 
     #[test]
     fn cpu_lists_are_runs() {
-        let cases: &[(&[usize], &str)] = &[(&[0], "0"), (&[0, 1], "0-1"), (&[0, 1, 2, 5, 7, 8], "0-2,5,7-8")];
+        let cases: &[(&[usize], &str)] = &[
+            (&[0], "0"),
+            (&[0, 1], "0-1"),
+            (&[0, 1, 2, 5, 7, 8], "0-2,5,7-8"),
+        ];
         for (cpus, text) in cases {
             assert_eq!(cpu_list(cpus), *text);
         }
@@ -226,12 +237,27 @@ mod tests {
 
     #[test]
     fn hugepages_are_taken_when_there_are_enough() {
-        assert!(matches!(choose_hugepages(Hugepages::Auto, 100, 99), Ok(false)));
-        assert!(matches!(choose_hugepages(Hugepages::Auto, 100, 100), Ok(true)));
+        assert!(matches!(
+            choose_hugepages(Hugepages::Auto, 100, 99),
+            Ok(false)
+        ));
+        assert!(matches!(
+            choose_hugepages(Hugepages::Auto, 100, 100),
+            Ok(true)
+        ));
         assert!(matches!(choose_hugepages(Hugepages::Auto, 0, 0), Ok(false)));
-        assert!(matches!(choose_hugepages(Hugepages::Off, 100, 1000), Ok(false)));
+        assert!(matches!(
+            choose_hugepages(Hugepages::Off, 100, 1000),
+            Ok(false)
+        ));
         let refused = choose_hugepages(Hugepages::On, 100, 99);
-        assert!(matches!(refused, Err(DpdkError::Hugepages { wanted_mb: 100, free_mb: 99 })));
+        assert!(matches!(
+            refused,
+            Err(DpdkError::Hugepages {
+                wanted_mb: 100,
+                free_mb: 99
+            })
+        ));
     }
 
     #[test]
@@ -241,9 +267,15 @@ mod tests {
             ..EalOptions::default()
         };
         let line = arguments(&options, false, &[0, 1]).join(" ");
-        assert!(line.starts_with("sluice --no-huge --no-shconf -m 256 --lcores 0@(0-1) "), "{line}");
+        assert!(
+            line.starts_with("sluice --no-huge --no-shconf -m 256 --lcores 0@(0-1) "),
+            "{line}"
+        );
         let line = arguments(&options, true, &[3]).join(" ");
-        assert!(line.contains("--in-memory") && !line.contains("--no-huge"), "{line}");
+        assert!(
+            line.contains("--in-memory") && !line.contains("--no-huge"),
+            "{line}"
+        );
         assert!(line.contains("--lcores 0@(3)"), "{line}");
     }
 }

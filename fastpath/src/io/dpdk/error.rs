@@ -66,7 +66,9 @@ pub enum DpdkError {
         reason: Errno,
     },
     /// Too little memory for the packet buffers.
-    #[error("no memory for {frames} packet buffers of {room} bytes: {reason}; raise the memory given to DPDK")]
+    #[error(
+        "no memory for {frames} packet buffers of {room} bytes: {reason}; raise the memory given to DPDK"
+    )]
     Pool {
         /// Buffers wanted.
         frames: u32,
@@ -99,7 +101,9 @@ pub enum DpdkError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DeviceProblem {
     /// Nothing before the first comma, or a piece that is not `key=value`.
-    #[error("not a DPDK device: {0}; write a PCI address (0000:03:00.0) or a driver with a number (net_tap0,iface=tap0)")]
+    #[error(
+        "not a DPDK device: {0}; write a PCI address (0000:03:00.0) or a driver with a number (net_tap0,iface=tap0)"
+    )]
     Syntax(String),
     /// The driver needs an argument.
     #[error("the driver needs {0}=...")]
@@ -111,7 +115,9 @@ pub enum DeviceProblem {
     #[error("there is no PCI device {0} (`lspci -D` lists them)")]
     NoPciDevice(String),
     /// A kernel driver holds the PCI device.
-    #[error("PCI device {address} is held by the kernel driver {driver}; give it to DPDK: dpdk-devbind.py -b vfio-pci {address}")]
+    #[error(
+        "PCI device {address} is held by the kernel driver {driver}; give it to DPDK: dpdk-devbind.py -b vfio-pci {address}"
+    )]
     KernelDriver {
         /// The PCI address.
         address: String,

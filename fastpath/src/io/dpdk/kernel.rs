@@ -23,7 +23,9 @@ struct EthtoolValue {
 /// Is there such an interface in this process's network namespace?
 #[must_use]
 pub fn interface_exists(name: &str) -> bool {
-    let Ok(name) = CString::new(name) else { return false };
+    let Ok(name) = CString::new(name) else {
+        return false;
+    };
     // SAFETY: a terminated string.
     unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
 }
@@ -133,8 +135,13 @@ impl Interface {
     fn ioctl(&self, number: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
         // SAFETY: all requests used here take an `ifreq`, which is live and, where it points on, points to a live
         // `ethtool_value`, which is what the commands used here read and write.
-        let code = unsafe { libc::ioctl(self.socket.as_raw_fd(), number, std::ptr::from_mut(request)) };
-        if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let code =
+            unsafe { libc::ioctl(self.socket.as_raw_fd(), number, std::ptr::from_mut(request)) };
+        if code < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -158,8 +165,12 @@ impl PacketSockets {
         };
         // SAFETY: a terminated string.
         let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let bound: Vec<i32> = numbers.filter(|fd| packet_socket_interface(*fd) == Some(index)).collect();
+        let numbers = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let bound: Vec<i32> = numbers
+            .filter(|fd| packet_socket_interface(*fd) == Some(index))
+            .collect();
         for fd in bound {
             // SAFETY: duplicates a descriptor, which is checked and then owned here alone.
             let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
@@ -191,7 +202,9 @@ fn packet_socket_interface(fd: i32) -> Option<u32> {
     };
     let filled = code == 0 && length >= std::mem::offset_of!(libc::sockaddr_ll, sll_hatype);
     let packet = filled && i32::from(address.sll_family) == libc::AF_PACKET;
-    packet.then(|| u32::try_from(address.sll_ifindex).ok()).flatten()
+    packet
+        .then(|| u32::try_from(address.sll_ifindex).ok())
+        .flatten()
 }
 
 /// Drops since the last call: the kernel starts again from zero each time.
@@ -202,7 +215,13 @@ fn take_drops(socket: &OwnedFd) -> u64 {
     // SAFETY: the kernel fills at most the size given of a live array.
     let code = unsafe {
         let value = counters.as_mut_ptr().cast();
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS, value, &raw mut length)
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            value,
+            &raw mut length,
+        )
     };
     if code == 0 { u64::from(counters[1]) } else { 0 }
 }

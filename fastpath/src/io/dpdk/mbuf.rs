@@ -36,7 +36,13 @@ impl Mbuf {
     #[inline]
     unsafe fn set_field<T: Copy>(&mut self, offset: u32, value: T) {
         // SAFETY: the buffer is live and ours (invariant) and the field is there (contract).
-        unsafe { self.0.as_ptr().byte_add(offset as usize).cast::<T>().write(value) }
+        unsafe {
+            self.0
+                .as_ptr()
+                .byte_add(offset as usize)
+                .cast::<T>()
+                .write(value)
+        }
     }
 
     #[inline]
@@ -102,7 +108,9 @@ impl Drop for Mbuf {
 
 impl std::fmt::Debug for Mbuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mbuf").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Mbuf")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,7 +139,10 @@ impl Frame for Mbuf {
 
     #[inline]
     fn pull(&mut self, n: usize) -> bool {
-        let Some((shrink, len)) = u16::try_from(n).ok().and_then(|n| Some((n, self.len().checked_sub(n)?))) else {
+        let Some((shrink, len)) = u16::try_from(n)
+            .ok()
+            .and_then(|n| Some((n, self.len().checked_sub(n)?)))
+        else {
             return false;
         };
         let offset = self.offset() + shrink;
@@ -193,13 +204,16 @@ impl Pool {
         let cache = u32::from(CACHE).min(frames / 3 * 2);
         let any = dpdk_sys::SOCKET_ID_ANY;
         // SAFETY: EAL runs; the name is copied.
-        let pool =
-            unsafe { dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), frames, cache, 0, room, any) };
-        NonNull::new(pool).map(|pool| Self { pool, frames }).ok_or_else(|| DpdkError::Pool {
-            frames,
-            room,
-            reason: Errno::current(),
-        })
+        let pool = unsafe {
+            dpdk_sys::rte_pktmbuf_pool_create(name.as_ptr(), frames, cache, 0, room, any)
+        };
+        NonNull::new(pool)
+            .map(|pool| Self { pool, frames })
+            .ok_or_else(|| DpdkError::Pool {
+                frames,
+                room,
+                reason: Errno::current(),
+            })
     }
 
     /// Buffers in total.
@@ -225,7 +239,9 @@ impl FramePool for Pool {
 
     fn alloc(&self, data: &[u8]) -> Option<Mbuf> {
         // SAFETY: the pool lives as long as the process; a fresh buffer has one segment, one owner and no data.
-        let mut mbuf = Mbuf(NonNull::new(unsafe { dpdk_sys::rte_pktmbuf_alloc(self.pool.as_ptr()) })?);
+        let mut mbuf = Mbuf(NonNull::new(unsafe {
+            dpdk_sys::rte_pktmbuf_alloc(self.pool.as_ptr())
+        })?);
         mbuf.append(data.len())?.copy_from_slice(data);
         Some(mbuf)
     }

@@ -51,7 +51,12 @@ impl DpdkPorts {
     /// Joins the packets of several segments among those received; what does not fit into one buffer is dropped.
     #[cold]
     fn join(&self, device: DeviceId, out: &mut Burst<Mbuf>) {
-        let Some(chains) = self.opened.devices.get(device.index()).map(|device| &device.chains) else {
+        let Some(chains) = self
+            .opened
+            .devices
+            .get(device.index())
+            .map(|device| &device.chains)
+        else {
             return;
         };
         out.retain(|mbuf| {
@@ -59,7 +64,11 @@ impl DpdkPorts {
                 return true;
             }
             let joined = mbuf.linearise();
-            let counter = if joined { &chains.joined } else { &chains.unjoined };
+            let counter = if joined {
+                &chains.joined
+            } else {
+                &chains.unjoined
+            };
             counter.fetch_add(1, Ordering::Relaxed);
             joined
         });
@@ -82,7 +91,12 @@ impl Ports for DpdkPorts {
         if !self.registered {
             self.register();
         }
-        let Some(Queues { port, rx: Some(queue), .. }) = self.queues.get(device.index()).copied() else {
+        let Some(Queues {
+            port,
+            rx: Some(queue),
+            ..
+        }) = self.queues.get(device.index()).copied()
+        else {
             return;
         };
         let held = out.len();
@@ -103,13 +117,20 @@ impl Ports for DpdkPorts {
 
     #[inline]
     fn tx_burst(&mut self, device: DeviceId, frames: &mut Burst<Mbuf>) -> usize {
-        let Some(Queues { port, tx: Some(queue), .. }) = self.queues.get(device.index()).copied() else {
+        let Some(Queues {
+            port,
+            tx: Some(queue),
+            ..
+        }) = self.queues.get(device.index()).copied()
+        else {
             return 0;
         };
         let count = frames.len();
         // SAFETY: the port is started and has this queue, of which this value is the only user. `frames` holds `count`
         // live buffers in one segment each, and an `Mbuf` is a pointer to one.
-        let taken = unsafe { dpdk_sys::rte_eth_tx_burst(port, queue, frames.as_mut_ptr().cast(), count as u16) };
+        let taken = unsafe {
+            dpdk_sys::rte_eth_tx_burst(port, queue, frames.as_mut_ptr().cast(), count as u16)
+        };
         let taken = usize::from(taken).min(count);
         if taken == count {
             // SAFETY: the driver owns all of them now.
@@ -123,12 +144,16 @@ impl Ports for DpdkPorts {
 
     #[inline]
     fn can_rx(&self, device: DeviceId) -> bool {
-        self.queues.get(device.index()).is_some_and(|queues| queues.rx.is_some())
+        self.queues
+            .get(device.index())
+            .is_some_and(|queues| queues.rx.is_some())
     }
 
     #[inline]
     fn can_tx(&self, device: DeviceId) -> bool {
-        self.queues.get(device.index()).is_some_and(|queues| queues.tx.is_some())
+        self.queues
+            .get(device.index())
+            .is_some_and(|queues| queues.tx.is_some())
     }
 }
 

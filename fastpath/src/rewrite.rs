@@ -194,3 +194,6 @@ fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Optio
     let sum = update16(be16(frame, checksum_at)?, before, after);
     put16(frame, checksum_at, sum)
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,96 @@ fn write_ip(ip: &mut [u8; IP], underlay: &Underlay, tunnel: &Tunnel, ecn: u8, le
     let sum = checksum(ip);
     ip[10..12].copy_from_slice(&sum.to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use sluice_net::{Builder, L4, parse};
+
+    use super::*;
+    use crate::io::DeviceId;
+    use crate::io::memory::VecFrame;
+
+    fn underlay(vlan: Option<u16>) -> Underlay {
+        Underlay {
+            device: DeviceId(0),
+            vlan,
+            mac: Mac([2, 0xaa, 0, 0, 2, 0x11]),
+            address: "172.16.0.11/24".parse().unwrap(),
+            gateway: None,
+            mtu: 1558,
+            geneve_port: 6081,
+            vxlan_port: 4789,
+        }
+    }
+
+    fn tunnel(kind: EncapKind, checksum: bool) -> Tunnel {
+        Tunnel {
+            chassis: "gw1".into(),
+            kind,
+            remote: Ipv4Addr::new(172, 16, 0, 21),
+            port: if kind == EncapKind::Geneve { 6081 } else { 4789 },
+            port_keys: kind == EncapKind::Geneve,
+            checksum,
+            next_hop: Ipv4Addr::new(172, 16, 0, 21),
+            inner_mtu: 1500,
+        }
+    }
+
+    fn inner() -> Vec<u8> {
+        Builder::ethernet(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]))
+            .ipv4(Ipv4Addr::new(192, 168, 1, 10), Ipv4Addr::new(8, 8, 8, 8))
+            .udp(1000, 53)
+            .payload(&[0; 56])
+            .build()
+    }
+
+    fn outer(keys: Option<(u16, u16)>, ecn: u8) -> Outer {
+        Outer { mac: Mac([2, 0xaa, 0, 0, 2, 0x21]), vni: Vni::new(4).unwrap(), keys, hash: 0x1234_5678, ecn }
+    }
+
+    #[test]
+    fn geneve_is_byte_for_byte_what_an_ovn_chassis_sends() {
+        let mut frame = VecFrame::new(&inner());
+        push(&mut frame, &underlay(None), &tunnel(EncapKind::Geneve, true), &outer(Some((1, 4)), 0)).unwrap();
+        let bytes = frame.data();
+        assert_eq!(bytes[..14], [2, 0xaa, 0, 0, 2, 0x21, 2, 0xaa, 0, 0, 2, 0x11, 8, 0]);
+        // version, TOS, length; identification 0, DF; TTL 64, UDP
+        assert_eq!(bytes[14..16], [0x45, 0]);
+        assert_eq!(bytes[18..24], [0, 0, 0x40, 0, 64, 17]);
+        assert_eq!(bytes[36..38], [0x17, 0xc1]);
+        assert_eq!(bytes[42..58], [0x02, 0x40, 0x65, 0x58, 0, 0, 4, 0, 0x01, 0x02, 0x80, 0x01, 0, 1, 0, 4]);
+        assert_eq!(bytes[58..], inner()[..]);
+        let headers = parse(bytes).expect("outer header checksum holds");
+        let ip = headers.ip().unwrap();
+        assert_eq!(usize::from(ip.total_len), bytes.len() - 14);
+        let L4::Udp { src, .. } = ip.l4 else { panic!("not UDP") };
+        assert!((32_768..=61_000).contains(&src), "source port {src}");
+        let datagram = &bytes[34..];
+        let sum = pseudo_v4(Ipv4Addr::new(172, 16, 0, 11), Ipv4Addr::new(172, 16, 0, 21), 17, datagram.len() as u32);
+        assert_ne!(datagram[6..8], [0, 0]);
+        assert_eq!(finish(ones_complement_sum(datagram, sum)), 0);
+    }
+
+    #[test]
+    fn vxlan_has_its_own_header_and_the_vlan_of_the_underlay() {
+        let mut frame = VecFrame::new(&inner());
+        push(&mut frame, &underlay(Some(300)), &tunnel(EncapKind::Vxlan, false), &outer(None, 0b10)).unwrap();
+        let bytes = frame.data();
+        assert_eq!(bytes[12..18], [0x81, 0, 0x01, 0x2c, 8, 0]);
+        assert_eq!(bytes[19], 0b10, "ECN is copied, DSCP is not");
+        assert_eq!(bytes[40..42], 4789u16.to_be_bytes());
+        assert_eq!(bytes[44..46], [0, 0], "no checksum asked for");
+        assert_eq!(bytes[46..54], [8, 0, 0, 0, 0, 0, 4, 0]);
+        assert_eq!(bytes[54..], inner()[..]);
+    }
+
+    #[test]
+    fn without_headroom_it_says_so() {
+        let mut frame = VecFrame::new(&inner());
+        while frame.push(16).is_some() {}
+        let refused = push(&mut frame, &underlay(None), &tunnel(EncapKind::Geneve, true), &outer(None, 0));
+        assert_eq!(refused, Err(DropReason::NoHeadroom));
+    }
+}

@@ -1,0 +1,168 @@
+//! Whatever is rewritten, a full recomputation of all checksums must agree, and translating back must give
+//! the first frame again.
+
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use sluice_net::builder::Echo;
+use sluice_net::checksum::{checksum, finish, ones_complement_sum, pseudo};
+use sluice_net::{Builder, Headers, L3, L4, Mac, parse};
+
+use super::{Edit, apply};
+use crate::connections::Rewrite;
+
+const A: Mac = Mac([2, 0, 0, 0, 0, 1]);
+const B: Mac = Mac([2, 0, 0, 0, 0, 2]);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tcp,
+    Udp,
+    UdpWithout,
+    Echo,
+}
+
+fn frame(kind: Kind, tuple: Rewrite, payload: &[u8]) -> Vec<u8> {
+    let base = Builder::ethernet(A, B)
+        .ipv4(Ipv4Addr::from_bits(tuple.src), Ipv4Addr::from_bits(tuple.dst))
+        .ttl(64)
+        .payload(payload);
+    match kind {
+        Kind::Tcp => base.tcp(tuple.src_port, tuple.dst_port, 0x18),
+        Kind::Udp => base.udp(tuple.src_port, tuple.dst_port),
+        Kind::UdpWithout => base.udp(tuple.src_port, tuple.dst_port).without_udp_checksum(),
+        Kind::Echo => base.icmp_echo(Echo::Request, tuple.src_port, 7),
+    }
+    .build()
+}
+
+/// All checksums of the frame hold; those of a quoted packet too.
+fn verify(frame: &[u8]) -> Headers {
+    let headers = parse(frame).expect("parses, so the header checksum holds");
+    let L3::Ip(ip) = &headers.l3 else { panic!("not IP") };
+    let end = usize::from(headers.l3_offset) + usize::from(ip.total_len);
+    let l4 = &frame[usize::from(ip.l4_offset)..end];
+    match ip.l4 {
+        L4::Udp { .. } if l4[6..8] == [0, 0] => {}
+        L4::Udp { .. } | L4::Tcp { .. } => {
+            let sum = pseudo(ip.src, ip.dst, ip.proto, l4.len() as u32);
+            assert_eq!(finish(ones_complement_sum(l4, sum)), 0, "transport checksum");
+        }
+        _ => assert_eq!(checksum(l4), 0, "ICMP checksum"),
+    }
+    if let L4::IcmpError { inner: Some(inner), .. } = ip.l4 {
+        let quoted = &frame[usize::from(inner.l3_offset)..usize::from(inner.l4_offset)];
+        assert_eq!(checksum(quoted), 0, "quoted header checksum");
+    }
+    headers
+}
+
+fn edit(tuple: Rewrite, ttl: Option<u8>, tos: Option<u8>) -> Edit {
+    Edit { eth_dst: B, eth_src: A, ttl, tos, tuple: Some(tuple), quoted: None }
+}
+
+prop_compose! {
+    fn tuples()(src in any::<u32>(), dst in any::<u32>(), src_port in any::<u16>(), dst_port in any::<u16>()) -> Rewrite {
+        Rewrite { src, dst, src_port, dst_port }
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Tcp), Just(Kind::Udp), Just(Kind::UdpWithout), Just(Kind::Echo)]
+}
+
+proptest! {
+    #[test]
+    fn checksums_hold_and_the_way_back_is_the_identity(
+        kind in kinds(),
+        was in tuples(),
+        becomes in tuples(),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+        ttl in 2u8..,
+        tos in any::<u8>(),
+    ) {
+        let one_port = |t: Rewrite| match kind {
+            Kind::Echo => Rewrite { dst_port: t.src_port, ..t },
+            _ => t,
+        };
+        let (was, becomes) = (one_port(was), one_port(becomes));
+        let first = frame(kind, was, &payload);
+        let mut bytes = first.clone();
+        let headers = verify(&bytes);
+        apply(&mut bytes, &headers, &edit(becomes, Some(ttl), Some(tos))).unwrap();
+        let changed = verify(&bytes);
+        let ip = changed.ip().unwrap();
+        prop_assert_eq!((ip.ttl, ip.tos), (ttl, tos));
+        prop_assert_eq!(ip.src, Ipv4Addr::from_bits(becomes.src));
+        prop_assert_eq!(ip.dst, Ipv4Addr::from_bits(becomes.dst));
+        prop_assert_eq!(ip.ports(), Some((becomes.src_port, becomes.dst_port)));
+        apply(&mut bytes, &changed, &Edit { eth_dst: B, eth_src: A, ..edit(was, Some(64), Some(0)) }).unwrap();
+        verify(&bytes);
+        // A UDP checksum of 0xffff and of 0 are the same number; 0 is never written.
+        if !matches!(kind, Kind::Udp) {
+            prop_assert_eq!(&bytes, &first);
+        }
+    }
+
+    #[test]
+    fn quoted_packets_are_translated_with_their_checksums(
+        kind in kinds(),
+        was in tuples(),
+        becomes in tuples(),
+        cut in 0usize..40,
+        outer in any::<u32>(),
+    ) {
+        let one_port = |t: Rewrite| match kind {
+            Kind::Echo => Rewrite { dst_port: t.src_port, ..t },
+            _ => t,
+        };
+        let (was, becomes) = (one_port(was), one_port(becomes));
+        let quoted = frame(kind, was, &[0x5a; 40]);
+        let quoted = &quoted[14..quoted.len() - cut];
+        let router = Ipv4Addr::new(198, 51, 100, 1);
+        let mut bytes = Builder::ethernet(A, B)
+            .ipv4(router, Ipv4Addr::from_bits(was.src))
+            .icmp(3, 3, [0; 4])
+            .payload(quoted)
+            .build();
+        let headers = verify(&bytes);
+        let to = Rewrite { src: router.to_bits(), dst: outer, src_port: 0, dst_port: 0 };
+        let edit = Edit { quoted: Some(becomes), ..edit(to, None, None) };
+        apply(&mut bytes, &headers, &edit).unwrap();
+        let changed = verify(&bytes);
+        let L4::IcmpError { inner: Some(inner), .. } = changed.ip().unwrap().l4 else { panic!("quotation lost") };
+        prop_assert_eq!(inner.src, Ipv4Addr::from_bits(becomes.src));
+        prop_assert_eq!(inner.dst, Ipv4Addr::from_bits(becomes.dst));
+        prop_assert_eq!(inner.src_port, becomes.src_port);
+    }
+
+    #[test]
+    fn bytes_that_do_not_fit_their_headers_are_refused_not_overrun(
+        kind in kinds(), was in tuples(), becomes in tuples(), keep in 0usize..60,
+    ) {
+        let whole = frame(kind, was, &[1, 2, 3]);
+        let headers = parse(&whole).unwrap();
+        let mut cut = whole[..keep.min(whole.len())].to_vec();
+        let _ = apply(&mut cut, &headers, &edit(becomes, Some(9), None));
+    }
+}
+
+#[test]
+fn ipv6_changes_hop_limit_and_traffic_class_only() {
+    let mut bytes = Builder::ethernet(A, B)
+        .ipv6("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap())
+        .ttl(9)
+        .tos(0x01)
+        .flow_label(0xabcde)
+        .udp(1, 2)
+        .build();
+    let before = bytes.clone();
+    let headers = parse(&bytes).unwrap();
+    let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(8), tos: Some(0x03), tuple: None, quoted: None };
+    apply(&mut bytes, &headers, &edit).unwrap();
+    let changed = parse(&bytes).unwrap();
+    let ip = changed.ip().unwrap();
+    assert_eq!((ip.ttl, ip.tos, changed.eth_dst, changed.eth_src), (8, 3, A, B));
+    assert_eq!(bytes[16..21], before[16..21], "flow label and length stay");
+    assert_eq!(bytes[22..], before[22..]);
+}

@@ -31,3 +31,15 @@ pub use load::{Loaded, load, load_on, parse_topology};
 pub use node::{
     Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node, Underlay,
 };
+
+/// Every key that the files know, for tests of what is written about them.
+#[cfg(test)]
+fn keys() -> std::collections::BTreeSet<&'static str> {
+    let all = [topology_file::KEYS, router_file::KEYS, node_file::KEYS];
+    all.iter()
+        .flat_map(|file| file.iter().flat_map(|keys| keys.iter().copied()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

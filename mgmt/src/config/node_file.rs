@@ -36,6 +36,9 @@ const UNDERLAY: &[&str] = &["interface", "address", "gateway", "mtu", "vlan"];
 const CONTROL: &[&str] = &["socket"];
 const LOG: &[&str] = &["level", "format"];
 
+#[cfg(test)]
+pub(super) const KEYS: &[&[&str]] = &[ROOT, DATAPLANE, INTERFACE, UNDERLAY, CONTROL, LOG];
+
 const DEFAULT_MTU: u16 = 1500;
 const DEFAULT_CONNECTIONS: u32 = 1 << 20;
 const DEFAULT_NEIGHBORS: u32 = 1 << 16;

@@ -32,6 +32,9 @@ const NAT: &[&str] = &["type", "logical_ip", "external_ip"];
 const ROUTE: &[&str] = &["ip_prefix", "nexthop", "output_port", "policy"];
 const NEIGHBOR: &[&str] = &["port", "ip", "mac"];
 
+#[cfg(test)]
+pub(super) const KEYS: &[&[&str]] = &[ROUTER, ROUTER_PORT, NAT, ROUTE, NEIGHBOR];
+
 /// Which routes of a router came from a file.
 pub(super) struct FileRoutes {
     pub router: String,

@@ -34,6 +34,9 @@ const SWITCH_PORT: &[&str] = &[
     "enabled",
 ];
 
+#[cfg(test)]
+pub(super) const KEYS: &[&[&str]] = &[ROOT, CHASSIS, ENCAP, SWITCH, SWITCH_PORT];
+
 /// Most MACs a switch may be allowed to learn.
 const LARGEST_MAC_LIMIT: u64 = 1 << 24;
 /// A day, the longest a learned MAC may be kept.

@@ -49,9 +49,9 @@ mod tests {
     #[test]
     fn never_changes() {
         assert_eq!(Fnv::new().finish(), 0xefd0_1f60_ba99_2926);
-        assert_eq!(name_hash("switch", "ls1", 0), 0);
-        assert_eq!(name_hash("switch", "ls1", 1), 0);
-        assert_eq!(name_hash("router", "ls1", 0), 0);
+        assert_eq!(name_hash("switch", "ls1", 0), 0xd6c1_afcf_3acf_957a);
+        assert_eq!(name_hash("switch", "ls1", 1), 0x7931_694b_d62f_6928);
+        assert_eq!(name_hash("router", "ls1", 0), 0x5cc5_4ab8_5567_e156);
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn clash<'t>(
     Problem::new(
         place_of_key,
         format!(
-            "{} `{}` and {} `{}` have the same key {key} ({} and {})",
+            "{} `{}` and {} `{}` have the same key {key} (the first is {}, the second {})",
             claim.role,
             claim.name,
             other.role,

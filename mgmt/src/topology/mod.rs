@@ -33,3 +33,6 @@ pub use resolved::{
     Attachment, DEFAULT_MAC_AGE_SECONDS, DEFAULT_MAC_LIMIT, KnownAddress, Peer, Resolved,
     ResolvedRouter, ResolvedRouterPort, ResolvedSwitch, ResolvedSwitchPort,
 };
+
+#[cfg(test)]
+mod tests;

@@ -311,7 +311,7 @@ impl<'t> Port<'t> {
         )
         .mend("give one of them another")
         .also(
-            Place::at(["switch", self.switch_name, "port", other]),
+            Place::at(["switch", self.switch_name, "port", other, "addresses"]),
             "the other port",
         )
     }

@@ -23,7 +23,10 @@ pub struct Traffic {
 impl std::ops::Add for Traffic {
     type Output = Traffic;
     fn add(self, other: Traffic) -> Traffic {
-        Traffic { packets: self.packets + other.packets, bytes: self.bytes + other.bytes }
+        Traffic {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+        }
     }
 }
 
@@ -125,7 +128,10 @@ fn add(counter: Option<&AtomicU64>, n: u64) {
 
 fn traffic(words: &[AtomicU64], at: usize) -> Traffic {
     let read = |i: usize| words.get(i).map_or(0, |word| word.load(Relaxed));
-    Traffic { packets: read(at), bytes: read(at + 1) }
+    Traffic {
+        packets: read(at),
+        bytes: read(at + 1),
+    }
 }
 
 impl Counters {
@@ -151,7 +157,9 @@ impl Counters {
 
     /// Packets dropped for this reason.
     pub fn drops(&self, reason: DropReason) -> u64 {
-        self.drops.get(reason as usize).map_or(0, |counter| counter.load(Relaxed))
+        self.drops
+            .get(reason as usize)
+            .map_or(0, |counter| counter.load(Relaxed))
     }
 
     /// Counts events.
@@ -162,7 +170,9 @@ impl Counters {
 
     /// Events counted.
     pub fn work(&self, work: Work) -> u64 {
-        self.work.get(work as usize).map_or(0, |counter| counter.load(Relaxed))
+        self.work
+            .get(work as usize)
+            .map_or(0, |counter| counter.load(Relaxed))
     }
 
     /// Counts one frame given to the slow path.
@@ -173,7 +183,9 @@ impl Counters {
 
     /// Frames given to the slow path in this class.
     pub fn punts(&self, class: PuntClass) -> u64 {
-        self.punts.get(class as usize).map_or(0, |counter| counter.load(Relaxed))
+        self.punts
+            .get(class as usize)
+            .map_or(0, |counter| counter.load(Relaxed))
     }
 
     /// Counts a frame received on a device.

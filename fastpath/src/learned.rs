@@ -66,13 +66,22 @@ impl Roles {
 
     /// Room for `capacity` gateway ports.
     pub fn new(capacity: usize) -> Self {
-        Self { slots: (0..capacity).map(|_| AtomicU32::new(Self::NOBODY)).collect(), changes: AtomicU64::new(0) }
+        Self {
+            slots: (0..capacity)
+                .map(|_| AtomicU32::new(Self::NOBODY))
+                .collect(),
+            changes: AtomicU64::new(0),
+        }
     }
 
     /// The role of this node for a gateway port.
     #[inline]
     pub fn get(&self, id: RoleId) -> Role {
-        match self.slots.get(id.0 as usize).map_or(Self::NOBODY, |slot| slot.load(Ordering::Acquire)) {
+        match self
+            .slots
+            .get(id.0 as usize)
+            .map_or(Self::NOBODY, |slot| slot.load(Ordering::Acquire))
+        {
             Self::NOBODY => Role::Nobody,
             Self::ACTIVE => Role::Active,
             tunnel => Role::Backup(TunnelId(tunnel - Self::FIRST_TUNNEL)),

@@ -81,8 +81,14 @@ impl Deps {
             .iter()
             .all(|&(id, epoch)| tables.piece(id).is_some_and(|piece| piece.epoch == epoch));
         tables_hold
-            && self.fdb.iter().all(|u| learned.fdb.slot_matches(u.slot, u.domain, u.mac, u.port))
-            && self.roles.iter().all(|&(id, word)| role_word(learned.roles.get(id)) == word)
+            && self
+                .fdb
+                .iter()
+                .all(|u| learned.fdb.slot_matches(u.slot, u.domain, u.mac, u.port))
+            && self
+                .roles
+                .iter()
+                .all(|&(id, word)| role_word(learned.roles.get(id)) == word)
     }
 }
 
@@ -142,7 +148,12 @@ pub struct Paths {
 impl Paths {
     /// No path yet; at most `capacity` (beyond it connections walk).
     pub fn new(capacity: usize) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), by_way: HashMap::new(), capacity }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_way: HashMap::new(),
+            capacity,
+        }
     }
 
     /// The path for `way`, shared with all connections that go the same way. `None` when it may not be
@@ -167,13 +178,21 @@ impl Paths {
             None => return None,
         };
         self.by_way.insert(way.clone(), slot);
-        self.slots[slot as usize] = Some(Path { way, generation, changes, users: 1, marked: now });
+        self.slots[slot as usize] = Some(Path {
+            way,
+            generation,
+            changes,
+            users: 1,
+            marked: now,
+        });
         Some(PathId(slot))
     }
 
     /// Gives one use back.
     pub fn release(&mut self, id: PathId) {
-        let Some(slot) = self.slots.get_mut(id.0 as usize) else { return };
+        let Some(slot) = self.slots.get_mut(id.0 as usize) else {
+            return;
+        };
         let Some(path) = slot else { return };
         path.users = path.users.saturating_sub(1);
         if path.users == 0
@@ -186,7 +205,14 @@ impl Paths {
 
     /// The path, if what it rests on still holds.
     #[inline]
-    pub fn fresh(&mut self, id: PathId, tables: &Tables, learned: &Learned, changes: u64, now: Tick) -> Option<&Way> {
+    pub fn fresh(
+        &mut self,
+        id: PathId,
+        tables: &Tables,
+        learned: &Learned,
+        changes: u64,
+        now: Tick,
+    ) -> Option<&Way> {
         let path = self.slots.get_mut(id.0 as usize)?.as_mut()?;
         if path.generation != tables.generation || path.changes != changes {
             if !path.way.deps.hold(tables, learned) || !path.way.neighbors_hold(learned) {

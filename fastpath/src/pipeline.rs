@@ -19,23 +19,30 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow::{Break, Continue};
 
-use arrayvec::ArrayVec;
 use sluice_net::ids::{FIRST_MULTICAST_KEY, MC_UNKNOWN};
 use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4};
 
-use crate::connections::{Connection, ConnectionTable, Direction, Flags, FlowKey4, PortChooser, PortRequest, Rewrite};
+use crate::connections::{Connection, ConnectionTable, Direction, Flags, PortChooser, Rewrite};
 use crate::exchange::Sighting;
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 use crate::learned::Learned;
-use crate::path::{Deps, FdbUse, NeighborUse, Way};
+use crate::path::{FdbUse, NeighborUse};
 use crate::stage::bridge::{self, Forward, Source};
 use crate::stage::enter::{self, Entered, Entry};
 use crate::stage::gateway::{self, Seat};
 use crate::stage::nat::{self, Proposal};
 use crate::stage::{admission, neighbor, route, security};
-use crate::tables::{Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort, Tables, UNDERLAY_PORT};
+use crate::tables::{
+    Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort, Tables, UNDERLAY_PORT,
+};
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Egress, Flood, Punt, Step, Verdict};
+
+mod leave;
+mod outcome;
+mod translate;
+
+pub use outcome::Outcome;
 
 /// Most switches and routers a packet may cross.
 pub const MAX_HOPS: usize = 32;
@@ -49,52 +56,6 @@ pub struct View<'a> {
     pub learned: &'a Learned,
     /// Connections of all workers.
     pub connections: &'a ConnectionTable,
-}
-
-/// What a walk decided.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The packet's fate.
-    pub verdict: Verdict,
-    /// Its headers at the end.
-    pub headers: Headers,
-    /// What the packet quoted in an ICMP error must say.
-    pub quoted: Option<Rewrite>,
-    /// A connection to open.
-    pub proposal: Option<Proposal>,
-    /// The connection it belongs to must end: its rule is gone.
-    pub close: bool,
-    /// Routers crossed.
-    pub ttl_steps: u8,
-    /// Bytes of IP that fit all the way.
-    pub mtu: u16,
-    /// Learned neighbor written as destination.
-    pub neighbor: Option<NeighborUse>,
-    /// Learned underlay neighbor.
-    pub underlay: Option<NeighborUse>,
-    /// What the decision rests on.
-    pub deps: Deps,
-    /// What the slow path may learn from it.
-    pub sightings: ArrayVec<Sighting, 2>,
-}
-
-impl Outcome {
-    /// The way to cache for the connection, when the packet leaves by one.
-    pub fn way(&self, entered: &Entered) -> Option<Way> {
-        let Verdict::Transmit(egress) = self.verdict else { return None };
-        Some(Way {
-            entry: entered.entry,
-            macs: (entered.headers.eth_dst, entered.headers.eth_src),
-            eth_dst: self.headers.eth_dst,
-            eth_src: self.headers.eth_src,
-            ttl_steps: self.ttl_steps,
-            mtu: self.mtu,
-            egress,
-            neighbor: self.neighbor,
-            underlay: self.underlay,
-            deps: self.deps.clone(),
-        })
-    }
 }
 
 /// Walks a frame that has entered. `hit` is the connection it belongs to, if it was found.
@@ -118,19 +79,7 @@ pub fn walk<R: Recorder>(
         translated_back: false,
         last_in: None,
         nat_zone: Zone::NONE,
-        outcome: Outcome {
-            verdict: Verdict::Drop(DropReason::TooManyHops),
-            headers: entered.headers,
-            quoted: None,
-            proposal: None,
-            close: false,
-            ttl_steps: 0,
-            mtu: u16::MAX,
-            neighbor: None,
-            underlay: None,
-            deps: Deps::default(),
-            sightings: ArrayVec::new(),
-        },
+        outcome: Outcome::new(entered.headers),
     };
     let Break(verdict) = walk.run();
     walk.finish(verdict)
@@ -138,12 +87,31 @@ pub fn walk<R: Recorder>(
 
 /// Where the walk stands.
 enum At {
-    SwitchIngress { switch: DatapathId, port: Option<u16> },
-    Bridge { switch: DatapathId, port: Option<u16> },
-    SwitchEgress { switch: DatapathId, from: Option<u16>, port: u16 },
-    RouterIngress { router: DatapathId, port: u16 },
-    RouterEgress { router: DatapathId, from: Option<u16>, port: u16 },
-    Forward { router: DatapathId },
+    SwitchIngress {
+        switch: DatapathId,
+        port: Option<u16>,
+    },
+    Bridge {
+        switch: DatapathId,
+        port: Option<u16>,
+    },
+    SwitchEgress {
+        switch: DatapathId,
+        from: Option<u16>,
+        port: u16,
+    },
+    RouterIngress {
+        router: DatapathId,
+        port: u16,
+    },
+    RouterEgress {
+        router: DatapathId,
+        from: Option<u16>,
+        port: u16,
+    },
+    Forward {
+        router: DatapathId,
+    },
 }
 
 /// Where a frame in a switch comes from, for split horizon.
@@ -186,31 +154,17 @@ impl<'a, R: Recorder> Walk<'a, R> {
             at = match at {
                 At::SwitchIngress { switch, port } => self.switch_ingress(switch, port)?,
                 At::Bridge { switch, port } => self.bridge(switch, port)?,
-                At::SwitchEgress { switch, from, port } => self.switch_egress(switch, from, port)?,
+                At::SwitchEgress { switch, from, port } => {
+                    self.switch_egress(switch, from, port)?
+                }
                 At::RouterIngress { router, port } => self.router_ingress(router, port)?,
-                At::RouterEgress { router, from, port } => self.router_egress(router, from, port)?,
+                At::RouterEgress { router, from, port } => {
+                    self.router_egress(router, from, port)?
+                }
                 At::Forward { router } => self.forward(router, None, None)?,
             };
         }
         drop(DropReason::TooManyHops)
-    }
-
-    /// The verdict with all that belongs to it.
-    fn finish(mut self, verdict: Verdict) -> Outcome {
-        self.recorder.record(Event::End(verdict));
-        self.outcome.verdict = verdict;
-        self.outcome.headers = self.headers;
-        if let Some(proposal) = &mut self.outcome.proposal {
-            match verdict {
-                Verdict::Transmit(egress) if proposal.reply_zone_open => {
-                    proposal.reply.zone = reply_zone(self.view.tables, &egress, self.nat_zone);
-                    self.outcome.proposal = (proposal.reply.zone != Zone::NONE).then_some(*proposal);
-                }
-                Verdict::Transmit(_) => {}
-                _ => self.outcome.proposal = None,
-            }
-        }
-        self.outcome
     }
 
     // ---- entering ----
@@ -220,21 +174,43 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match entry {
             Entry::Port(id) => {
                 let (piece, _, port) = gone(tables.switch_port(id))?;
-                self.from = if port.localnet { From::Localnet } else { From::Port };
-                Continue(At::SwitchIngress { switch: piece.id, port: tables.seat(id).map(|seat| seat.index) })
+                self.from = if port.localnet {
+                    From::Localnet
+                } else {
+                    From::Port
+                };
+                Continue(At::SwitchIngress {
+                    switch: piece.id,
+                    port: tables.seat(id).map(|seat| seat.index),
+                })
             }
             Entry::Owner(id) => {
                 let (piece, _, port) = gone(tables.switch_port(id))?;
-                self.from = if port.router { From::Router } else { From::Port };
-                Continue(At::Bridge { switch: piece.id, port: tables.seat(id).map(|seat| seat.index) })
+                self.from = if port.router {
+                    From::Router
+                } else {
+                    From::Port
+                };
+                Continue(At::Bridge {
+                    switch: piece.id,
+                    port: tables.seat(id).map(|seat| seat.index),
+                })
             }
             Entry::Originated(router) => Continue(At::Forward { router }),
             Entry::Keyless { tunnel, switch } => {
                 self.from = From::Tunnel;
                 let (_, table) = gone(tables.switch(switch))?;
-                Continue(At::SwitchIngress { switch, port: table.keyless_port(tunnel, self.headers.eth_src) })
+                Continue(At::SwitchIngress {
+                    switch,
+                    port: table.keyless_port(tunnel, self.headers.eth_src),
+                })
             }
-            Entry::Keyed { datapath, in_key, out_key, .. } => {
+            Entry::Keyed {
+                datapath,
+                in_key,
+                out_key,
+                ..
+            } => {
                 self.from = From::Tunnel;
                 self.enter_keyed(datapath, in_key, out_key)
             }
@@ -253,14 +229,22 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 }
                 match switch.by_key.get(&out_key) {
                     Some(_) if in_key == out_key => drop(DropReason::Hairpin),
-                    Some(&port) => Continue(At::SwitchEgress { switch: datapath, from, port }),
+                    Some(&port) => Continue(At::SwitchEgress {
+                        switch: datapath,
+                        from,
+                        port,
+                    }),
                     None => drop(DropReason::TunnelUnknownPort),
                 }
             }
             PieceKind::Router(router) => match router.by_key.get(&out_key) {
                 Some(key) if key.redirect => {
                     let from = router.by_key.get(&in_key).map(|key| key.port);
-                    Continue(At::RouterEgress { router: datapath, from, port: key.port })
+                    Continue(At::RouterEgress {
+                        router: datapath,
+                        from,
+                        port: key.port,
+                    })
                 }
                 _ => drop(DropReason::TunnelUnknownPort),
             },
@@ -268,13 +252,23 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// A flood by the sending chassis: this node serves its own members. Router ports answer and learn.
-    fn fan_out(&mut self, piece: &Piece, switch: &Switch, from: Option<u16>, in_key: u16, group: u16) -> Step<At> {
+    fn fan_out(
+        &mut self,
+        piece: &Piece,
+        switch: &Switch,
+        from: Option<u16>,
+        in_key: u16,
+        group: u16,
+    ) -> Step<At> {
         self.sight_sender(switch, None);
         let asked = bridge::known_answer(switch, from, &self.headers);
         if let Some((owner, known)) = asked
             && self.holds_router(owner)
         {
-            return Break(Verdict::Punt(Punt::AnswerNeighbor { from: owner.id, mac: known.mac }));
+            return Break(Verdict::Punt(Punt::AnswerNeighbor {
+                from: owner.id,
+                mac: known.mac,
+            }));
         }
         let port = from.and_then(|index| switch.ports.get(usize::from(index)));
         Break(Verdict::Flood(Flood {
@@ -292,24 +286,40 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn switch_ingress(&mut self, id: DatapathId, index: Option<u16>) -> Step<At> {
         let (_, switch) = self.cross_switch(id)?;
         let port = index.and_then(|index| switch.ports.get(usize::from(index)));
-        self.recorder.record(Event::SwitchIngress { switch: id, port: port.map(|port| port.id) });
+        self.recorder.record(Event::SwitchIngress {
+            switch: id,
+            port: port.map(|port| port.id),
+        });
         if let Some(port) = port {
             security::check(port, &self.headers)?;
-            self.recorder.record(Event::PortSecurity { port: port.id, checked: port.security.is_some() });
+            self.recorder.record(Event::PortSecurity {
+                port: port.id,
+                checked: port.security.is_some(),
+            });
             self.look_at_source(switch, port);
         }
         self.sight_sender(switch, port);
         self.answer_neighbor(switch, index)?;
-        Continue(At::Bridge { switch: id, port: index })
+        Continue(At::Bridge {
+            switch: id,
+            port: index,
+        })
     }
 
     fn look_at_source(&mut self, switch: &Switch, port: &SwitchPort) {
-        let Some(domain) = switch.domains.get(usize::from(port.domain)) else { return };
+        let Some(domain) = switch.domains.get(usize::from(port.domain)) else {
+            return;
+        };
         let mac = self.headers.eth_src;
         match bridge::source(switch, self.view.learned, port, domain.id, mac) {
             Source::Static => {}
             Source::Learned(slot) => {
-                self.outcome.deps.learned_mac(FdbUse { slot, domain: domain.id, mac, port: port.id });
+                self.outcome.deps.learned_mac(FdbUse {
+                    slot,
+                    domain: domain.id,
+                    mac,
+                    port: port.id,
+                });
             }
             Source::New(sighting) => {
                 let _ = self.outcome.sightings.try_push(sighting);
@@ -324,14 +334,23 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if switch.router_ports.is_empty() || port.is_some_and(|port| port.router) {
             return;
         }
-        let Some((ip, mac, reply)) = bridge::sender(&self.headers) else { return };
+        let Some((ip, mac, reply)) = bridge::sender(&self.headers) else {
+            return;
+        };
         if switch.known.contains_key(&ip) {
             return;
         }
         for &id in &switch.router_ports {
-            let Some((_, _, router_port)) = self.view.tables.router_port(id) else { continue };
+            let Some((_, _, router_port)) = self.view.tables.router_port(id) else {
+                continue;
+            };
             if router_port.networks.iter().any(|net| net.contains(&ip)) {
-                let _ = self.outcome.sightings.try_push(Sighting::Neighbor { port: id, ip, mac, reply });
+                let _ = self.outcome.sightings.try_push(Sighting::Neighbor {
+                    port: id,
+                    ip,
+                    mac,
+                    reply,
+                });
                 return;
             }
         }
@@ -340,13 +359,20 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// Addresses known from the topology are answered here, but those of VIFs not towards the wire or
     /// tunnels: there the VIF, or its own chassis, answers.
     fn answer_neighbor(&mut self, switch: &Switch, index: Option<u16>) -> Step<()> {
-        let Some((owner, known)) = bridge::known_answer(switch, index, &self.headers) else { return Continue(()) };
+        let Some((owner, known)) = bridge::known_answer(switch, index, &self.headers) else {
+            return Continue(());
+        };
         let answered = match owner.place {
-            Place::Router(_) | Place::Gateway { .. } => self.holds_router(owner) || self.from == From::Port && self.reaches_gateway(owner),
+            Place::Router(_) | Place::Gateway { .. } => {
+                self.holds_router(owner) || self.from == From::Port && self.reaches_gateway(owner)
+            }
             _ => self.from == From::Port && owner.enabled && owner.place != Place::Unbound,
         };
         if answered {
-            return Break(Verdict::Punt(Punt::AnswerNeighbor { from: owner.id, mac: known.mac }));
+            return Break(Verdict::Punt(Punt::AnswerNeighbor {
+                from: owner.id,
+                mac: known.mac,
+            }));
         }
         Continue(())
     }
@@ -355,7 +381,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn holds_router(&self, port: &SwitchPort) -> bool {
         match port.place {
             Place::Router(_) => true,
-            Place::Gateway { role, .. } => matches!(gateway::seat(self.view.learned, role), Continue(Seat::Here)),
+            Place::Gateway { role, .. } => {
+                matches!(gateway::seat(self.view.learned, role), Continue(Seat::Here))
+            }
             _ => false,
         }
     }
@@ -376,16 +404,34 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return drop(DropReason::FloodEmpty);
         };
         let tables = self.view.tables;
-        let index_of = |port: PortId| tables.seat(port).filter(|seat| seat.datapath == id).map(|seat| seat.index);
+        let index_of = |port: PortId| {
+            tables
+                .seat(port)
+                .filter(|seat| seat.datapath == id)
+                .map(|seat| seat.index)
+        };
         let dst = self.headers.eth_dst;
         let to = bridge::forward(switch, self.view.learned, index_of, domain, dst)?;
-        self.recorder.record(Event::Forward { switch: id, dst, to });
+        self.recorder.record(Event::Forward {
+            switch: id,
+            dst,
+            to,
+        });
         match to {
             Forward::Port { port: out, slot } => {
                 if let (Some(slot), Some(out)) = (slot, switch.ports.get(usize::from(out))) {
-                    self.outcome.deps.learned_mac(FdbUse { slot, domain: domain.id, mac: dst, port: out.id });
+                    self.outcome.deps.learned_mac(FdbUse {
+                        slot,
+                        domain: domain.id,
+                        mac: dst,
+                        port: out.id,
+                    });
                 }
-                Continue(At::SwitchEgress { switch: id, from: index, port: out })
+                Continue(At::SwitchEgress {
+                    switch: id,
+                    from: index,
+                    port: out,
+                })
             }
             Forward::Flood { unknown_only } => Break(Verdict::Flood(Flood {
                 switch: piece.id,
@@ -400,7 +446,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     fn switch_egress(&mut self, id: DatapathId, from: Option<u16>, out: u16) -> Step<At> {
         let (piece, switch) = self.cross_switch(id)?;
-        let Some(port) = switch.ports.get(usize::from(out)) else { return drop(DropReason::TunnelUnknownPort) };
+        let Some(port) = switch.ports.get(usize::from(out)) else {
+            return drop(DropReason::TunnelUnknownPort);
+        };
         self.recorder.record(Event::SwitchEgress { port: port.id });
         if !port.enabled {
             return drop(DropReason::PortDisabled);
@@ -415,18 +463,31 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let in_key = source.map_or(0, |source| source.key);
         match port.place {
             Place::Unbound => drop(DropReason::PortUnbound),
-            Place::Device { device, vlan } => self.leave(Egress::Device { device, vlan, port: port.id }),
+            Place::Device { device, vlan } => self.leave(Egress::Device {
+                device,
+                vlan,
+                port: port.id,
+            }),
             Place::Chassis(_) if self.from == From::Tunnel => drop(DropReason::TunnelPortNotHere),
             Place::Chassis(tunnel) => self.tunnel(tunnel, piece, in_key, port.key),
-            Place::Router(router_port) => self.into_router(router_port),
-            Place::Gateway { port: router_port, role } => match gateway::seat(self.view.learned, role)? {
+            Place::Router(router_port) => self.enter_router(router_port),
+            Place::Gateway {
+                port: router_port,
+                role,
+            } => match gateway::seat(self.view.learned, role)? {
                 Seat::Here => {
-                    self.outcome.deps.role(role, self.view.learned.roles.get(role));
-                    self.into_router(router_port)
+                    self.outcome
+                        .deps
+                        .role(role, self.view.learned.roles.get(role));
+                    self.enter_router(router_port)
                 }
-                Seat::At(_) if self.from != From::Port => drop(DropReason::GatewayInactive),
+                Seat::At(_) if matches!(self.from, From::Localnet | From::Tunnel) => {
+                    drop(DropReason::GatewayInactive)
+                }
                 Seat::At(tunnel) => {
-                    self.outcome.deps.role(role, self.view.learned.roles.get(role));
+                    self.outcome
+                        .deps
+                        .role(role, self.view.learned.roles.get(role));
                     self.tunnel(tunnel, piece, in_key, port.key)
                 }
             },
@@ -439,9 +500,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Continue((piece, switch))
     }
 
-    fn into_router(&mut self, id: PortId) -> Step<At> {
+    fn enter_router(&mut self, id: PortId) -> Step<At> {
         let seat = gone(self.view.tables.seat(id))?;
-        Continue(At::RouterIngress { router: seat.datapath, port: seat.index })
+        Continue(At::RouterIngress {
+            router: seat.datapath,
+            port: seat.index,
+        })
     }
 
     // ---- routers ----
@@ -470,7 +534,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (_, router) = self.cross_router(id)?;
         let port = gone(router.ports.get(usize::from(index)))?;
         self.recorder.record(Event::RouterEgress { port: port.id });
-        self.last_in = from.and_then(|from| router.ports.get(usize::from(from))).map(|port| port.id);
+        self.last_in = from
+            .and_then(|from| router.ports.get(usize::from(from)))
+            .map(|port| port.id);
         if !router.enabled || !port.enabled {
             return drop(DropReason::RouterDisabled);
         }
@@ -478,14 +544,19 @@ impl<'a, R: Recorder> Walk<'a, R> {
             let Seat::Here = gateway::seat(self.view.learned, gateway.role)? else {
                 return drop(DropReason::GatewayInactive);
             };
-            self.outcome.deps.role(gateway.role, self.view.learned.roles.get(gateway.role));
+            self.outcome
+                .deps
+                .role(gateway.role, self.view.learned.roles.get(gateway.role));
         }
         match (&self.headers.l3, port.peer) {
             (L3::Ip(_), _) => self.forward(id, from, Some(index)),
             // A host that asks for the next hop: out on the external switch as it is.
             (L3::Arp(_), Peer::Switch { switch, port }) => {
                 self.from = From::Router;
-                Continue(At::Bridge { switch, port: Some(port) })
+                Continue(At::Bridge {
+                    switch,
+                    port: Some(port),
+                })
             }
             _ => drop(DropReason::RouterNotIp),
         }
@@ -493,13 +564,25 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Route, TTL, redirect, neighbor, MTU, translation, and on to what the port is attached to.
     /// `bound_for` is the gateway port of a redirected packet, whose TTL was stepped where it was redirected.
-    fn forward(&mut self, id: DatapathId, in_index: Option<u16>, bound_for: Option<u16>) -> Step<At> {
+    fn forward(
+        &mut self,
+        id: DatapathId,
+        in_index: Option<u16>,
+        bound_for: Option<u16>,
+    ) -> Step<At> {
         let (piece, router) = self.cross_router(id)?;
-        let L3::Ip(ip) = self.headers.l3 else { return drop(DropReason::RouterNotIp) };
+        let L3::Ip(ip) = self.headers.l3 else {
+            return drop(DropReason::RouterNotIp);
+        };
         let in_port = self.last_in;
         let routed = route::lookup(router, &ip, &self.headers, in_port)?;
         let (port, next_hop) = (routed.port, routed.next_hop);
-        self.recorder.record(Event::Route { router: id, route: routed.id, port: port.id, next_hop });
+        self.recorder.record(Event::Route {
+            router: id,
+            route: routed.id,
+            port: port.id,
+            next_hop,
+        });
         match bound_for {
             None => {
                 let ttl = route::step_ttl(&ip, in_port)?;
@@ -515,18 +598,38 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.redirect(piece, router, in_index, port, tunnel);
         }
         if let Some(gateway) = &port.gateway {
-            self.outcome.deps.role(gateway.role, self.view.learned.roles.get(gateway.role));
+            self.outcome
+                .deps
+                .role(gateway.role, self.view.learned.roles.get(gateway.role));
         }
         self.fit(port.mtu)?;
-        let adjacent =
-            neighbor::resolve(self.view.tables, self.view.learned, router, routed.index, port, next_hop)?;
-        self.recorder.record(Event::Neighbor { port: port.id, next_hop, mac: adjacent.mac, learned: adjacent.slot.is_some() });
-        self.outcome.neighbor = adjacent.slot.map(|slot| NeighborUse { slot, port: port.id, ip: next_hop });
+        let adjacent = neighbor::resolve(
+            self.view.tables,
+            self.view.learned,
+            router,
+            routed.index,
+            port,
+            next_hop,
+        )?;
+        self.recorder.record(Event::Neighbor {
+            port: port.id,
+            next_hop,
+            mac: adjacent.mac,
+            learned: adjacent.slot.is_some(),
+        });
+        self.outcome.neighbor = adjacent.slot.map(|slot| NeighborUse {
+            slot,
+            port: port.id,
+            ip: next_hop,
+        });
         self.headers.eth_dst = adjacent.mac;
         self.translate(piece, router, in_index, routed.index)?;
         self.from = From::Router;
         match port.peer {
-            Peer::Switch { switch, port } => Continue(At::Bridge { switch, port: Some(port) }),
+            Peer::Switch { switch, port } => Continue(At::Bridge {
+                switch,
+                port: Some(port),
+            }),
             Peer::Router { router, port } => Continue(At::RouterIngress { router, port }),
             Peer::None => drop(DropReason::PortUnbound),
         }
@@ -556,286 +659,22 @@ impl<'a, R: Recorder> Walk<'a, R> {
         port: &RouterPort,
         tunnel: TunnelId,
     ) -> Step<At> {
-        let Some(gateway) = &port.gateway else { return drop(DropReason::GatewayInactive) };
-        self.outcome.deps.role(gateway.role, self.view.learned.roles.get(gateway.role));
-        self.recorder.record(Event::Redirect { port: port.id, tunnel });
+        let Some(gateway) = &port.gateway else {
+            return drop(DropReason::GatewayInactive);
+        };
+        self.outcome
+            .deps
+            .role(gateway.role, self.view.learned.roles.get(gateway.role));
+        self.recorder.record(Event::Redirect {
+            port: port.id,
+            tunnel,
+        });
         self.fit(port.mtu)?;
         self.headers.eth_dst = port.mac;
-        let in_key = in_index.and_then(|index| router.ports.get(usize::from(index))).map_or(0, |port| port.key);
+        let in_key = in_index
+            .and_then(|index| router.ports.get(usize::from(index)))
+            .map_or(0, |port| port.key);
         self.tunnel(tunnel, piece, in_key, gateway.redirect_key)
-    }
-
-    // ---- translation ----
-
-    /// Zone in which answers that come in by `port` are found.
-    fn outside_zone(&self, piece: &Piece, port: &RouterPort) -> Zone {
-        match port.peer {
-            Peer::Switch { switch, .. } => self.view.tables.piece(switch).map_or(Zone::NONE, Piece::zone),
-            _ => piece.zone(),
-        }
-    }
-
-    /// A packet to a SNAT address: the destination of the connection it answers.
-    fn translate_back(&mut self, piece: &Piece, router: &Router, port: &RouterPort) -> Step<()> {
-        let L3::Ip(ip) = self.headers.l3 else { return Continue(()) };
-        let IpAddr::V4(external) = ip.dst else { return Continue(()) };
-        if !router.local.get(&ip.dst).is_some_and(|local| local.nat) {
-            return Continue(());
-        }
-        if ip.fragment != Fragment::None {
-            return drop(DropReason::NatFragment);
-        }
-        let zone = self.outside_zone(piece, port);
-        let error = match ip.l4 {
-            L4::IcmpError { inner: Some(inner), .. } => Some(inner),
-            _ => None,
-        };
-        let found = match &error {
-            Some(inner) => nat::quoted_key(inner, zone).and_then(|key| nat::find(self.view.connections, &key)),
-            None => nat::flow_key(&ip, zone).and_then(|key| self.find(&key)),
-        };
-        let Some((connection, Direction::Reply)) = found else {
-            return if error.is_some() { drop(DropReason::IcmpErrorUnrelated) } else { Continue(()) };
-        };
-        let inside = connection.original.source();
-        if !router.snat.iter().any(|rule| rule.external == external && rule.logical.contains(&inside)) {
-            self.outcome.close = error.is_none();
-            return drop(DropReason::NatRuleGone);
-        }
-        let to = connection.rewrite(Direction::Reply);
-        self.translated_back = true;
-        self.nat_zone = piece.zone();
-        if let L3::Ip(ip) = &mut self.headers.l3 {
-            match &error {
-                // Only the destination: the error comes from whichever router sent it.
-                Some(_) => {
-                    ip.dst = IpAddr::V4(inside);
-                    self.outcome.quoted = Some(nat::quoted_rewrite(&connection, Direction::Reply));
-                }
-                None => nat::rewrite(ip, &to),
-            }
-        }
-        self.recorder.record(Event::Untranslate {
-            router: piece.id,
-            from: (external, connection.reply.dst_port),
-            to: (inside, connection.original.src_port),
-        });
-        Continue(())
-    }
-
-    /// The connection of a key: the one found at the entry, if it is of this key, else by a look-up.
-    fn find(&self, key: &FlowKey4) -> Option<(Connection, Direction)> {
-        match &self.hit {
-            Some((connection, Direction::Reply)) if connection.reply == *key => self.hit,
-            Some((connection, Direction::Original)) if connection.original == *key => self.hit,
-            _ => nat::find(self.view.connections, key),
-        }
-    }
-
-    /// A packet that leaves by port `out`: translated by its connection or by the first rule that wants it;
-    /// tracked when its answer would otherwise be.
-    fn translate(&mut self, piece: &Piece, router: &Router, in_index: Option<u16>, out: u16) -> Step<()> {
-        if router.snat.is_empty() || self.translated_back || matches!(self.entered.entry, Entry::Originated(_)) {
-            return Continue(());
-        }
-        let L3::Ip(ip) = self.headers.l3 else { return Continue(()) };
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else { return Continue(()) };
-        self.nat_zone = piece.zone();
-        if let L4::IcmpError { inner: Some(inner), .. } = ip.l4 {
-            return self.translate_error(piece, router, &ip, &inner, in_index, out);
-        }
-        let rule = router.snat_rule(src, in_index, out);
-        let answered = in_index.is_some_and(|in_index| router.snat_rule(dst, Some(out), in_index).is_some());
-        if rule.is_none() && !answered && self.hit.is_none() {
-            return Continue(());
-        }
-        let known = self.hit.or_else(|| {
-            nat::flow_key(&ip, piece.zone()).and_then(|key| nat::find(self.view.connections, &key))
-        });
-        match known {
-            Some((connection, direction)) => {
-                self.recorder.record(Event::Connection { reply: direction == Direction::Reply, translated: connection.is_snat() });
-                self.keep_translation(piece, &connection, direction, rule.map(|(_, rule)| rule.external))
-            }
-            None => match rule {
-                Some((index, rule)) => self.translate_new(piece, router, &ip, out, (index, rule.external)),
-                None => self.track(piece, &ip),
-            },
-        }
-    }
-
-    /// An established connection keeps its translation as long as the rule stands.
-    fn keep_translation(
-        &mut self,
-        piece: &Piece,
-        connection: &Connection,
-        direction: Direction,
-        external: Option<Ipv4Addr>,
-    ) -> Step<()> {
-        let to = connection.rewrite(Direction::Original);
-        if direction == Direction::Reply || !connection.is_snat() {
-            return Continue(());
-        }
-        if external != Some(Ipv4Addr::from_bits(to.src)) {
-            self.outcome.close = true;
-            return drop(DropReason::NatRuleGone);
-        }
-        self.recorder.record(Event::Translate {
-            router: piece.id,
-            rule: None,
-            from: (connection.original.source(), connection.original.src_port),
-            to: (Ipv4Addr::from_bits(to.src), to.src_port),
-        });
-        if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite(ip, &to);
-        }
-        Continue(())
-    }
-
-    fn translate_new(
-        &mut self,
-        piece: &Piece,
-        router: &Router,
-        ip: &Ip,
-        out: u16,
-        (index, external): (usize, Ipv4Addr),
-    ) -> Step<()> {
-        if let Some(reason) = nat::untranslatable(ip) {
-            return drop(reason);
-        }
-        if self.outcome.proposal.is_some() {
-            return drop(DropReason::NatTwice);
-        }
-        let state = match nat::open(ip, false) {
-            Ok(state) => state,
-            Err(reason) => return drop(reason),
-        };
-        let port = gone(router.ports.get(usize::from(out)))?;
-        let zone = self.outside_zone(piece, port);
-        let (Some(original), Some(now)) = (self.entry_key(piece), nat::flow_key(ip, zone)) else {
-            return drop(DropReason::NatProtocol);
-        };
-        let request = PortRequest {
-            proto: now.proto,
-            external: external.to_bits(),
-            original: now.src_port,
-            remote: now.dst,
-            remote_port: now.dst_port,
-            zone,
-        };
-        let Some(chosen) = self.ports.choose(self.view.connections, &request, |_| true) else {
-            return drop(DropReason::NatPortsExhausted);
-        };
-        let reply = request.reply_key(chosen);
-        let to = Rewrite::towards(&reply);
-        self.recorder.record(Event::Translate {
-            router: piece.id,
-            rule: Some(index),
-            from: (now.source(), now.src_port),
-            to: (external, chosen),
-        });
-        if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite(ip, &to);
-        }
-        self.outcome.proposal =
-            Some(Proposal { original, reply, state, flags: Flags::default(), reply_zone_open: false });
-        Continue(())
-    }
-
-    /// A packet from outside to an inner address, untranslated: remembered, so that its answers stay so too.
-    fn track(&mut self, piece: &Piece, ip: &Ip) -> Step<()> {
-        if self.outcome.proposal.is_some() {
-            return Continue(());
-        }
-        let (Some(original), Some(now)) = (self.entry_key(piece), nat::flow_key(ip, piece.zone())) else {
-            return Continue(());
-        };
-        // Never refused: without a SYN it may be older than this node.
-        let Ok(state) = nat::open(ip, true) else { return Continue(()) };
-        self.recorder.record(Event::Track { router: piece.id });
-        let reply = now.reversed(Zone::NONE);
-        self.outcome.proposal = Some(Proposal { original, reply, state, flags: Flags::default(), reply_zone_open: true });
-        Continue(())
-    }
-
-    /// The key of the packet as it entered the node.
-    fn entry_key(&self, piece: &Piece) -> Option<FlowKey4> {
-        let zone = if self.zone == Zone::NONE { piece.zone() } else { self.zone };
-        nat::flow_key(self.entered.headers.ip()?, zone)
-    }
-
-    /// An ICMP error from inside about an answer: quoted and outer source become the external address.
-    fn translate_error(
-        &mut self,
-        piece: &Piece,
-        router: &Router,
-        ip: &Ip,
-        inner: &Inner,
-        in_index: Option<u16>,
-        out: u16,
-    ) -> Step<()> {
-        let found = [self.zone, piece.zone()]
-            .into_iter()
-            .filter_map(|zone| nat::quoted_key(inner, zone))
-            .find_map(|key| nat::find(self.view.connections, &key));
-        let (IpAddr::V4(src), Some((connection, direction))) = (ip.src, found) else {
-            let wanted = matches!(ip.src, IpAddr::V4(src) if router.snat_rule(src, in_index, out).is_some());
-            return if wanted { drop(DropReason::IcmpErrorUnrelated) } else { Continue(()) };
-        };
-        if direction == Direction::Reply || !connection.is_snat() {
-            return Continue(());
-        }
-        let external = connection.rewrite(Direction::Original).src;
-        self.outcome.quoted = Some(nat::quoted_rewrite(&connection, Direction::Original));
-        self.recorder.record(Event::Translate {
-            router: piece.id,
-            rule: None,
-            from: (src, 0),
-            to: (Ipv4Addr::from_bits(external), 0),
-        });
-        if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.src = IpAddr::V4(Ipv4Addr::from_bits(external));
-        }
-        Continue(())
-    }
-
-    // ---- leaving ----
-
-    fn leave(&mut self, egress: Egress) -> Step<At> {
-        if self.entered.congestion
-            && let L3::Ip(ip) = &mut self.headers.l3
-        {
-            ip.tos |= 0b11;
-        }
-        Break(Verdict::Transmit(egress))
-    }
-
-    fn tunnel(&mut self, id: TunnelId, piece: &Piece, in_key: u16, out_key: u16) -> Step<At> {
-        let tunnel = gone(self.view.tables.tunnel(id))?;
-        let bytes = match self.headers.ip() {
-            Some(ip) => ip.total_len,
-            None => self.entered.len.saturating_sub(self.entered.headers.l3_offset),
-        };
-        self.outcome.mtu = self.outcome.mtu.min(tunnel.inner_mtu);
-        if bytes > tunnel.inner_mtu {
-            return self.too_big_for_tunnel(tunnel.inner_mtu);
-        }
-        let adjacent = neighbor::resolve_underlay(self.view.learned, tunnel.next_hop)?;
-        self.outcome.underlay =
-            adjacent.slot.map(|slot| NeighborUse { slot, port: UNDERLAY_PORT, ip: IpAddr::V4(tunnel.next_hop) });
-        let keys = tunnel.port_keys.then_some((in_key, out_key));
-        self.leave(Egress::Tunnel { tunnel: id, vni: piece.vni, keys })
-    }
-
-    /// Routed packets are answered or fragmented; a bridged one can only be dropped.
-    fn too_big_for_tunnel(&mut self, mtu: u16) -> Step<At> {
-        match self.headers.ip() {
-            Some(ip) if self.outcome.ttl_steps > 0 || self.last_in.is_some() => match route::fit(ip, mtu, self.last_in) {
-                Break(verdict) => Break(verdict),
-                Continue(()) => drop(DropReason::TunnelMtu),
-            },
-            _ => drop(DropReason::TunnelMtu),
-        }
     }
 }
 
@@ -844,16 +683,5 @@ fn gone<T>(found: Option<T>) -> Step<T> {
     match found {
         Some(found) => Continue(found),
         None => Break(Verdict::Drop(DropReason::InjectStale)),
-    }
-}
-
-/// The zone in which the answer to a packet that leaves by `egress` will be looked for first.
-fn reply_zone(tables: &Tables, egress: &Egress, nat_zone: Zone) -> Zone {
-    match *egress {
-        Egress::Device { port, .. } => enter::zone(tables, &Entry::Port(port)),
-        Egress::Tunnel { keys: Some(_), .. } => nat_zone,
-        Egress::Tunnel { keys: None, vni, .. } => {
-            tables.by_vni.get(&vni).and_then(|&id| tables.piece(id)).map_or(Zone::NONE, Piece::zone)
-        }
     }
 }

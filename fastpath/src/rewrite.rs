@@ -53,9 +53,16 @@ impl Edit {
 
 /// The IPv4 tuple of a packet; ports are 0 where there are none.
 fn tuple_of(ip: &Ip) -> Option<Rewrite> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else { return None };
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
+        return None;
+    };
     let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
-    Some(Rewrite { src: src.to_bits(), dst: dst.to_bits(), src_port, dst_port })
+    Some(Rewrite {
+        src: src.to_bits(),
+        dst: dst.to_bits(),
+        src_port,
+        dst_port,
+    })
 }
 
 /// Writes `edit` into `frame`, whose parsed headers are `headers`. `None` when the frame is shorter than
@@ -64,7 +71,9 @@ fn tuple_of(ip: &Ip) -> Option<Rewrite> {
 pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
     frame.get_mut(0..6)?.copy_from_slice(&edit.eth_dst.0);
     frame.get_mut(6..12)?.copy_from_slice(&edit.eth_src.0);
-    let L3::Ip(ip) = &headers.l3 else { return Some(()) };
+    let L3::Ip(ip) = &headers.l3 else {
+        return Some(());
+    };
     let l3 = usize::from(headers.l3_offset);
     if ip.is_v6() {
         return edit_v6(frame.get_mut(l3..l3 + 40)?, edit);
@@ -74,7 +83,13 @@ pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
     if let Some(tuple) = &edit.tuple {
         edit_l4(frame, ip, tuple)?;
     }
-    if let (Some(quoted), L4::IcmpError { inner: Some(inner), .. }) = (&edit.quoted, &ip.l4) {
+    if let (
+        Some(quoted),
+        L4::IcmpError {
+            inner: Some(inner), ..
+        },
+    ) = (&edit.quoted, &ip.l4)
+    {
         edit_quoted(frame, ip, inner, quoted)?;
     }
     Some(())
@@ -123,7 +138,9 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
-    bytes.get_mut(at..at + 2)?.copy_from_slice(&value.to_be_bytes());
+    bytes
+        .get_mut(at..at + 2)?
+        .copy_from_slice(&value.to_be_bytes());
     Some(())
 }
 
@@ -149,18 +166,30 @@ fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewr
     put16(l4, 0, new.src_port)?;
     put16(l4, 2, new.dst_port)?;
     // A quotation may end before the checksum.
-    let Some(sum) = be16(l4, checksum_at) else { return Some(()) };
+    let Some(sum) = be16(l4, checksum_at) else {
+        return Some(());
+    };
     if optional && sum == 0 {
         return Some(());
     }
     let sum = update32(update32(sum, old.src, new.src), old.dst, new.dst);
-    let sum = update16(update16(sum, old.src_port, new.src_port), old.dst_port, new.dst_port);
-    put16(l4, checksum_at, if optional { udp_nonzero(sum) } else { sum })
+    let sum = update16(
+        update16(sum, old.src_port, new.src_port),
+        old.dst_port,
+        new.dst_port,
+    );
+    put16(
+        l4,
+        checksum_at,
+        if optional { udp_nonzero(sum) } else { sum },
+    )
 }
 
 /// The packet quoted in an ICMP error: its addresses, ports and checksums, then the ICMP checksum.
 fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Option<()> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else { return None };
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else {
+        return None;
+    };
     let echo = inner.proto == ip_proto::ICMP;
     let old = Rewrite {
         src: src.to_bits(),
@@ -183,12 +212,25 @@ fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Optio
     };
     edit_v4_header(header, &only_tuple);
     let kind = match inner.proto {
-        ip_proto::TCP => L4::Tcp { src: 0, dst: 0, flags: 0 },
+        ip_proto::TCP => L4::Tcp {
+            src: 0,
+            dst: 0,
+            flags: 0,
+        },
         ip_proto::UDP => L4::Udp { src: 0, dst: 0 },
-        ip_proto::ICMP => L4::Echo { reply: false, id: 0 },
+        ip_proto::ICMP => L4::Echo {
+            reply: false,
+            id: 0,
+        },
         _ => L4::None,
     };
-    edit_transport(frame.get_mut(usize::from(inner.l4_offset)..end)?, inner.proto, &kind, &old, new)?;
+    edit_transport(
+        frame.get_mut(usize::from(inner.l4_offset)..end)?,
+        inner.proto,
+        &kind,
+        &old,
+        new,
+    )?;
     let after = !checksum(frame.get(l3..end)?);
     let checksum_at = icmp_at + icmpv4::CHECKSUM_OFFSET;
     let sum = update16(be16(frame, checksum_at)?, before, after);

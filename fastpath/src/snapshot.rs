@@ -46,8 +46,15 @@ impl TablesCell {
     pub fn reader(self: &Arc<Self>) -> TablesReader {
         let tables = self.current();
         let seen = Arc::new(AtomicU64::new(tables.generation));
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&seen));
-        TablesReader { cell: Arc::clone(self), seen, tables }
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&seen));
+        TablesReader {
+            cell: Arc::clone(self),
+            seen,
+            tables,
+        }
     }
 
     /// The current tables, for readers outside the packet path.
@@ -59,7 +66,10 @@ impl TablesCell {
     /// [`all_passed`](Self::all_passed) says that no reader holds them.
     pub fn publish(&self, tables: Arc<Tables>) -> Arc<Tables> {
         let generation = tables.generation;
-        let old = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), tables);
+        let old = std::mem::replace(
+            &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner),
+            tables,
+        );
         self.generation.store(generation, Ordering::Release);
         old
     }
@@ -69,7 +79,9 @@ impl TablesCell {
         let generation = self.generation.load(Ordering::Acquire);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|seen| Arc::strong_count(seen) > 1);
-        readers.iter().all(|seen| seen.load(Ordering::Acquire) == generation)
+        readers
+            .iter()
+            .all(|seen| seen.load(Ordering::Acquire) == generation)
     }
 }
 

@@ -27,7 +27,10 @@ impl Control {
 
     #[inline]
     pub(super) fn new(generation: u32, owner: u8, state: State, flags: u8, marks: u8) -> Control {
-        Control(u64::from(generation) << 32 | u64::from(u32::from_be_bytes([owner, state as u8, flags, marks])))
+        Control(
+            u64::from(generation) << 32
+                | u64::from(u32::from_be_bytes([owner, state as u8, flags, marks])),
+        )
     }
 
     #[inline]
@@ -156,7 +159,11 @@ impl Line {
         }
         let rewrite = self.rewrite();
         let path = self.path();
-        self.unchanged(control).then_some(Glance { control, rewrite, path })
+        self.unchanged(control).then_some(Glance {
+            control,
+            rewrite,
+            path,
+        })
     }
 
     /// A copy of everything when the line is published and did not change meanwhile.
@@ -216,8 +223,12 @@ impl Line {
         let ports = u64::from(rewrite.src_port) << 16 | u64::from(rewrite.dst_port);
         self.addresses.store(addresses, Relaxed);
         self.rest.store(rest, Relaxed);
-        self.new_addresses.store(u64::from(rewrite.src) << 32 | u64::from(rewrite.dst), Relaxed);
-        self.new_ports_path.store(ports << 32 | u64::from(path.0), Relaxed);
+        self.new_addresses.store(
+            u64::from(rewrite.src) << 32 | u64::from(rewrite.dst),
+            Relaxed,
+        );
+        self.new_ports_path
+            .store(ports << 32 | u64::from(path.0), Relaxed);
         self.packets.store(0, Relaxed);
         self.bytes.store(0, Relaxed);
         self.seen.store(u64::from(now.0), Relaxed);
@@ -226,21 +237,27 @@ impl Line {
     /// Counts one packet and notes its time.
     #[inline]
     pub(super) fn count(&self, bytes: u32, now: Tick) {
-        self.packets.store(self.packets.load(Relaxed).wrapping_add(1), Relaxed);
-        self.bytes.store(self.bytes.load(Relaxed).wrapping_add(u64::from(bytes)), Relaxed);
+        self.packets
+            .store(self.packets.load(Relaxed).wrapping_add(1), Relaxed);
+        self.bytes.store(
+            self.bytes.load(Relaxed).wrapping_add(u64::from(bytes)),
+            Relaxed,
+        );
         self.mark_seen(now);
     }
 
     #[inline]
     pub(super) fn mark_seen(&self, now: Tick) {
         let old = self.seen.load(Relaxed);
-        self.seen.store(old & !0xffff_ffff | u64::from(now.0), Relaxed);
+        self.seen
+            .store(old & !0xffff_ffff | u64::from(now.0), Relaxed);
     }
 
     #[inline]
     pub(super) fn set_path(&self, path: PathId) {
         let old = self.new_ports_path.load(Relaxed);
-        self.new_ports_path.store(old & !0xffff_ffff | u64::from(path.0), Relaxed);
+        self.new_ports_path
+            .store(old & !0xffff_ffff | u64::from(path.0), Relaxed);
     }
 
     #[inline]
@@ -250,7 +267,9 @@ impl Line {
 
     /// Takes the line for `owner` when it still is as `seen` and nobody's.
     pub(super) fn claim(&self, seen: Control, owner: u8) -> bool {
-        self.control.compare_exchange(seen.0, seen.with_owner(owner).0, Acquire, Relaxed).is_ok()
+        self.control
+            .compare_exchange(seen.0, seen.with_owner(owner).0, Acquire, Relaxed)
+            .is_ok()
     }
 }
 
@@ -264,7 +283,9 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new() -> Entry {
-        Entry { lines: [Line::new(), Line::new()] }
+        Entry {
+            lines: [Line::new(), Line::new()],
+        }
     }
 
     #[inline]
@@ -277,10 +298,18 @@ impl Entry {
     }
 
     /// Writes a free entry; it stays invisible until [`Entry::publish`].
-    pub(super) fn write(&self, original: &FlowKey4, reply: &FlowKey4, paths: [PathId; 2], now: Tick) {
+    pub(super) fn write(
+        &self,
+        original: &FlowKey4,
+        reply: &FlowKey4,
+        paths: [PathId; 2],
+        now: Tick,
+    ) {
         let [there, back] = paths;
-        self.line(Direction::Original).write(original, reply, there, now);
-        self.line(Direction::Reply).write(reply, original, back, now);
+        self.line(Direction::Original)
+            .write(original, reply, there, now);
+        self.line(Direction::Reply)
+            .write(reply, original, back, now);
     }
 
     /// Makes a written entry visible; returns its generation.
@@ -350,7 +379,8 @@ impl Side {
 
     #[inline]
     pub(super) fn set_links(&self, chain: Chain, previous: u32, next: u32) {
-        self.word(chain).store(u64::from(previous) << 32 | u64::from(next), Relaxed);
+        self.word(chain)
+            .store(u64::from(previous) << 32 | u64::from(next), Relaxed);
     }
 
     #[inline]

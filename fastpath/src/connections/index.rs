@@ -40,8 +40,15 @@ impl Reference {
     #[inline]
     fn of(word: u64) -> Reference {
         let low = word as u32;
-        let direction = if low & 1 == 0 { Direction::Original } else { Direction::Reply };
-        Reference { slot: (low >> 1).wrapping_sub(1), direction }
+        let direction = if low & 1 == 0 {
+            Direction::Original
+        } else {
+            Direction::Reply
+        };
+        Reference {
+            slot: (low >> 1).wrapping_sub(1),
+            direction,
+        }
     }
 }
 
@@ -98,7 +105,9 @@ impl Index {
             control: AtomicU64::new(0),
             places: std::array::from_fn(|_| AtomicU64::new(0)),
         };
-        Index { buckets: (0..buckets).map(|_| empty()).collect() }
+        Index {
+            buckets: (0..buckets).map(|_| empty()).collect(),
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -128,7 +137,11 @@ impl Index {
         let mixed = (hash ^ hash >> 15).wrapping_mul(0x9e37_79b1);
         let position = self.scale(mixed ^ mixed >> 13);
         // Another bucket than the primary: a place has one level only.
-        if position == self.primary(hash) { (position + 1) % self.buckets.len() } else { position }
+        if position == self.primary(hash) {
+            (position + 1) % self.buckets.len()
+        } else {
+            position
+        }
     }
 
     fn far(&self, hash: u32) -> impl Iterator<Item = &Bucket> {
@@ -156,7 +169,11 @@ impl Index {
 
     /// The first answer of `look` among all references with this tag.
     #[inline]
-    pub(super) fn find<T>(&self, hash: u32, mut look: impl FnMut(Reference) -> Option<T>) -> Option<T> {
+    pub(super) fn find<T>(
+        &self,
+        hash: u32,
+        mut look: impl FnMut(Reference) -> Option<T>,
+    ) -> Option<T> {
         let primary = self.bucket(self.primary(hash))?;
         if let Some(found) = primary.tagged(hash).find_map(&mut look) {
             return Some(found);
@@ -182,7 +199,8 @@ impl Index {
         if spilled & SPILLED_FAR == 0 {
             return None;
         }
-        self.far(hash).find_map(|bucket| bucket.tagged(hash).find_map(&mut look))
+        self.far(hash)
+            .find_map(|bucket| bucket.tagged(hash).find_map(&mut look))
     }
 
     /// Enters a reference unless `same` knows an equal key already.
@@ -205,7 +223,11 @@ impl Index {
                 continue;
             }
             let counted = seen.wrapping_add(INSERTION + level.weight());
-            if home.control.compare_exchange(seen, counted, AcqRel, Relaxed).is_ok() {
+            if home
+                .control
+                .compare_exchange(seen, counted, AcqRel, Relaxed)
+                .is_ok()
+            {
                 return Ok(());
             }
             place.store(0, Release);
@@ -220,7 +242,9 @@ impl Index {
         seen: u64,
         same: &impl Fn(Reference) -> bool,
     ) -> Result<(&'a AtomicU64, Level), Refusal> {
-        let mut free = home.free_unless(hash, same)?.map(|place| (place, Level::Primary));
+        let mut free = home
+            .free_unless(hash, same)?
+            .map(|place| (place, Level::Primary));
         if free.is_some() && seen & SPILLED == 0 {
             return free.ok_or(Refusal::Full);
         }
@@ -240,7 +264,9 @@ impl Index {
     /// Takes out exactly this reference; false when it is not there.
     pub(super) fn remove(&self, hash: u32, reference: Reference) -> bool {
         let word = reference.word(hash);
-        let Some(home) = self.bucket(self.primary(hash)) else { return false };
+        let Some(home) = self.bucket(self.primary(hash)) else {
+            return false;
+        };
         if home.clear(word) {
             return true;
         }
@@ -260,9 +286,15 @@ impl Index {
     /// How many keys live outside their primary bucket: (secondary, far).
     #[cfg(test)]
     pub(super) fn spilled(&self) -> (u64, u64) {
-        self.buckets.iter().map(|b| b.control.load(Acquire)).fold((0, 0), |(near, far), control| {
-            (near + (control & 0xffff), far + ((control & SPILLED_FAR) >> 16))
-        })
+        self.buckets
+            .iter()
+            .map(|b| b.control.load(Acquire))
+            .fold((0, 0), |(near, far), control| {
+                (
+                    near + (control & 0xffff),
+                    far + ((control & SPILLED_FAR) >> 16),
+                )
+            })
     }
 }
 

@@ -65,7 +65,9 @@ impl FlowKey4 {
     /// The key of a parsed packet's flow in `zone`; `None` when it is not IPv4.
     #[must_use]
     pub fn of(flow: &FlowKey, zone: Zone) -> Option<FlowKey4> {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (flow.src, flow.dst) else { return None };
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (flow.src, flow.dst) else {
+            return None;
+        };
         Some(FlowKey4 {
             src: src.to_bits(),
             dst: dst.to_bits(),
@@ -150,7 +152,12 @@ impl Rewrite {
     #[inline]
     #[must_use]
     pub const fn towards(other: &FlowKey4) -> Rewrite {
-        Rewrite { src: other.dst, dst: other.src, src_port: other.dst_port, dst_port: other.src_port }
+        Rewrite {
+            src: other.dst,
+            dst: other.src,
+            src_port: other.dst_port,
+            dst_port: other.src_port,
+        }
     }
 }
 

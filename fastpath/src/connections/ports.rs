@@ -44,7 +44,11 @@ impl PortRequest {
     /// The key of answers when `port` is chosen.
     #[must_use]
     pub fn reply_key(&self, port: u16) -> FlowKey4 {
-        let src_port = if self.proto == ICMP { port } else { self.remote_port };
+        let src_port = if self.proto == ICMP {
+            port
+        } else {
+            self.remote_port
+        };
         FlowKey4 {
             src: self.remote,
             dst: self.external,
@@ -69,11 +73,19 @@ impl PortChooser {
     /// Unpredictable as far as `seed` is: draw it from the system's entropy, one for each worker.
     #[must_use]
     pub fn new(seed: [u64; 2]) -> PortChooser {
-        let mut generator = Generator { keys: seed, count: 0 };
+        let mut generator = Generator {
+            keys: seed,
+            count: 0,
+        };
         let well_known = Run::new(1, 1023, &mut generator);
         let ordinary = Run::new(FIRST_ORDINARY, 64_512, &mut generator);
         let identifiers = Run::new(0, 65_536, &mut generator);
-        PortChooser { generator, well_known, ordinary, identifiers }
+        PortChooser {
+            generator,
+            well_known,
+            ordinary,
+            identifiers,
+        }
     }
 
     /// A port that is free and that `accept` agrees to (a slice of the ports, or those whose answers come to
@@ -94,7 +106,12 @@ impl PortChooser {
         if (echo || request.original != 0) && free(request.original) {
             return Some(request.original);
         }
-        let PortChooser { generator, well_known, ordinary, identifiers } = self;
+        let PortChooser {
+            generator,
+            well_known,
+            ordinary,
+            identifiers,
+        } = self;
         if echo {
             return identifiers.search(generator, &mut free);
         }
@@ -117,14 +134,22 @@ struct Run {
 
 impl Run {
     fn new(first: u16, count: u32, generator: &mut Generator) -> Run {
-        Run { first, count, cursor: generator.below(count) }
+        Run {
+            first,
+            count,
+            cursor: generator.below(count),
+        }
     }
 
     fn port(&self, index: u32) -> u16 {
         self.first.wrapping_add(index as u16)
     }
 
-    fn search(&mut self, generator: &mut Generator, mut free: impl FnMut(u16) -> bool) -> Option<u16> {
+    fn search(
+        &mut self,
+        generator: &mut Generator,
+        mut free: impl FnMut(u16) -> bool,
+    ) -> Option<u16> {
         for _ in 0..RANDOM {
             let port = self.port(generator.below(self.count));
             if free(port) {
@@ -158,6 +183,6 @@ impl Generator {
         let mut hasher = std::hash::SipHasher::new_with_keys(k0, k1);
         hasher.write_u64(self.count);
         self.count = self.count.wrapping_add(1);
-        ((hasher.finish() >> 32) * u64::from(limit) >> 32) as u32
+        (((hasher.finish() >> 32) * u64::from(limit)) >> 32) as u32
     }
 }

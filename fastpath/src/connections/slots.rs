@@ -28,7 +28,10 @@ impl FreeStack {
     /// few percent of the table.
     pub(super) fn new(sides: &[Side], workers: usize) -> FreeStack {
         let batch = (sides.len() / (workers.max(1) * 64)).clamp(1, LARGEST_BATCH);
-        let stack = FreeStack { head: AtomicU64::new(u64::from(NO_SLOT)), batch };
+        let stack = FreeStack {
+            head: AtomicU64::new(u64::from(NO_SLOT)),
+            batch,
+        };
         let all: Vec<u32> = (0..sides.len() as u32).collect();
         for slots in all.chunks(batch).rev() {
             stack.push(sides, slots);
@@ -37,8 +40,12 @@ impl FreeStack {
     }
 
     fn push(&self, sides: &[Side], slots: &[u32]) {
-        let Some((first, rest)) = slots.split_first() else { return };
-        let Some(top) = sides.get(*first as usize) else { return };
+        let Some((first, rest)) = slots.split_first() else {
+            return;
+        };
+        let Some(top) = sides.get(*first as usize) else {
+            return;
+        };
         let mut next = NO_SLOT;
         for slot in rest.iter().rev() {
             if let Some(side) = sides.get(*slot as usize) {
@@ -62,7 +69,9 @@ impl FreeStack {
         let mut head = self.head.load(Acquire);
         let first = loop {
             let first = head as u32;
-            let Some(side) = sides.get(first as usize) else { return false };
+            let Some(side) = sides.get(first as usize) else {
+                return false;
+            };
             let (below, _) = side.links(Chain::Wheel);
             let new = stepped(head) | u64::from(below);
             match self.head.compare_exchange_weak(head, new, AcqRel, Acquire) {
@@ -91,7 +100,9 @@ pub(super) struct Hand {
 
 impl Hand {
     pub(super) fn new(stack: &FreeStack) -> Hand {
-        Hand { slots: Vec::with_capacity(2 * stack.batch) }
+        Hand {
+            slots: Vec::with_capacity(2 * stack.batch),
+        }
     }
 
     #[inline]

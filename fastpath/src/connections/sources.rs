@@ -24,13 +24,22 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn new(capacity: usize, seed: u64) -> Sources {
         let cells_a_row = (capacity / 2).max(1024);
-        Sources { limit: AtomicU32::new(0), seed, cells_a_row, rows: OnceLock::new() }
+        Sources {
+            limit: AtomicU32::new(0),
+            seed,
+            cells_a_row,
+            rows: OnceLock::new(),
+        }
     }
 
     /// 0 turns the limit off. Connections made before it was first set are not counted.
     pub(super) fn set_limit(&self, limit: u32) {
         if limit > 0 {
-            self.rows.get_or_init(|| (0..2 * self.cells_a_row).map(|_| AtomicU32::new(0)).collect());
+            self.rows.get_or_init(|| {
+                (0..2 * self.cells_a_row)
+                    .map(|_| AtomicU32::new(0))
+                    .collect()
+            });
         }
         self.limit.store(limit, Release);
     }
@@ -43,8 +52,12 @@ impl Sources {
         if limit == 0 {
             return Some(false);
         }
-        let Some([first, second]) = self.cells(key) else { return Some(false) };
-        let before = first.fetch_add(1, Relaxed).min(second.fetch_add(1, Relaxed));
+        let Some([first, second]) = self.cells(key) else {
+            return Some(false);
+        };
+        let before = first
+            .fetch_add(1, Relaxed)
+            .min(second.fetch_add(1, Relaxed));
         if before >= limit {
             first.fetch_sub(1, Relaxed);
             second.fetch_sub(1, Relaxed);
@@ -65,7 +78,7 @@ impl Sources {
         let rows = self.rows.get()?;
         let mut state = self.seed ^ (u64::from(key.zone.0) << 32 | u64::from(key.src));
         let hash = split_mix(&mut state);
-        let cell = |half: u64| ((half & 0xffff_ffff) * self.cells_a_row as u64 >> 32) as usize;
+        let cell = |half: u64| (((half & 0xffff_ffff) * self.cells_a_row as u64) >> 32) as usize;
         let first = rows.get(cell(hash))?;
         let second = rows.get(self.cells_a_row + cell(hash >> 32))?;
         Some([first, second])

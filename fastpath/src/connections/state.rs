@@ -139,7 +139,11 @@ impl State {
     pub fn next(self, direction: Direction, flags: TcpFlags) -> State {
         match self {
             State::TcpEstablished => {
-                if flags.any(TcpFlags::FIN.and(TcpFlags::RST)) { self.next_tcp(direction, flags) } else { self }
+                if flags.any(TcpFlags::FIN.and(TcpFlags::RST)) {
+                    self.next_tcp(direction, flags)
+                } else {
+                    self
+                }
             }
             State::UdpAssured | State::EchoReplied | State::OtherAssured => self,
             State::UdpNew if direction == Direction::Reply => State::UdpAssured,
@@ -156,8 +160,11 @@ impl State {
         if flags.any(TcpFlags::RST) {
             return self.reset_by(direction);
         }
-        let (syn, ack, fin) =
-            (flags.any(TcpFlags::SYN), flags.any(TcpFlags::ACK), flags.any(TcpFlags::FIN));
+        let (syn, ack, fin) = (
+            flags.any(TcpFlags::SYN),
+            flags.any(TcpFlags::ACK),
+            flags.any(TcpFlags::FIN),
+        );
         match (self, direction) {
             (TcpSynSent, Reply) if syn => TcpSynReceived,
             (TcpSynReceived, Original) if fin && ack => TcpFinOriginal,
@@ -171,7 +178,9 @@ impl State {
             (TcpFinReply, Original) if fin => TcpLastAckReply,
             (TcpLastAckOriginal, Original) | (TcpLastAckReply, Reply) if ack && !fin => TcpTimeWait,
             // RFC 9293 section 3.6.1: a SYN may reopen what was in TIME-WAIT; the binding serves again.
-            (TcpTimeWait | TcpResetOriginal | TcpResetReply | TcpRefused, Original) if syn && !ack => {
+            (TcpTimeWait | TcpResetOriginal | TcpResetReply | TcpRefused, Original)
+                if syn && !ack =>
+            {
                 TcpSynSent
             }
             // RFC 6146 section 3.5.2.2: traffic after a RST shows that it was not taken (or forged). Here
@@ -188,7 +197,9 @@ impl State {
     ///
     /// A handshake that a RST ended is not revived: its opener alone could make it pass for established.
     fn reset_by(self, direction: Direction) -> State {
-        use State::{TcpRefused, TcpResetOriginal, TcpResetReply, TcpSynReceived, TcpSynSent, TcpTimeWait};
+        use State::{
+            TcpRefused, TcpResetOriginal, TcpResetReply, TcpSynReceived, TcpSynSent, TcpTimeWait,
+        };
         match (self, direction) {
             (TcpTimeWait | TcpResetOriginal | TcpResetReply | TcpRefused, _) => self,
             (TcpSynSent | TcpSynReceived, _) => TcpRefused,
@@ -276,7 +287,9 @@ impl Timeouts {
     #[must_use]
     pub fn of(&self, state: State) -> u32 {
         let timeout = match state {
-            State::TcpEstablished | State::TcpFinOriginal | State::TcpFinReply => self.tcp_established,
+            State::TcpEstablished | State::TcpFinOriginal | State::TcpFinReply => {
+                self.tcp_established
+            }
             State::TcpSynSent
             | State::TcpSynReceived
             | State::TcpLastAckOriginal

@@ -189,9 +189,17 @@ impl ConnectionTable {
     ///
     /// When it is dropped, its connections belong to nobody and can be claimed.
     #[must_use]
-    pub fn worker(self: &Arc<Self>, id: WorkerId, timeouts: Timeouts, now: Tick) -> Option<WorkerConnections> {
+    pub fn worker(
+        self: &Arc<Self>,
+        id: WorkerId,
+        timeouts: Timeouts,
+        now: Tick,
+    ) -> Option<WorkerConnections> {
         let tally = self.tallies.get(usize::from(id.0))?;
-        tally.taken.compare_exchange(false, true, AcqRel, Relaxed).ok()?;
+        tally
+            .taken
+            .compare_exchange(false, true, AcqRel, Relaxed)
+            .ok()?;
         Some(WorkerConnections::new(self.clone(), id, timeouts, now))
     }
 
@@ -215,7 +223,8 @@ impl ConnectionTable {
     #[must_use]
     pub fn lookup(&self, key: &FlowKey4, hash: u32) -> Option<Hit> {
         let words = key.pack();
-        self.index.find(hash, |reference| self.hit(reference, words))
+        self.index
+            .find(hash, |reference| self.hit(reference, words))
     }
 
     /// Finds the connections of many keys, overlapping their memory accesses: the lines of all buckets are
@@ -224,7 +233,10 @@ impl ConnectionTable {
     /// Answers as many keys as the shortest of the three slices holds.
     #[inline]
     pub fn lookup_burst(&self, keys: &[FlowKey4], hashes: &[u32], out: &mut [Option<Hit>]) {
-        let chunks = keys.chunks(BURST).zip(hashes.chunks(BURST)).zip(out.chunks_mut(BURST));
+        let chunks = keys
+            .chunks(BURST)
+            .zip(hashes.chunks(BURST))
+            .zip(out.chunks_mut(BURST));
         for ((keys, hashes), out) in chunks {
             self.lookup_chunk(keys, hashes, out);
         }
@@ -253,9 +265,16 @@ impl ConnectionTable {
     #[inline]
     fn hit(&self, reference: Reference, words: [u64; 2]) -> Option<Hit> {
         let Reference { slot, direction } = reference;
-        let Glance { control, rewrite, path } = self.entry(slot)?.line(direction).glance(words)?;
+        let Glance {
+            control,
+            rewrite,
+            path,
+        } = self.entry(slot)?.line(direction).glance(words)?;
         Some(Hit {
-            conn: ConnRef { slot, generation: control.generation() },
+            conn: ConnRef {
+                slot,
+                generation: control.generation(),
+            },
             direction,
             owner: control.owner(),
             state: control.state(),
@@ -268,12 +287,17 @@ impl ConnectionTable {
     #[must_use]
     pub fn contains(&self, key: &FlowKey4) -> bool {
         let words = key.pack();
-        self.index.find(self.hash(key), |reference| self.has_key(reference, words).then_some(())).is_some()
+        self.index
+            .find(self.hash(key), |reference| {
+                self.has_key(reference, words).then_some(())
+            })
+            .is_some()
     }
 
     #[inline]
     pub(super) fn has_key(&self, reference: Reference, words: [u64; 2]) -> bool {
-        self.entry(reference.slot).is_some_and(|entry| entry.line(reference.direction).holds(words))
+        self.entry(reference.slot)
+            .is_some_and(|entry| entry.line(reference.direction).holds(words))
     }
 
     /// A consistent copy; `None` when the connection is gone.
@@ -314,7 +338,12 @@ impl ConnectionTable {
     ///
     /// What is open during the whole scan is visited exactly once; what opens or closes meanwhile may or may
     /// not be.
-    pub fn scan(&self, from: usize, budget: usize, mut visit: impl FnMut(Connection)) -> Option<usize> {
+    pub fn scan(
+        &self,
+        from: usize,
+        budget: usize,
+        mut visit: impl FnMut(Connection),
+    ) -> Option<usize> {
         let end = from.saturating_add(budget).min(self.capacity());
         for slot in from..end {
             if let Some(connection) = self.copy(slot as u32) {
@@ -328,9 +357,15 @@ impl ConnectionTable {
     #[must_use]
     pub fn len(&self) -> usize {
         // Closings first: a connection opened and closed between the two sums must not count as minus one.
-        let closed = self.tallies.iter().fold(0u64, |sum, tally| sum.wrapping_add(tally.closed.load(Acquire)));
-        let opened = self.tallies.iter().fold(0u64, |sum, tally| sum.wrapping_add(tally.opened.load(Acquire)));
-        usize::try_from(opened.wrapping_sub(closed)).unwrap_or(0).min(self.capacity())
+        let closed = self.tallies.iter().fold(0u64, |sum, tally| {
+            sum.wrapping_add(tally.closed.load(Acquire))
+        });
+        let opened = self.tallies.iter().fold(0u64, |sum, tally| {
+            sum.wrapping_add(tally.opened.load(Acquire))
+        });
+        usize::try_from(opened.wrapping_sub(closed))
+            .unwrap_or(0)
+            .min(self.capacity())
     }
 
     /// True when no connection is open.

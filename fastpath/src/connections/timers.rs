@@ -19,14 +19,24 @@ pub(super) struct Rings {
 
 impl Rings {
     pub(super) fn new(chain: Chain, count: usize) -> Rings {
-        Rings { chain, ends: (0..count as u32).map(|ring| (END | ring, END | ring)).collect() }
+        Rings {
+            chain,
+            ends: (0..count as u32)
+                .map(|ring| (END | ring, END | ring))
+                .collect(),
+        }
     }
 
     fn links(&self, sides: &[Side], node: u32) -> (u32, u32) {
         if node & END != 0 {
-            self.ends.get((node & !END) as usize).copied().unwrap_or((node, node))
+            self.ends
+                .get((node & !END) as usize)
+                .copied()
+                .unwrap_or((node, node))
         } else {
-            sides.get(node as usize).map_or((node, node), |side| side.links(self.chain))
+            sides
+                .get(node as usize)
+                .map_or((node, node), |side| side.links(self.chain))
         }
     }
 
@@ -69,7 +79,10 @@ impl Rings {
 
     /// The slot that is longest in a ring.
     pub(super) fn first(&self, ring: usize) -> Option<u32> {
-        self.ends.get(ring).map(|(_, first)| *first).filter(|first| first & END == 0)
+        self.ends
+            .get(ring)
+            .map(|(_, first)| *first)
+            .filter(|first| first & END == 0)
     }
 }
 
@@ -91,14 +104,21 @@ pub(super) struct Wheel {
 
 impl Wheel {
     pub(super) fn new(now: Tick) -> Wheel {
-        Wheel { rings: Rings::new(Chain::Wheel, BUCKETS as usize), done: now.0 >> SHIFT }
+        Wheel {
+            rings: Rings::new(Chain::Wheel, BUCKETS as usize),
+            done: now.0 >> SHIFT,
+        }
     }
 
     /// Enters a slot that is not in the wheel. It comes up at `deadline` or less than one bucket later, or
     /// sooner when the deadline is more than a turn away.
     pub(super) fn place(&mut self, sides: &[Side], slot: u32, deadline: Tick) {
         let done = Tick(self.done << SHIFT);
-        let ahead = if done.reached(deadline) { 1 } else { deadline.since(done).div_ceil(1 << SHIFT) };
+        let ahead = if done.reached(deadline) {
+            1
+        } else {
+            deadline.since(done).div_ceil(1 << SHIFT)
+        };
         let bucket = self.done.wrapping_add(ahead.clamp(1, BUCKETS - 1)) % BUCKETS;
         self.rings.push(sides, bucket as usize, slot);
     }
@@ -152,7 +172,10 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn new() -> Queues {
-        Queues { rings: Rings::new(Chain::Eviction, QUEUES), lengths: [0; QUEUES] }
+        Queues {
+            rings: Rings::new(Chain::Eviction, QUEUES),
+            lengths: [0; QUEUES],
+        }
     }
 
     pub(super) fn push(&mut self, sides: &[Side], queue: usize, slot: u32) {

@@ -109,10 +109,23 @@ pub struct WorkerConnections {
 }
 
 impl WorkerConnections {
-    pub(super) fn new(table: Arc<ConnectionTable>, id: WorkerId, timeouts: Timeouts, now: Tick) -> Self {
+    pub(super) fn new(
+        table: Arc<ConnectionTable>,
+        id: WorkerId,
+        timeouts: Timeouts,
+        now: Tick,
+    ) -> Self {
         let hand = Hand::new(&table.free);
         let (wheel, queues) = (Wheel::new(now), Queues::new());
-        WorkerConnections { table, id, timeouts, hand, wheel, queues, untold: None }
+        WorkerConnections {
+            table,
+            id,
+            timeouts,
+            hand,
+            wheel,
+            queues,
+            untold: None,
+        }
     }
 
     /// The table that this is an end of.
@@ -144,7 +157,11 @@ impl WorkerConnections {
     /// See [`InsertError`]. The table is then as it was before, but for a connection that may have been
     /// evicted in vain; the next [`WorkerConnections::expire`] tells of it.
     pub fn insert(&mut self, new: &NewConnection, now: Tick) -> Result<Inserted, InsertError> {
-        let counted = self.table.sources.admit(&new.original).ok_or(InsertError::SourceLimit)?;
+        let counted = self
+            .table
+            .sources
+            .admit(&new.original)
+            .ok_or(InsertError::SourceLimit)?;
         let marks = if counted { Control::COUNTED } else { 0 };
         let result = self.enter(new, self.id.0, marks, now);
         match &result {
@@ -165,7 +182,11 @@ impl WorkerConnections {
     ///
     /// # Errors
     /// As [`WorkerConnections::insert`], without the limit per source.
-    pub fn insert_unowned(&mut self, new: &NewConnection, now: Tick) -> Result<Inserted, InsertError> {
+    pub fn insert_unowned(
+        &mut self,
+        new: &NewConnection,
+        now: Tick,
+    ) -> Result<Inserted, InsertError> {
         self.enter(new, NOBODY, 0, now)
     }
 
@@ -192,7 +213,10 @@ impl WorkerConnections {
         if let Some(tally) = table.tallies.get(usize::from(self.id.0)) {
             Tally::bump(&tally.opened);
         }
-        Ok(Inserted { conn: ConnRef { slot, generation }, evicted })
+        Ok(Inserted {
+            conn: ConnRef { slot, generation },
+            evicted,
+        })
     }
 
     /// A free slot, if need be that of an evicted connection.
@@ -211,11 +235,18 @@ impl WorkerConnections {
         if self.table.contains(&new.original) {
             return Err(InsertError::DuplicateOriginal);
         }
-        let evicted = if self.untold.is_none() { self.evict(now) } else { None };
+        let evicted = if self.untold.is_none() {
+            self.evict(now)
+        } else {
+            None
+        };
         if evicted.is_none() {
             self.table.wanted.fetch_add(1, Relaxed);
         }
-        let slot = self.hand.take(&self.table.free, &self.table.sides).ok_or(InsertError::TableFull)?;
+        let slot = self
+            .hand
+            .take(&self.table.free, &self.table.sides)
+            .ok_or(InsertError::TableFull)?;
         Ok((slot, evicted))
     }
 
@@ -235,7 +266,9 @@ impl WorkerConnections {
         flags: TcpFlags,
         now: Tick,
     ) -> Touch {
-        let Some(entry) = self.table.entry(conn.slot) else { return Touch::Gone };
+        let Some(entry) = self.table.entry(conn.slot) else {
+            return Touch::Gone;
+        };
         let line = entry.line(direction);
         let control = line.control();
         if control.generation() != conn.generation {
@@ -256,7 +289,9 @@ impl WorkerConnections {
 
     #[cold]
     fn change_state(&mut self, slot: u32, from: State, to: State, now: Tick) {
-        let Some(entry) = self.table.entry(slot) else { return };
+        let Some(entry) = self.table.entry(slot) else {
+            return;
+        };
         entry.set_state(to);
         let deadline = now.plus(self.timeouts.of(to));
         self.wheel.remove(&self.table.sides, slot);
@@ -278,7 +313,9 @@ impl WorkerConnections {
 
     /// Sets the path of one direction; false when the connection is gone or not this worker's.
     pub fn set_path(&mut self, conn: ConnRef, direction: Direction, path: PathId) -> bool {
-        let Some(entry) = self.own(conn) else { return false };
+        let Some(entry) = self.own(conn) else {
+            return false;
+        };
         entry.line(direction).set_path(path);
         true
     }
@@ -286,7 +323,9 @@ impl WorkerConnections {
     /// Takes a connection that belongs to nobody; its idle time begins anew. True when it is this worker's
     /// now; false when another was faster or it is gone.
     pub fn claim(&mut self, conn: ConnRef, now: Tick) -> bool {
-        let Some(entry) = self.table.entry(conn.slot) else { return false };
+        let Some(entry) = self.table.entry(conn.slot) else {
+            return false;
+        };
         let original = entry.line(Direction::Original);
         let seen = original.control();
         if seen.generation() != conn.generation || seen.owner_bits() != NOBODY {
@@ -330,8 +369,12 @@ impl WorkerConnections {
             count += 1;
         }
         for _ in 0..budget {
-            let Some(slot) = self.wheel.due(&self.table.sides, now) else { break };
-            let Some(entry) = self.table.entry(slot) else { break };
+            let Some(slot) = self.wheel.due(&self.table.sides, now) else {
+                break;
+            };
+            let Some(entry) = self.table.entry(slot) else {
+                break;
+            };
             let state = entry.line(Direction::Original).control().state();
             let deadline = entry.last_seen().plus(self.timeouts.of(state));
             if !now.reached(deadline) {
@@ -353,7 +396,9 @@ impl WorkerConnections {
         let wanted = self.table.wanted.swap(0, AcqRel).min(EVICTED_FOR_OTHERS);
         let mut count = 0;
         for _ in 0..wanted {
-            let Some(connection) = self.evict(now) else { break };
+            let Some(connection) = self.evict(now) else {
+                break;
+            };
             ended(&connection, Ending::Evicted);
             count += 1;
         }
@@ -366,7 +411,10 @@ impl WorkerConnections {
         let queue = self.victim_queue()?;
         let mut slot = self.queues.first(queue)?;
         for _ in 0..PASSED_OVER {
-            let fresh = self.table.entry(slot).is_some_and(|entry| now.since(entry.last_seen()) < FRESH);
+            let fresh = self
+                .table
+                .entry(slot)
+                .is_some_and(|entry| now.since(entry.last_seen()) < FRESH);
             if !fresh || queue == ENDED {
                 break;
             }
@@ -381,7 +429,10 @@ impl WorkerConnections {
 
     fn victim_queue(&self) -> Option<usize> {
         let half_open = (0..ENDED).max_by_key(|queue| self.queues.length(*queue));
-        half_open.into_iter().chain([ENDED]).find(|queue| self.queues.length(*queue) > 0)
+        half_open
+            .into_iter()
+            .chain([ENDED])
+            .find(|queue| self.queues.length(*queue) > 0)
     }
 
     /// Takes a connection of this worker, already out of the wheel, out of everything else.
@@ -392,10 +443,13 @@ impl WorkerConnections {
         let entry = table.entry(slot)?;
         let marks = entry.line(Direction::Original).control().marks();
         entry.retire();
-        for (key, direction) in
-            [(&connection.original, Direction::Original), (&connection.reply, Direction::Reply)]
-        {
-            table.index.remove(table.hash(key), Reference { slot, direction });
+        for (key, direction) in [
+            (&connection.original, Direction::Original),
+            (&connection.reply, Direction::Reply),
+        ] {
+            table
+                .index
+                .remove(table.hash(key), Reference { slot, direction });
         }
         if marks & Control::COUNTED != 0 {
             table.sources.release(&connection.original);
@@ -412,7 +466,8 @@ impl WorkerConnections {
     fn own(&self, conn: ConnRef) -> Option<&Entry> {
         let entry = self.table.entry(conn.slot)?;
         let control = entry.line(Direction::Original).control();
-        (control.generation() == conn.generation && control.owner_bits() == self.id.0).then_some(entry)
+        (control.generation() == conn.generation && control.owner_bits() == self.id.0)
+            .then_some(entry)
     }
 
     fn enqueue(&mut self, slot: u32, state: State) {
@@ -451,14 +506,22 @@ fn index_both(
     let enter = |key: &FlowKey4, direction| {
         let words = key.pack();
         let reference = Reference { slot, direction };
-        table.index.insert(table.hash(key), reference, |other| table.has_key(other, words))
+        table.index.insert(table.hash(key), reference, |other| {
+            table.has_key(other, words)
+        })
     };
     enter(reply, Direction::Reply).map_err(|refusal| match refusal {
         Refusal::Duplicate => InsertError::DuplicateReply,
         Refusal::Full => InsertError::IndexFull,
     })?;
     enter(original, Direction::Original).map_err(|refusal| {
-        table.index.remove(table.hash(reply), Reference { slot, direction: Direction::Reply });
+        table.index.remove(
+            table.hash(reply),
+            Reference {
+                slot,
+                direction: Direction::Reply,
+            },
+        );
         match refusal {
             Refusal::Duplicate => InsertError::DuplicateOriginal,
             Refusal::Full => InsertError::IndexFull,

@@ -24,13 +24,18 @@ enum Kind {
 
 fn frame(kind: Kind, tuple: Rewrite, payload: &[u8]) -> Vec<u8> {
     let base = Builder::ethernet(A, B)
-        .ipv4(Ipv4Addr::from_bits(tuple.src), Ipv4Addr::from_bits(tuple.dst))
+        .ipv4(
+            Ipv4Addr::from_bits(tuple.src),
+            Ipv4Addr::from_bits(tuple.dst),
+        )
         .ttl(64)
         .payload(payload);
     match kind {
         Kind::Tcp => base.tcp(tuple.src_port, tuple.dst_port, 0x18),
         Kind::Udp => base.udp(tuple.src_port, tuple.dst_port),
-        Kind::UdpWithout => base.udp(tuple.src_port, tuple.dst_port).without_udp_checksum(),
+        Kind::UdpWithout => base
+            .udp(tuple.src_port, tuple.dst_port)
+            .without_udp_checksum(),
         Kind::Echo => base.icmp_echo(Echo::Request, tuple.src_port, 7),
     }
     .build()
@@ -39,18 +44,27 @@ fn frame(kind: Kind, tuple: Rewrite, payload: &[u8]) -> Vec<u8> {
 /// All checksums of the frame hold; those of a quoted packet too.
 fn verify(frame: &[u8]) -> Headers {
     let headers = parse(frame).expect("parses, so the header checksum holds");
-    let L3::Ip(ip) = &headers.l3 else { panic!("not IP") };
+    let L3::Ip(ip) = &headers.l3 else {
+        panic!("not IP")
+    };
     let end = usize::from(headers.l3_offset) + usize::from(ip.total_len);
     let l4 = &frame[usize::from(ip.l4_offset)..end];
     match ip.l4 {
         L4::Udp { .. } if l4[6..8] == [0, 0] => {}
         L4::Udp { .. } | L4::Tcp { .. } => {
             let sum = pseudo(ip.src, ip.dst, ip.proto, l4.len() as u32);
-            assert_eq!(finish(ones_complement_sum(l4, sum)), 0, "transport checksum");
+            assert_eq!(
+                finish(ones_complement_sum(l4, sum)),
+                0,
+                "transport checksum"
+            );
         }
         _ => assert_eq!(checksum(l4), 0, "ICMP checksum"),
     }
-    if let L4::IcmpError { inner: Some(inner), .. } = ip.l4 {
+    if let L4::IcmpError {
+        inner: Some(inner), ..
+    } = ip.l4
+    {
         let quoted = &frame[usize::from(inner.l3_offset)..usize::from(inner.l4_offset)];
         assert_eq!(checksum(quoted), 0, "quoted header checksum");
     }
@@ -58,7 +72,14 @@ fn verify(frame: &[u8]) -> Headers {
 }
 
 fn edit(tuple: Rewrite, ttl: Option<u8>, tos: Option<u8>) -> Edit {
-    Edit { eth_dst: B, eth_src: A, ttl, tos, tuple: Some(tuple), quoted: None }
+    Edit {
+        eth_dst: B,
+        eth_src: A,
+        ttl,
+        tos,
+        tuple: Some(tuple),
+        quoted: None,
+    }
 }
 
 prop_compose! {
@@ -68,7 +89,12 @@ prop_compose! {
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Tcp), Just(Kind::Udp), Just(Kind::UdpWithout), Just(Kind::Echo)]
+    prop_oneof![
+        Just(Kind::Tcp),
+        Just(Kind::Udp),
+        Just(Kind::UdpWithout),
+        Just(Kind::Echo)
+    ]
 }
 
 proptest! {
@@ -150,7 +176,10 @@ proptest! {
 #[test]
 fn ipv6_changes_hop_limit_and_traffic_class_only() {
     let mut bytes = Builder::ethernet(A, B)
-        .ipv6("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap())
+        .ipv6(
+            "2001:db8::1".parse().unwrap(),
+            "2001:db8::2".parse().unwrap(),
+        )
         .ttl(9)
         .tos(0x01)
         .flow_label(0xabcde)
@@ -158,11 +187,21 @@ fn ipv6_changes_hop_limit_and_traffic_class_only() {
         .build();
     let before = bytes.clone();
     let headers = parse(&bytes).unwrap();
-    let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(8), tos: Some(0x03), tuple: None, quoted: None };
+    let edit = Edit {
+        eth_dst: A,
+        eth_src: B,
+        ttl: Some(8),
+        tos: Some(0x03),
+        tuple: None,
+        quoted: None,
+    };
     apply(&mut bytes, &headers, &edit).unwrap();
     let changed = parse(&bytes).unwrap();
     let ip = changed.ip().unwrap();
-    assert_eq!((ip.ttl, ip.tos, changed.eth_dst, changed.eth_src), (8, 3, A, B));
+    assert_eq!(
+        (ip.ttl, ip.tos, changed.eth_dst, changed.eth_src),
+        (8, 3, A, B)
+    );
     assert_eq!(bytes[16..21], before[16..21], "flow label and length stay");
     assert_eq!(bytes[22..], before[22..]);
 }

@@ -56,8 +56,15 @@ fn check_source(router: &Router, port: &RouterPort, ip: &Ip) -> Step<()> {
         }
         IpAddr::V6(src) => src.is_multicast() || src.is_loopback() || src.is_unspecified(),
     };
-    let own = router.local.get(&ip.src).is_some_and(|local| local.own && !local.nat);
-    if impossible || own { drop(DropReason::MartianSource) } else { Continue(()) }
+    let own = router
+        .local
+        .get(&ip.src)
+        .is_some_and(|local| local.own && !local.nat);
+    if impossible || own {
+        drop(DropReason::MartianSource)
+    } else {
+        Continue(())
+    }
 }
 
 /// A packet to one of the router's own addresses: answered, refused, or dropped by name. Continues for all

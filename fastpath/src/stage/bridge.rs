@@ -33,7 +33,9 @@ pub enum Forward {
 /// An ARP request or neighbor solicitation: the address asked for and the one that asks.
 pub fn question(headers: &Headers) -> Option<(IpAddr, IpAddr)> {
     match &headers.l3 {
-        L3::Arp(arp) if arp.op == arp::REQUEST => Some((IpAddr::V4(arp.target_ip), IpAddr::V4(arp.sender_ip))),
+        L3::Arp(arp) if arp.op == arp::REQUEST => {
+            Some((IpAddr::V4(arp.target_ip), IpAddr::V4(arp.sender_ip)))
+        }
         L3::Ip(ip) => match ip.l4 {
             L4::NeighborSolicit { target, .. } => Some((IpAddr::V6(target), ip.src)),
             _ => None,
@@ -44,7 +46,11 @@ pub fn question(headers: &Headers) -> Option<(IpAddr, IpAddr)> {
 
 /// The owner of the address that `headers` ask for, when the topology knows it and it is another port than
 /// the one that asks (a host probing its own address must not be told that it is taken).
-pub fn known_answer<'s>(switch: &'s Switch, in_port: Option<u16>, headers: &Headers) -> Option<(&'s SwitchPort, Known)> {
+pub fn known_answer<'s>(
+    switch: &'s Switch,
+    in_port: Option<u16>,
+    headers: &Headers,
+) -> Option<(&'s SwitchPort, Known)> {
     let (target, asker) = question(headers)?;
     if target == asker {
         return None;
@@ -59,10 +65,21 @@ pub fn known_answer<'s>(switch: &'s Switch, in_port: Option<u16>, headers: &Head
 /// What an ARP or ND message tells about its sender, for the router ports of the switch.
 pub fn sender(headers: &Headers) -> Option<(IpAddr, Mac, bool)> {
     let (ip, mac, reply) = match &headers.l3 {
-        L3::Arp(arp) => (IpAddr::V4(arp.sender_ip), arp.sender_mac, arp.op == arp::REPLY),
+        L3::Arp(arp) => (
+            IpAddr::V4(arp.sender_ip),
+            arp.sender_mac,
+            arp.op == arp::REPLY,
+        ),
         L3::Ip(ip) => match ip.l4 {
-            L4::NeighborSolicit { source_mac: Some(mac), .. } => (ip.src, mac, false),
-            L4::NeighborAdvert { target, target_mac: Some(mac), .. } => (IpAddr::V6(target), mac, true),
+            L4::NeighborSolicit {
+                source_mac: Some(mac),
+                ..
+            } => (ip.src, mac, false),
+            L4::NeighborAdvert {
+                target,
+                target_mac: Some(mac),
+                ..
+            } => (IpAddr::V6(target), mac, true),
             _ => return None,
         },
         L3::Other => return None,
@@ -82,13 +99,23 @@ pub enum Source {
 }
 
 /// Looks at the source MAC of a frame that came in by `port`.
-pub fn source(switch: &Switch, learned: &Learned, port: &SwitchPort, domain: u32, mac: Mac) -> Source {
+pub fn source(
+    switch: &Switch,
+    learned: &Learned,
+    port: &SwitchPort,
+    domain: u32,
+    mac: Mac,
+) -> Source {
     if !port.learning || switch.by_mac.contains_key(&mac) {
         return Source::Static;
     }
     match learned.fdb.lookup(domain, mac) {
         Some(FdbHit { port: at, slot }) if at == port.id => Source::Learned(slot),
-        _ => Source::New(Sighting::Mac { domain, mac, port: port.id }),
+        _ => Source::New(Sighting::Mac {
+            domain,
+            mac,
+            port: port.id,
+        }),
     }
 }
 
@@ -102,7 +129,9 @@ pub fn forward(
     dst: Mac,
 ) -> Step<Forward> {
     if dst.is_multicast() {
-        return Continue(Forward::Flood { unknown_only: false });
+        return Continue(Forward::Flood {
+            unknown_only: false,
+        });
     }
     if let Some(&port) = switch.by_mac.get(&dst) {
         return Continue(Forward::Port { port, slot: None });
@@ -110,7 +139,10 @@ pub fn forward(
     if let Some(hit) = learned.fdb.lookup(domain.id, dst)
         && let Some(port) = index_of(hit.port)
     {
-        return Continue(Forward::Port { port, slot: Some(hit.slot) });
+        return Continue(Forward::Port {
+            port,
+            slot: Some(hit.slot),
+        });
     }
     if domain.unknown.is_empty() {
         Break(Verdict::Drop(DropReason::UnknownDestination))

@@ -63,9 +63,13 @@ pub fn parse_failure(error: ParseError) -> DropReason {
     match error {
         FrameTooLong | EthernetTruncated | VlanTruncated | ArpMalformed => DropReason::MalformedL2,
         Ipv4Checksum => DropReason::Ipv4Checksum,
-        Ipv4Truncated | Ipv4Version | Ipv4HeaderLength | Ipv4TotalLength | Ipv6Truncated | Ipv6Version
-        | Ipv6Jumbogram | Ipv6ExtensionChain | FragmentLength | FragmentOverlap => DropReason::MalformedIp,
-        TcpHeader | UdpLength | SctpTruncated | IcmpTruncated | NdInvalid => DropReason::MalformedL4,
+        Ipv4Truncated | Ipv4Version | Ipv4HeaderLength | Ipv4TotalLength | Ipv6Truncated
+        | Ipv6Version | Ipv6Jumbogram | Ipv6ExtensionChain | FragmentLength | FragmentOverlap => {
+            DropReason::MalformedIp
+        }
+        TcpHeader | UdpLength | SctpTruncated | IcmpTruncated | NdInvalid => {
+            DropReason::MalformedL4
+        }
     }
 }
 
@@ -79,7 +83,10 @@ fn parse(frame: &[u8]) -> Step<Headers> {
 /// A frame received on a device.
 pub fn from_device(tables: &Tables, device: DeviceId, frame: &[u8]) -> Step<Entered> {
     let headers = parse(frame)?;
-    let entry = tables.devices.get(device.index()).and_then(|device| device.entry(headers.vlan_id()));
+    let entry = tables
+        .devices
+        .get(device.index())
+        .and_then(|device| device.entry(headers.vlan_id()));
     match entry {
         Some(DeviceEntry::Port(port)) => Continue(Entered {
             entry: Entry::Port(port),
@@ -99,7 +106,13 @@ pub fn from_device(tables: &Tables, device: DeviceId, frame: &[u8]) -> Step<Ente
 /// A frame made by the slow path.
 pub fn from_slow_path(entry: Entry, frame: &[u8]) -> Step<Entered> {
     let headers = parse(frame)?;
-    Continue(Entered { entry, inner: 0, headers, len: frame.len() as u16, congestion: false })
+    Continue(Entered {
+        entry,
+        inner: 0,
+        headers,
+        len: frame.len() as u16,
+        congestion: false,
+    })
 }
 
 fn drop<T>(reason: DropReason) -> Step<T> {
@@ -107,12 +120,19 @@ fn drop<T>(reason: DropReason) -> Step<T> {
 }
 
 /// A frame of the underlay: a tunnel packet, or something for this node itself.
-fn from_underlay(tables: &Tables, underlay: &Underlay, frame: &[u8], outer: &Headers) -> Step<Entered> {
+fn from_underlay(
+    tables: &Tables,
+    underlay: &Underlay,
+    frame: &[u8],
+    outer: &Headers,
+) -> Step<Entered> {
     if outer.eth_dst != underlay.mac && !outer.eth_dst.is_multicast() {
         return drop(DropReason::UnderlayNotForUs);
     }
     let ip = match &outer.l3 {
-        L3::Arp(arp) if arp.target_ip == underlay.address.addr() => return Break(Verdict::Punt(Punt::Underlay)),
+        L3::Arp(arp) if arp.target_ip == underlay.address.addr() => {
+            return Break(Verdict::Punt(Punt::Underlay));
+        }
         L3::Arp(_) | L3::Other => return drop(DropReason::UnderlayNotForUs),
         L3::Ip(ip) => ip,
     };
@@ -125,7 +145,9 @@ fn from_underlay(tables: &Tables, underlay: &Underlay, frame: &[u8], outer: &Hea
     let kind = match ip.l4 {
         L4::Udp { dst, .. } if dst == underlay.geneve_port => EncapKind::Geneve,
         L4::Udp { dst, .. } if dst == underlay.vxlan_port => EncapKind::Vxlan,
-        L4::Echo { .. } | L4::Icmp { .. } | L4::IcmpError { .. } => return Break(Verdict::Punt(Punt::Underlay)),
+        L4::Echo { .. } | L4::Icmp { .. } | L4::IcmpError { .. } => {
+            return Break(Verdict::Punt(Punt::Underlay));
+        }
         L4::None if ip.fragment != Fragment::None && ip.proto == ip_proto::UDP => {
             return drop(DropReason::TunnelFragment);
         }
@@ -139,22 +161,34 @@ fn from_underlay(tables: &Tables, underlay: &Underlay, frame: &[u8], outer: &Hea
     };
     let l4 = usize::from(ip.l4_offset);
     let end = usize::from(outer.l3_offset) + usize::from(ip.total_len);
-    let Some(datagram) = frame.get(l4..end) else { return drop(DropReason::TunnelMalformed) };
+    let Some(datagram) = frame.get(l4..end) else {
+        return drop(DropReason::TunnelMalformed);
+    };
     if !checksum_holds(datagram, src, dst) {
         return drop(DropReason::TunnelChecksum);
     }
     let keys = parse_tunnel(kind, datagram.get(udp::LEN..).unwrap_or_default())?;
     let inner_at = l4 + udp::LEN + keys.header_len;
-    let Some(inner) = frame.get(inner_at..end) else { return drop(DropReason::TunnelMalformed) };
+    let Some(inner) = frame.get(inner_at..end) else {
+        return drop(DropReason::TunnelMalformed);
+    };
     let mut headers = parse(inner)?;
     let congestion = carry_congestion(ip, &mut headers)?;
     let entry = resolve_keys(tables, *tunnel, &keys)?;
-    Continue(Entered { entry, inner: inner_at as u16, headers, len: inner.len() as u16, congestion })
+    Continue(Entered {
+        entry,
+        inner: inner_at as u16,
+        headers,
+        len: inner.len() as u16,
+        congestion,
+    })
 }
 
 /// RFC 768: a checksum of zero was not computed; RFC 8926 section 3.2: any other must hold.
 fn checksum_holds(datagram: &[u8], src: std::net::Ipv4Addr, dst: std::net::Ipv4Addr) -> bool {
-    let Some(field) = datagram.get(udp::CHECKSUM_OFFSET..udp::CHECKSUM_OFFSET + 2) else { return false };
+    let Some(field) = datagram.get(udp::CHECKSUM_OFFSET..udp::CHECKSUM_OFFSET + 2) else {
+        return false;
+    };
     field == [0, 0] || {
         let pseudo = pseudo_v4(src, dst, ip_proto::UDP, datagram.len() as u32);
         finish(ones_complement_sum(datagram, pseudo)) == 0
@@ -176,11 +210,17 @@ fn parse_tunnel(kind: EncapKind, payload: &[u8]) -> Step<TunnelKeys> {
                 ports: header.ovn.map(|option| (option.in_key, option.out_key)),
                 header_len: header.header_len,
             }),
-            Err(geneve::GeneveError::UnknownCriticalOption { .. }) => drop(DropReason::TunnelUnknownOption),
+            Err(geneve::GeneveError::UnknownCriticalOption) => {
+                drop(DropReason::TunnelUnknownOption)
+            }
             Err(_) => drop(DropReason::TunnelMalformed),
         },
         EncapKind::Vxlan => match vxlan::parse(payload) {
-            Ok(header) => Continue(TunnelKeys { vni: header.vni, ports: None, header_len: vxlan::LEN }),
+            Ok(header) => Continue(TunnelKeys {
+                vni: header.vni,
+                ports: None,
+                header_len: vxlan::LEN,
+            }),
             Err(_) => drop(DropReason::TunnelMalformed),
         },
     }
@@ -190,7 +230,9 @@ fn parse_tunnel(kind: EncapKind, payload: &[u8]) -> Step<TunnelKeys> {
 /// that does, CE is carried over.
 fn carry_congestion(outer: &Ip, inner: &mut Headers) -> Step<bool> {
     const CE: u8 = 0b11;
-    let L3::Ip(ip) = &mut inner.l3 else { return Continue(false) };
+    let L3::Ip(ip) = &mut inner.l3 else {
+        return Continue(false);
+    };
     if outer.tos & 0b11 != CE {
         return Continue(false);
     }
@@ -202,12 +244,25 @@ fn carry_congestion(outer: &Ip, inner: &mut Headers) -> Step<bool> {
 }
 
 fn resolve_keys(tables: &Tables, tunnel: TunnelId, keys: &TunnelKeys) -> Step<Entry> {
-    let Some(&datapath) = tables.by_vni.get(&keys.vni) else { return drop(DropReason::TunnelUnknownVni) };
-    match (keys.ports, tables.tunnel(tunnel).is_some_and(|tunnel| tunnel.port_keys)) {
-        (Some((in_key, out_key)), true) => Continue(Entry::Keyed { tunnel, datapath, in_key, out_key }),
+    let Some(&datapath) = tables.by_vni.get(&keys.vni) else {
+        return drop(DropReason::TunnelUnknownVni);
+    };
+    match (
+        keys.ports,
+        tables.tunnel(tunnel).is_some_and(|tunnel| tunnel.port_keys),
+    ) {
+        (Some((in_key, out_key)), true) => Continue(Entry::Keyed {
+            tunnel,
+            datapath,
+            in_key,
+            out_key,
+        }),
         (None, true) => drop(DropReason::TunnelNoKeys),
         (_, false) => match tables.switch(datapath) {
-            Some(_) => Continue(Entry::Keyless { tunnel, switch: datapath }),
+            Some(_) => Continue(Entry::Keyless {
+                tunnel,
+                switch: datapath,
+            }),
             None => drop(DropReason::TunnelUnknownVni),
         },
     }
@@ -220,19 +275,28 @@ fn resolve_keys(tables: &Tables, tunnel: TunnelId, keys: &TunnelKeys) -> Step<En
 pub fn zone(tables: &Tables, entry: &Entry) -> Zone {
     let of = |id: DatapathId| tables.piece(id).map_or(Zone::NONE, Piece::zone);
     match *entry {
-        Entry::Port(port) | Entry::Owner(port) => tables.seat(port).map_or(Zone::NONE, |seat| of(seat.datapath)),
+        Entry::Port(port) | Entry::Owner(port) => tables
+            .seat(port)
+            .map_or(Zone::NONE, |seat| of(seat.datapath)),
         Entry::Keyless { switch, .. } => of(switch),
         Entry::Originated(router) => of(router),
-        Entry::Keyed { datapath, out_key, .. } => {
-            let Some(piece) = tables.piece(datapath) else { return Zone::NONE };
+        Entry::Keyed {
+            datapath, out_key, ..
+        } => {
+            let Some(piece) = tables.piece(datapath) else {
+                return Zone::NONE;
+            };
             match &piece.kind {
                 PieceKind::Router(_) => piece.zone(),
                 PieceKind::Switch(switch) => {
-                    let port = switch.by_key.get(&out_key).and_then(|&index| switch.ports.get(usize::from(index)));
+                    let port = switch
+                        .by_key
+                        .get(&out_key)
+                        .and_then(|&index| switch.ports.get(usize::from(index)));
                     match port.map(|port| port.place) {
-                        Some(Place::Router(router) | Place::Gateway { port: router, .. }) => {
-                            tables.seat(router).map_or(Zone::NONE, |seat| of(seat.datapath))
-                        }
+                        Some(Place::Router(router) | Place::Gateway { port: router, .. }) => tables
+                            .seat(router)
+                            .map_or(Zone::NONE, |seat| of(seat.datapath)),
                         _ => Zone::NONE,
                     }
                 }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use sluice_net::wire::ip_proto;
 use sluice_net::{FlowKey, Fragment, Inner, Ip, L4};
 
-use crate::connections::{Connection, ConnectionTable, Direction, FlowKey4, Flags, Rewrite, State, TcpFlags};
+use crate::connections::{
+    Connection, ConnectionTable, Direction, Flags, FlowKey4, Rewrite, State, TcpFlags,
+};
 use crate::ids::Zone;
 use crate::verdict::DropReason;
 
@@ -47,13 +49,26 @@ pub fn tcp_flags(ip: &Ip) -> TcpFlags {
 
 /// The key of the packet that the quoted packet of an ICMP error *answers*: the other direction's key.
 pub fn quoted_key(inner: &Inner, zone: Zone) -> Option<FlowKey4> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else { return None };
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else {
+        return None;
+    };
     let (src_port, dst_port) = quoted_ports(inner);
-    Some(FlowKey4 { src: dst.to_bits(), dst: src.to_bits(), src_port: dst_port, dst_port: src_port, proto: inner.proto, zone })
+    Some(FlowKey4 {
+        src: dst.to_bits(),
+        dst: src.to_bits(),
+        src_port: dst_port,
+        dst_port: src_port,
+        proto: inner.proto,
+        zone,
+    })
 }
 
 fn quoted_ports(inner: &Inner) -> (u16, u16) {
-    if inner.proto == ip_proto::ICMP { (inner.src_port, inner.src_port) } else { (inner.src_port, inner.dst_port) }
+    if inner.proto == ip_proto::ICMP {
+        (inner.src_port, inner.src_port)
+    } else {
+        (inner.src_port, inner.dst_port)
+    }
 }
 
 /// Finds the connection of a key.
@@ -67,7 +82,9 @@ pub fn rewrite(ip: &mut Ip, to: &Rewrite) {
     ip.src = IpAddr::V4(Ipv4Addr::from_bits(to.src));
     ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
     match &mut ip.l4 {
-        L4::Tcp { src, dst, .. } | L4::Udp { src, dst } => (*src, *dst) = (to.src_port, to.dst_port),
+        L4::Tcp { src, dst, .. } | L4::Udp { src, dst } => {
+            (*src, *dst) = (to.src_port, to.dst_port)
+        }
         L4::Echo { id, .. } => *id = to.src_port,
         _ => {}
     }
@@ -82,7 +99,12 @@ pub fn quoted_rewrite(connection: &Connection, direction: Direction) -> Rewrite 
         Direction::Reply => &connection.original,
         Direction::Original => &connection.reply,
     };
-    Rewrite { src: seen.src, dst: seen.dst, src_port: seen.src_port, dst_port: seen.dst_port }
+    Rewrite {
+        src: seen.src,
+        dst: seen.dst,
+        src_port: seen.src_port,
+        dst_port: seen.dst_port,
+    }
 }
 
 /// What a packet that a SNAT rule wants to translate lacks for it.

@@ -36,19 +36,36 @@ pub fn resolve(
         && let Some((_, switch)) = tables.switch(switch)
         && let Some(known) = switch.known.get(&next_hop)
     {
-        return Continue(Adjacent { mac: known.mac, slot: None });
+        return Continue(Adjacent {
+            mac: known.mac,
+            slot: None,
+        });
     }
     match learned.neighbors.resolve(port.id, next_hop) {
-        Some((slot, mac)) => Continue(Adjacent { mac, slot: Some(slot) }),
-        None => Break(Verdict::Punt(Punt::ResolveNeighbor { port: port.id, next_hop })),
+        Some((slot, mac)) => Continue(Adjacent {
+            mac,
+            slot: Some(slot),
+        }),
+        None => Break(Verdict::Punt(Punt::ResolveNeighbor {
+            port: port.id,
+            next_hop,
+        })),
     }
 }
 
 /// The MAC of an underlay next hop.
 #[inline]
 pub fn resolve_underlay(learned: &Learned, next_hop: Ipv4Addr) -> Step<Adjacent> {
-    match learned.neighbors.resolve(UNDERLAY_PORT, IpAddr::V4(next_hop)) {
-        Some((slot, mac)) => Continue(Adjacent { mac, slot: Some(slot) }),
-        None => Break(Verdict::Punt(Punt::ResolveUnderlay { next_hop: IpAddr::V4(next_hop) })),
+    match learned
+        .neighbors
+        .resolve(UNDERLAY_PORT, IpAddr::V4(next_hop))
+    {
+        Some((slot, mac)) => Continue(Adjacent {
+            mac,
+            slot: Some(slot),
+        }),
+        None => Break(Verdict::Punt(Punt::ResolveUnderlay {
+            next_hop: IpAddr::V4(next_hop),
+        })),
     }
 }

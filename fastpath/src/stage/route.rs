@@ -28,7 +28,11 @@ pub struct Routed<'r> {
 /// Refuses with an ICMP error when the packet came in by a port, drops otherwise.
 pub fn refuse<T>(in_port: Option<PortId>, reason: DropReason, error: IcmpError) -> Step<T> {
     Break(match in_port {
-        Some(port) => Verdict::Reject { reason, error, port },
+        Some(port) => Verdict::Reject {
+            reason,
+            error,
+            port,
+        },
         None => Verdict::Drop(reason),
     })
 }
@@ -36,7 +40,9 @@ pub fn refuse<T>(in_port: Option<PortId>, reason: DropReason, error: IcmpError) 
 /// Destinations that are never routed: RFC 1812 section 5.3.7, RFC 4291 section 2.5.6.
 fn routable(dst: IpAddr) -> bool {
     match dst {
-        IpAddr::V4(dst) => !(dst.is_multicast() || dst.is_loopback() || dst.is_broadcast() || dst.octets()[0] == 0),
+        IpAddr::V4(dst) => {
+            !(dst.is_multicast() || dst.is_loopback() || dst.is_broadcast() || dst.octets()[0] == 0)
+        }
         IpAddr::V6(dst) => {
             !(dst.is_multicast()
                 || dst.is_loopback()
@@ -48,22 +54,42 @@ fn routable(dst: IpAddr) -> bool {
 
 /// Looks the destination up. Equal next hops are chosen by the hash of the flow, so a flow keeps its way.
 #[inline]
-pub fn lookup<'r>(router: &'r Router, ip: &Ip, headers: &Headers, in_port: Option<PortId>) -> Step<Routed<'r>> {
+pub fn lookup<'r>(
+    router: &'r Router,
+    ip: &Ip,
+    headers: &Headers,
+    in_port: Option<PortId>,
+) -> Step<Routed<'r>> {
     if !routable(ip.dst) {
         return Break(Verdict::Drop(DropReason::MartianDestination));
     }
     let Some((id, route)) = router.route(ip.src, ip.dst) else {
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
     };
-    let Some(group) = route.group else { return Break(Verdict::Drop(DropReason::Blackhole)) };
-    let hops = router.groups.get(group as usize).map_or(&[][..], Vec::as_slice);
+    let Some(group) = route.group else {
+        return Break(Verdict::Drop(DropReason::Blackhole));
+    };
+    let hops = router
+        .groups
+        .get(group as usize)
+        .map_or(&[][..], Vec::as_slice);
     let Some(hop) = choose(hops, headers) else {
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
     };
-    let Some(port) = router.ports.get(usize::from(hop.port)).filter(|port| port.enabled) else {
+    let Some(port) = router
+        .ports
+        .get(usize::from(hop.port))
+        .filter(|port| port.enabled)
+    else {
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
     };
-    Continue(Routed { id, route, port, index: hop.port, next_hop: hop.via.unwrap_or(ip.dst) })
+    Continue(Routed {
+        id,
+        route,
+        port,
+        index: hop.port,
+        next_hop: hop.via.unwrap_or(ip.dst),
+    })
 }
 
 /// One of the hops, the same for all packets of a flow (RFC 2992 section 2: hash threshold).

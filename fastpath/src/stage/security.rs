@@ -17,7 +17,9 @@ pub fn check(port: &SwitchPort, headers: &Headers) -> Step<()> {
     if headers.eth_src.is_multicast() {
         return Break(Verdict::Drop(DropReason::SourceMulticast));
     }
-    let Some(security) = &port.security else { return Continue(()) };
+    let Some(security) = &port.security else {
+        return Continue(());
+    };
     let Some(rule) = security.rule(headers.eth_src) else {
         return Break(Verdict::Drop(DropReason::PortSecurityMac));
     };
@@ -36,7 +38,9 @@ fn refusal(rule: &SecurityRule, headers: &Headers) -> Option<DropReason> {
         L3::Arp(arp) => claims(Some(arp.sender_mac), IpAddr::V4(arp.sender_ip)),
         L3::Ip(ip) => match ip.l4 {
             L4::NeighborSolicit { source_mac, .. } => claims(source_mac, ip.src),
-            L4::NeighborAdvert { target, target_mac, .. } => claims(target_mac, IpAddr::V6(target)),
+            L4::NeighborAdvert {
+                target, target_mac, ..
+            } => claims(target_mac, IpAddr::V6(target)),
             _ => (!rule.allows(ip.src)).then_some(DropReason::PortSecurityIp),
         },
         L3::Other => None,

@@ -30,7 +30,7 @@ pub use router::{
 pub use switch::{
     Domain, FloodMember, Known, Place, PortSecurity, SecurityRule, Switch, SwitchPort,
 };
-pub use underlay::{Device, DeviceEntry, EncapKind, Tunnel, Underlay, UNDERLAY_PORT};
+pub use underlay::{Device, DeviceEntry, EncapKind, Tunnel, UNDERLAY_PORT, Underlay};
 
 /// One generation of compiled tables. Immutable once published.
 #[derive(Debug, Default)]
@@ -78,6 +78,8 @@ pub struct Piece {
 }
 
 /// Switch or router.
+// Behind one Arc each: the size of a small router's spare bytes does not matter, a second pointer would.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, PartialEq)]
 pub enum PieceKind {
     /// A logical switch.
@@ -93,7 +95,11 @@ impl Piece {
             PieceKind::Switch(switch) => switch.stateful,
             PieceKind::Router(router) => router.stateful,
         };
-        if stateful { Zone(self.id.0 + 1) } else { Zone::NONE }
+        if stateful {
+            Zone(self.id.0 + 1)
+        } else {
+            Zone::NONE
+        }
     }
 }
 
@@ -152,14 +158,18 @@ impl Tables {
 
     /// Name of a port for people, `?` when it has gone.
     pub fn port_name(&self, id: PortId) -> &str {
-        let Some(seat) = self.seat(id) else { return "?" };
+        let Some(seat) = self.seat(id) else {
+            return "?";
+        };
         match self.piece(seat.datapath).map(|piece| &piece.kind) {
-            Some(PieceKind::Switch(switch)) => {
-                switch.ports.get(seat.index as usize).map_or("?", |port| &port.name)
-            }
-            Some(PieceKind::Router(router)) => {
-                router.ports.get(seat.index as usize).map_or("?", |port| &port.name)
-            }
+            Some(PieceKind::Switch(switch)) => switch
+                .ports
+                .get(seat.index as usize)
+                .map_or("?", |port| &port.name),
+            Some(PieceKind::Router(router)) => router
+                .ports
+                .get(seat.index as usize)
+                .map_or("?", |port| &port.name),
             None => "?",
         }
     }

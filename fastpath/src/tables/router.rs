@@ -162,9 +162,16 @@ impl Router {
     /// Longest prefix first; at equal length connected, static by destination, static by source.
     #[inline]
     pub fn route(&self, src: IpAddr, dst: IpAddr) -> Option<(RouteId, &Route)> {
-        let by_destination = self.fib.lookup(dst).and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
-        let Some(source_fib) = &self.source_fib else { return by_destination };
-        let by_source = source_fib.lookup(src).and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
+        let by_destination = self
+            .fib
+            .lookup(dst)
+            .and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
+        let Some(source_fib) = &self.source_fib else {
+            return by_destination;
+        };
+        let by_source = source_fib
+            .lookup(src)
+            .and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
         match (by_destination, by_source) {
             (Some(d), Some(s)) if s.1.prefix.prefix_len() > d.1.prefix.prefix_len() => Some(s),
             (Some(d), _) => Some(d),
@@ -173,7 +180,12 @@ impl Router {
     }
 
     /// The SNAT rule for a source that leaves by `out` and came in by `in_port`.
-    pub fn snat_rule(&self, src: Ipv4Addr, in_port: Option<u16>, out: u16) -> Option<(usize, &Snat)> {
+    pub fn snat_rule(
+        &self,
+        src: Ipv4Addr,
+        in_port: Option<u16>,
+        out: u16,
+    ) -> Option<(usize, &Snat)> {
         self.snat.iter().enumerate().find(|(_, rule)| {
             rule.logical.contains(&src)
                 && rule.port.map_or(in_port != Some(out), |port| port == out)

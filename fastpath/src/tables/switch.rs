@@ -150,9 +150,16 @@ impl Switch {
     #[inline]
     pub fn keyless_port(&self, tunnel: TunnelId, src: Mac) -> Option<u16> {
         let has = |&index: &u16| {
-            self.ports.get(usize::from(index)).is_some_and(|port| port.place == Place::Chassis(tunnel))
+            self.ports
+                .get(usize::from(index))
+                .is_some_and(|port| port.place == Place::Chassis(tunnel))
         };
-        let learning = || self.keyless.iter().find(|(peer, _)| *peer == tunnel).map(|(_, port)| *port);
+        let learning = || {
+            self.keyless
+                .iter()
+                .find(|(peer, _)| *peer == tunnel)
+                .map(|(_, port)| *port)
+        };
         self.by_mac.get(&src).copied().filter(has).or_else(learning)
     }
 }

@@ -33,7 +33,10 @@ impl Device {
     /// What a frame with this VLAN enters.
     #[inline]
     pub fn entry(&self, vlan: Option<u16>) -> Option<DeviceEntry> {
-        self.entries.iter().find(|(tag, _)| *tag == vlan).map(|(_, entry)| *entry)
+        self.entries
+            .iter()
+            .find(|(tag, _)| *tag == vlan)
+            .map(|(_, entry)| *entry)
     }
 }
 

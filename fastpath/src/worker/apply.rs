@@ -23,10 +23,19 @@ use crate::verdict::{DropReason, Punt, Verdict};
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Sends a packet of a known connection by its cached way. Gives the packet back when it must walk: no
     /// way cached, stale, or the packet is not what the way expects.
-    pub(super) fn established(&mut self, pending: Pending<P::Frame>, hit: Hit) -> Option<Pending<P::Frame>> {
-        let Some(ip) = pending.entered.headers.ip() else { return Some(pending) };
+    pub(super) fn established(
+        &mut self,
+        pending: Pending<P::Frame>,
+        hit: Hit,
+    ) -> Option<Pending<P::Frame>> {
+        let Some(ip) = pending.entered.headers.ip() else {
+            return Some(pending);
+        };
         let tables = self.tables.tables();
-        let Some(way) = self.paths.fresh(hit.path, tables, &self.learned, self.changes, self.now) else {
+        let Some(way) = self
+            .paths
+            .fresh(hit.path, tables, &self.learned, self.changes, self.now)
+        else {
             return Some(pending);
         };
         if !expected(way, &pending.entered, ip) {
@@ -49,7 +58,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         };
         let egress = way.egress;
         let bytes = u32::from(pending.entered.len);
-        match self.connections.touch(hit.conn, hit.direction, bytes, nat::tcp_flags(ip), self.now) {
+        match self
+            .connections
+            .touch(hit.conn, hit.direction, bytes, nat::tcp_flags(ip), self.now)
+        {
             Touch::Same | Touch::Changed { .. } => {}
             Touch::NotOwner | Touch::Gone => return Some(pending),
         }
@@ -61,10 +73,17 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Walks a packet and does what the walk decided; true when that opened a connection.
     pub(super) fn walk(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>) -> bool {
         self.counters.count(Work::Walk, 1);
-        let connection = hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
+        let connection =
+            hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
         let mut chooser = self.chooser.clone();
-        let outcome =
-            pipeline::walk(self.view(), &pending.entered, pending.zone, connection, &mut chooser, &mut Silent);
+        let outcome = pipeline::walk(
+            self.view(),
+            &pending.entered,
+            pending.zone,
+            connection,
+            &mut chooser,
+            &mut Silent,
+        );
         self.chooser = chooser;
         for sighting in &outcome.sightings {
             self.sight(*sighting);
@@ -92,7 +111,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     fn finish(&mut self, pending: Pending<P::Frame>, outcome: &Outcome) {
-        let Pending { frame, origin, entered, .. } = pending;
+        let Pending {
+            frame,
+            origin,
+            entered,
+            ..
+        } = pending;
         match outcome.verdict {
             Verdict::Transmit(egress) => {
                 let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
@@ -103,10 +127,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Verdict::HandOff(worker) => {
                 self.hand_over(worker, frame, crate::exchange::HandedTo::Owner(origin));
             }
-            Verdict::Reject { reason, error, port } => {
+            Verdict::Reject {
+                reason,
+                error,
+                port,
+            } => {
                 self.counters.dropped(reason);
                 let work = SlowWork::Error { error, port };
-                if !self.to_slow_path(frame, entered.inner, origin, work) {
+                if !self.give_slow_path(frame, entered.inner, origin, work) {
                     self.counters.count(Work::ErrorPoliced, 1);
                 }
             }
@@ -116,23 +144,42 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Gives a frame to the slow path, or drops it by name.
     pub(super) fn punt(&mut self, frame: P::Frame, inner: u16, origin: Origin, punt: Punt) {
-        if self.to_slow_path(frame, inner, origin, SlowWork::Punt(punt)) {
+        if self.give_slow_path(frame, inner, origin, SlowWork::Punt(punt)) {
             self.counters.punt(punt.class());
         } else {
             self.counters.dropped(DropReason::PuntPoliced);
         }
     }
 
-    fn to_slow_path(&mut self, frame: P::Frame, inner: u16, origin: Origin, work: SlowWork) -> bool {
+    fn give_slow_path(
+        &mut self,
+        frame: P::Frame,
+        inner: u16,
+        origin: Origin,
+        work: SlowWork,
+    ) -> bool {
         if !self.police.pass(work.class(), self.now) {
             return false;
         }
-        let Some(exchange) = self.exchanges.get(usize::from(self.id.0)) else { return false };
-        exchange.punt(Punted { frame, inner, origin, work, worker: self.id }).is_ok()
+        let Some(exchange) = self.exchanges.get(usize::from(self.id.0)) else {
+            return false;
+        };
+        exchange
+            .punt(Punted {
+                frame,
+                inner,
+                origin,
+                work,
+                worker: self.id,
+            })
+            .is_ok()
     }
 
     fn sight(&mut self, sighting: crate::exchange::Sighting) {
-        let taken = self.exchanges.get(usize::from(self.id.0)).is_some_and(|own| own.sight(sighting));
+        let taken = self
+            .exchanges
+            .get(usize::from(self.id.0))
+            .is_some_and(|own| own.sight(sighting));
         if !taken {
             self.counters.count(Work::SightingLost, 1);
         }
@@ -149,7 +196,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Opens the proposed connection.
-    fn open(&mut self, proposal: &Proposal, entered: &Entered, outcome: &Outcome) -> Result<(), DropReason> {
+    fn open(
+        &mut self,
+        proposal: &Proposal,
+        entered: &Entered,
+        outcome: &Outcome,
+    ) -> Result<(), DropReason> {
         let path = self.path_for(entered, outcome);
         let new = NewConnection {
             original: proposal.original,
@@ -167,14 +219,17 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 self.counters.count(Work::Opened, 1);
                 let bytes = u32::from(entered.len);
                 let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
-                self.connections.touch(inserted.conn, Direction::Original, bytes, flags, self.now);
+                self.connections
+                    .touch(inserted.conn, Direction::Original, bytes, flags, self.now);
                 Ok(())
             }
             Err(error) => {
                 self.paths.release(path);
                 Err(match error {
                     InsertError::TableFull | InsertError::IndexFull => DropReason::ConnectionsFull,
-                    InsertError::DuplicateOriginal | InsertError::DuplicateReply => DropReason::NatRace,
+                    InsertError::DuplicateOriginal | InsertError::DuplicateReply => {
+                        DropReason::NatRace
+                    }
                     InsertError::SourceLimit => DropReason::SourceLimit,
                 })
             }
@@ -182,10 +237,24 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Counts a packet of a connection that walked, and caches its way when it left by one.
-    fn keep(&mut self, connection: &Connection, direction: Direction, entered: &Entered, outcome: &Outcome) {
-        let Verdict::Transmit(_) = outcome.verdict else { return };
+    fn keep(
+        &mut self,
+        connection: &Connection,
+        direction: Direction,
+        entered: &Entered,
+        outcome: &Outcome,
+    ) {
+        let Verdict::Transmit(_) = outcome.verdict else {
+            return;
+        };
         let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
-        self.connections.touch(connection.conn, direction, u32::from(entered.len), flags, self.now);
+        self.connections.touch(
+            connection.conn,
+            direction,
+            u32::from(entered.len),
+            flags,
+            self.now,
+        );
         let before = connection.paths[direction.index()];
         let path = self.path_for(entered, outcome);
         if self.connections.set_path(connection.conn, direction, path) {
@@ -222,6 +291,13 @@ fn expected(way: &Way, entered: &Entered, ip: &Ip) -> bool {
 #[inline]
 fn translated(ip: &Ip, to: &Rewrite) -> bool {
     let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else { return false };
-    *to != Rewrite { src: src.to_bits(), dst: dst.to_bits(), src_port, dst_port }
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
+        return false;
+    };
+    *to != Rewrite {
+        src: src.to_bits(),
+        dst: dst.to_bits(),
+        src_port,
+        dst_port,
+    }
 }

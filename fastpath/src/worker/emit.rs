@@ -20,7 +20,13 @@ pub(super) const FLOOD_COPIES: u32 = 4096;
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Rewrites a frame and sends it.
-    pub(super) fn emit(&mut self, mut frame: P::Frame, entered: &Entered, edit: &Edit, egress: Egress) {
+    pub(super) fn emit(
+        &mut self,
+        mut frame: P::Frame,
+        entered: &Entered,
+        edit: &Edit,
+        egress: Egress,
+    ) {
         if let Err(reason) = self.prepare(&mut frame, entered, edit) {
             return self.counters.dropped(reason);
         }
@@ -36,7 +42,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    fn prepare(&self, frame: &mut P::Frame, entered: &Entered, edit: &Edit) -> Result<(), DropReason> {
+    fn prepare(
+        &self,
+        frame: &mut P::Frame,
+        entered: &Entered,
+        edit: &Edit,
+    ) -> Result<(), DropReason> {
         if entered.inner > 0 && !frame.pull(usize::from(entered.inner)) {
             return Err(DropReason::MalformedL2);
         }
@@ -48,16 +59,28 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     fn emit_tunnel(&mut self, mut frame: P::Frame, headers: &Headers, edit: &Edit, egress: Egress) {
-        let Egress::Tunnel { tunnel, vni, keys } = egress else { return };
+        let Egress::Tunnel { tunnel, vni, keys } = egress else {
+            return;
+        };
         let tables = self.tables.tables();
         let (Some(underlay), Some(tunnel)) = (&tables.underlay, tables.tunnel(tunnel)) else {
             return self.counters.dropped(DropReason::InjectStale);
         };
-        let Some((_, mac)) = self.learned.neighbors.resolve(UNDERLAY_PORT, tunnel.next_hop.into()) else {
+        let Some((_, mac)) = self
+            .learned
+            .neighbors
+            .resolve(UNDERLAY_PORT, tunnel.next_hop.into())
+        else {
             return self.counters.dropped(DropReason::NeighborFailed);
         };
         let tos = headers.ip().map_or(0, |ip| edit.tos.unwrap_or(ip.tos));
-        let outer = Outer { mac, vni, keys, hash: flow_hash(headers), ecn: tos };
+        let outer = Outer {
+            mac,
+            vni,
+            keys,
+            hash: flow_hash(headers),
+            ecn: tos,
+        };
         let device = underlay.device;
         match encap::push(&mut frame, underlay, tunnel, &outer) {
             Ok(()) => self.send(device, frame),
@@ -68,8 +91,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Puts a finished frame into the device's buffer, or hands it to the worker that can send there.
     pub(super) fn send(&mut self, device: DeviceId, frame: P::Frame) {
         if !self.ports.can_tx(device) {
-            let to = self.tx_workers.get(device.index()).copied().filter(|&worker| worker != self.id);
-            let Some(worker) = to else { return self.counters.dropped(DropReason::TxFull) };
+            let to = self
+                .tx_workers
+                .get(device.index())
+                .copied()
+                .filter(|&worker| worker != self.id);
+            let Some(worker) = to else {
+                return self.counters.dropped(DropReason::TxFull);
+            };
             self.counters.count(Work::TxHandOff, 1);
             return self.hand(worker, frame, HandedTo::Transmit(device));
         }
@@ -90,7 +119,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     fn flush_device(&mut self, device: DeviceId) {
-        let Some(buffer) = self.out.get_mut(device.index()) else { return };
+        let Some(buffer) = self.out.get_mut(device.index()) else {
+            return;
+        };
         // A driver may take less than a whole burst at a time; as long as it takes some, go on.
         while !buffer.is_empty() {
             let offered: u64 = buffer.iter().map(|frame| frame.data().len() as u64).sum();
@@ -128,9 +159,22 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let tables = Arc::clone(self.tables.tables());
         let members = tables
             .switch(flood.switch)
-            .and_then(|(piece, switch)| Some((piece.vni, switch.domains.get(usize::from(flood.domain))?)))
-            .map(|(vni, domain)| (vni, if flood.unknown_only { &domain.unknown } else { &domain.flood }));
-        let Some((vni, members)) = members else { return self.counters.dropped(DropReason::InjectStale) };
+            .and_then(|(piece, switch)| {
+                Some((piece.vni, switch.domains.get(usize::from(flood.domain))?))
+            })
+            .map(|(vni, domain)| {
+                (
+                    vni,
+                    if flood.unknown_only {
+                        &domain.unknown
+                    } else {
+                        &domain.flood
+                    },
+                )
+            });
+        let Some((vni, members)) = members else {
+            return self.counters.dropped(DropReason::InjectStale);
+        };
         let edit = unchanged(entered);
         let mut copies = 0;
         for member in members {
@@ -138,9 +182,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 FloodMember::Device { port, .. } if Some(port) == flood.except => continue,
                 FloodMember::Device { port, device, vlan } => Egress::Device { device, vlan, port },
                 FloodMember::Chassis { .. } if flood.local_only => continue,
-                FloodMember::Chassis { tunnel, group } => {
-                    Egress::Tunnel { tunnel, vni, keys: group.map(|group| (flood.in_key, group)) }
-                }
+                FloodMember::Chassis { tunnel, group } => Egress::Tunnel {
+                    tunnel,
+                    vni,
+                    keys: group.map(|group| (flood.in_key, group)),
+                },
             };
             copies += 1;
             if self.flood_budget == 0 {
@@ -162,8 +208,18 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 /// The edit of a frame that is bridged: nothing but congestion carried over from a tunnel.
 fn unchanged(entered: &Entered) -> Edit {
     let headers = &entered.headers;
-    let tos = headers.ip().filter(|_| entered.congestion).map(|ip| ip.tos | 0b11);
-    Edit { eth_dst: headers.eth_dst, eth_src: headers.eth_src, ttl: None, tos, tuple: None, quoted: None }
+    let tos = headers
+        .ip()
+        .filter(|_| entered.congestion)
+        .map(|ip| ip.tos | 0b11);
+    Edit {
+        eth_dst: headers.eth_dst,
+        eth_src: headers.eth_src,
+        ttl: None,
+        tos,
+        tuple: None,
+        quoted: None,
+    }
 }
 
 /// Takes the 802.1Q tag out of a frame.

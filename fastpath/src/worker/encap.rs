@@ -28,7 +28,12 @@ const TAG: usize = 4;
 const IP: usize = 20;
 
 /// Puts the outer headers before a frame.
-pub(super) fn push<F: Frame>(frame: &mut F, underlay: &Underlay, tunnel: &Tunnel, outer: &Outer) -> Result<(), DropReason> {
+pub(super) fn push<F: Frame>(
+    frame: &mut F,
+    underlay: &Underlay,
+    tunnel: &Tunnel,
+    outer: &Outer,
+) -> Result<(), DropReason> {
     let payload = frame.data().len();
     let header = match (tunnel.kind, outer.keys) {
         (EncapKind::Geneve, Some(_)) => geneve::OVN_LEN,
@@ -61,15 +66,25 @@ fn write(
     ethernet.get_mut(6..12)?.copy_from_slice(&underlay.mac.0);
     if let Some(vlan) = underlay.vlan {
         ethernet.get_mut(12..14)?.copy_from_slice(&[0x81, 0x00]);
-        ethernet.get_mut(14..16)?.copy_from_slice(&vlan.to_be_bytes());
+        ethernet
+            .get_mut(14..16)?
+            .copy_from_slice(&vlan.to_be_bytes());
     }
-    ethernet.last_chunk_mut::<2>()?.copy_from_slice(&[0x08, 0x00]);
+    ethernet
+        .last_chunk_mut::<2>()?
+        .copy_from_slice(&[0x08, 0x00]);
     let (ip, datagram) = packet.split_first_chunk_mut::<IP>()?;
     write_ip(ip, underlay, tunnel, outer.ecn, ip_len);
     let source = geneve_source_port(outer.hash);
-    datagram.get_mut(0..2)?.copy_from_slice(&source.to_be_bytes());
-    datagram.get_mut(2..4)?.copy_from_slice(&tunnel.port.to_be_bytes());
-    datagram.get_mut(4..6)?.copy_from_slice(&udp_len.to_be_bytes());
+    datagram
+        .get_mut(0..2)?
+        .copy_from_slice(&source.to_be_bytes());
+    datagram
+        .get_mut(2..4)?
+        .copy_from_slice(&tunnel.port.to_be_bytes());
+    datagram
+        .get_mut(4..6)?
+        .copy_from_slice(&udp_len.to_be_bytes());
     datagram.get_mut(6..8)?.copy_from_slice(&[0, 0]);
     let header = datagram.get_mut(udp::LEN..)?;
     match (tunnel.kind, outer.keys) {
@@ -80,7 +95,12 @@ fn write(
         (EncapKind::Vxlan, _) => vxlan::write(header.first_chunk_mut()?, outer.vni),
     }
     if tunnel.checksum {
-        let pseudo = pseudo_v4(underlay.address.addr(), tunnel.remote, ip_proto::UDP, u32::from(udp_len));
+        let pseudo = pseudo_v4(
+            underlay.address.addr(),
+            tunnel.remote,
+            ip_proto::UDP,
+            u32::from(udp_len),
+        );
         let sum = udp_nonzero(finish(ones_complement_sum(datagram, pseudo)));
         datagram.get_mut(6..8)?.copy_from_slice(&sum.to_be_bytes());
     }
@@ -90,7 +110,28 @@ fn write(
 /// RFC 8926 section 4.4 and what OVN chassis send: DF, identification 0, TTL 64.
 fn write_ip(ip: &mut [u8; IP], underlay: &Underlay, tunnel: &Tunnel, ecn: u8, len: u16) {
     let [hi, lo] = len.to_be_bytes();
-    *ip = [0x45, ecn & 0b11, hi, lo, 0, 0, 0x40, 0, 64, ip_proto::UDP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    *ip = [
+        0x45,
+        ecn & 0b11,
+        hi,
+        lo,
+        0,
+        0,
+        0x40,
+        0,
+        64,
+        ip_proto::UDP,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
     ip[12..16].copy_from_slice(&underlay.address.addr().octets());
     ip[16..20].copy_from_slice(&tunnel.remote.octets());
     let sum = checksum(ip);
@@ -125,7 +166,11 @@ mod tests {
             chassis: "gw1".into(),
             kind,
             remote: Ipv4Addr::new(172, 16, 0, 21),
-            port: if kind == EncapKind::Geneve { 6081 } else { 4789 },
+            port: if kind == EncapKind::Geneve {
+                6081
+            } else {
+                4789
+            },
             port_keys: kind == EncapKind::Geneve,
             checksum,
             next_hop: Ipv4Addr::new(172, 16, 0, 21),
@@ -142,28 +187,55 @@ mod tests {
     }
 
     fn outer(keys: Option<(u16, u16)>, ecn: u8) -> Outer {
-        Outer { mac: Mac([2, 0xaa, 0, 0, 2, 0x21]), vni: Vni::new(4).unwrap(), keys, hash: 0x1234_5678, ecn }
+        Outer {
+            mac: Mac([2, 0xaa, 0, 0, 2, 0x21]),
+            vni: Vni::new(4).unwrap(),
+            keys,
+            hash: 0x1234_5678,
+            ecn,
+        }
     }
 
     #[test]
     fn geneve_is_byte_for_byte_what_an_ovn_chassis_sends() {
         let mut frame = VecFrame::new(&inner());
-        push(&mut frame, &underlay(None), &tunnel(EncapKind::Geneve, true), &outer(Some((1, 4)), 0)).unwrap();
+        push(
+            &mut frame,
+            &underlay(None),
+            &tunnel(EncapKind::Geneve, true),
+            &outer(Some((1, 4)), 0),
+        )
+        .unwrap();
         let bytes = frame.data();
-        assert_eq!(bytes[..14], [2, 0xaa, 0, 0, 2, 0x21, 2, 0xaa, 0, 0, 2, 0x11, 8, 0]);
+        assert_eq!(
+            bytes[..14],
+            [2, 0xaa, 0, 0, 2, 0x21, 2, 0xaa, 0, 0, 2, 0x11, 8, 0]
+        );
         // version, TOS, length; identification 0, DF; TTL 64, UDP
         assert_eq!(bytes[14..16], [0x45, 0]);
         assert_eq!(bytes[18..24], [0, 0, 0x40, 0, 64, 17]);
         assert_eq!(bytes[36..38], [0x17, 0xc1]);
-        assert_eq!(bytes[42..58], [0x02, 0x40, 0x65, 0x58, 0, 0, 4, 0, 0x01, 0x02, 0x80, 0x01, 0, 1, 0, 4]);
+        assert_eq!(
+            bytes[42..58],
+            [
+                0x02, 0x40, 0x65, 0x58, 0, 0, 4, 0, 0x01, 0x02, 0x80, 0x01, 0, 1, 0, 4
+            ]
+        );
         assert_eq!(bytes[58..], inner()[..]);
         let headers = parse(bytes).expect("outer header checksum holds");
         let ip = headers.ip().unwrap();
         assert_eq!(usize::from(ip.total_len), bytes.len() - 14);
-        let L4::Udp { src, .. } = ip.l4 else { panic!("not UDP") };
+        let L4::Udp { src, .. } = ip.l4 else {
+            panic!("not UDP")
+        };
         assert!((32_768..=61_000).contains(&src), "source port {src}");
         let datagram = &bytes[34..];
-        let sum = pseudo_v4(Ipv4Addr::new(172, 16, 0, 11), Ipv4Addr::new(172, 16, 0, 21), 17, datagram.len() as u32);
+        let sum = pseudo_v4(
+            Ipv4Addr::new(172, 16, 0, 11),
+            Ipv4Addr::new(172, 16, 0, 21),
+            17,
+            datagram.len() as u32,
+        );
         assert_ne!(datagram[6..8], [0, 0]);
         assert_eq!(finish(ones_complement_sum(datagram, sum)), 0);
     }
@@ -171,7 +243,13 @@ mod tests {
     #[test]
     fn vxlan_has_its_own_header_and_the_vlan_of_the_underlay() {
         let mut frame = VecFrame::new(&inner());
-        push(&mut frame, &underlay(Some(300)), &tunnel(EncapKind::Vxlan, false), &outer(None, 0b10)).unwrap();
+        push(
+            &mut frame,
+            &underlay(Some(300)),
+            &tunnel(EncapKind::Vxlan, false),
+            &outer(None, 0b10),
+        )
+        .unwrap();
         let bytes = frame.data();
         assert_eq!(bytes[12..18], [0x81, 0, 0x01, 0x2c, 8, 0]);
         assert_eq!(bytes[19], 0b10, "ECN is copied, DSCP is not");
@@ -185,7 +263,12 @@ mod tests {
     fn without_headroom_it_says_so() {
         let mut frame = VecFrame::new(&inner());
         while frame.push(16).is_some() {}
-        let refused = push(&mut frame, &underlay(None), &tunnel(EncapKind::Geneve, true), &outer(None, 0));
+        let refused = push(
+            &mut frame,
+            &underlay(None),
+            &tunnel(EncapKind::Geneve, true),
+            &outer(None, 0),
+        );
         assert_eq!(refused, Err(DropReason::NoHeadroom));
     }
 }

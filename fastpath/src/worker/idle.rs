@@ -40,7 +40,12 @@ pub(super) struct Idle {
 
 impl Idle {
     pub(super) fn new(mode: IdleMode) -> Self {
-        Idle { mode, empty: 0, last_busy: Tick(0), slack_set: false }
+        Idle {
+            mode,
+            empty: 0,
+            last_busy: Tick(0),
+            slack_set: false,
+        }
     }
 
     /// After a loop that was `busy` or not; true when it slept.
@@ -68,8 +73,8 @@ impl Idle {
 
     fn pause(&self, now: Tick) -> Duration {
         match now.since(self.last_busy) {
-            0..=RECENT => SHORT,
-            ..QUIET => MIDDLE,
+            quiet if quiet <= RECENT => SHORT,
+            quiet if quiet < QUIET => MIDDLE,
             _ => LONG,
         }
     }
@@ -78,7 +83,9 @@ impl Idle {
 /// The kernel rounds sleeps up by 50 us unless the thread asks for less (proc(5), timerslack_ns). Where
 /// it may not be set, sleeps are that much longer.
 fn tighten_timer_slack() {
-    let Ok(own) = fs::read_link("/proc/thread-self") else { return };
+    let Ok(own) = fs::read_link("/proc/thread-self") else {
+        return;
+    };
     if let Some(tid) = own.file_name().and_then(|name| name.to_str()) {
         let _ = fs::write(format!("/proc/{tid}/timerslack_ns"), "1000");
     }

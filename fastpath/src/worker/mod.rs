@@ -140,8 +140,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         while !stop.load(Ordering::Relaxed) {
             let now = Tick(self.start.elapsed().as_millis() as u32);
             let frames = self.burst(now);
-            let waiting = self.exchanges.get(usize::from(self.id.0)).is_some_and(|own| own.has_work());
-            if self.idle.after(frames > 0 || waiting || self.sweep.active(), now) {
+            let waiting = self
+                .exchanges
+                .get(usize::from(self.id.0))
+                .is_some_and(|own| own.has_work());
+            if self
+                .idle
+                .after(frames > 0 || waiting || self.sweep.active(), now)
+            {
                 self.counters.count(Work::Sleep, 1);
             }
         }
@@ -172,7 +178,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         self.flush();
         self.expire();
         self.sweep_some();
-        self.counters.count(if taken > 0 { Work::Busy } else { Work::Empty }, 1);
+        self.counters
+            .count(if taken > 0 { Work::Busy } else { Work::Empty }, 1);
         taken
     }
 
@@ -201,7 +208,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 }
                 let zone = enter::zone(self.tables.tables(), &entered.entry);
                 let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
-                let next = Pending { frame, origin, entered, zone, key };
+                let next = Pending {
+                    frame,
+                    origin,
+                    entered,
+                    zone,
+                    key,
+                };
                 if pending.is_full() {
                     self.handle(std::mem::take(pending));
                 }
@@ -221,7 +234,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let mut hits: [Option<Hit>; BURST] = [None; BURST];
         if !keys.is_empty() {
-            self.connections.table().lookup_burst(&keys, &hashes, &mut hits);
+            self.connections
+                .table()
+                .lookup_burst(&keys, &hashes, &mut hits);
         }
         let mut hits = hits.into_iter();
         let mut opened = false;
@@ -263,14 +278,20 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     fn view(&self) -> View<'_> {
-        View { tables: self.tables.tables(), learned: &self.learned, connections: self.connections.table() }
+        View {
+            tables: self.tables.tables(),
+            learned: &self.learned,
+            connections: self.connections.table(),
+        }
     }
 
     // ---- frames from elsewhere ----
 
     fn take_injected(&mut self) -> usize {
         let exchanges = Arc::clone(&self.exchanges);
-        let Some(own) = exchanges.get(usize::from(self.id.0)) else { return 0 };
+        let Some(own) = exchanges.get(usize::from(self.id.0)) else {
+            return 0;
+        };
         let mut count = 0;
         while count < BURST
             && let Some(injected) = own.next_injected()
@@ -287,7 +308,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     fn take_handed(&mut self) -> usize {
         let exchanges = Arc::clone(&self.exchanges);
-        let Some(own) = exchanges.get(usize::from(self.id.0)) else { return 0 };
+        let Some(own) = exchanges.get(usize::from(self.id.0)) else {
+            return 0;
+        };
         let mut count = 0;
         while count < BURST
             && let Some(handed) = own.next_handed()
@@ -303,9 +326,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     fn enter_again(&mut self, frame: P::Frame, origin: Origin) {
         let entered = match origin {
-            Origin::Device(device) => enter::from_device(self.tables.tables(), device, frame.data()),
+            Origin::Device(device) => {
+                enter::from_device(self.tables.tables(), device, frame.data())
+            }
             Origin::SwitchPort(port) => enter::from_slow_path(Entry::Owner(port), frame.data()),
-            Origin::Router(router) => enter::from_slow_path(Entry::Originated(router), frame.data()),
+            Origin::Router(router) => {
+                enter::from_slow_path(Entry::Originated(router), frame.data())
+            }
         };
         let mut pending = ArrayVec::new();
         self.admit(frame, origin, entered, &mut pending);
@@ -323,11 +350,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     fn expire(&mut self) {
         let (paths, counters) = (&mut self.paths, &self.counters);
-        let closed = self.connections.expire(self.now, EXPIRE_BUDGET, |connection, _| {
-            for direction in [Direction::Original, Direction::Reply] {
-                paths.release(connection.paths[direction.index()]);
-            }
-        });
+        let closed = self
+            .connections
+            .expire(self.now, EXPIRE_BUDGET, |connection, _| {
+                for direction in [Direction::Original, Direction::Reply] {
+                    paths.release(connection.paths[direction.index()]);
+                }
+            });
         counters.count(Work::Closed, closed as u64);
     }
 }

@@ -21,7 +21,10 @@ pub(super) struct Police {
 
 impl Police {
     pub(super) fn new() -> Self {
-        Police { buckets: RATES.map(|(_, burst)| u64::from(burst) * 1000), last: Tick(0) }
+        Police {
+            buckets: RATES.map(|(_, burst)| u64::from(burst) * 1000),
+            last: Tick(0),
+        }
     }
 
     /// Takes a token of the class; false when there is none.
@@ -51,10 +54,14 @@ mod tests {
     #[test]
     fn a_flood_of_one_class_leaves_the_others_alone() {
         let mut police = Police::new();
-        let passed = (0..10_000).filter(|_| police.pass(PuntClass::Icmp, Tick(0))).count();
+        let passed = (0..10_000)
+            .filter(|_| police.pass(PuntClass::Icmp, Tick(0)))
+            .count();
         assert_eq!(passed, 1_000);
         assert!(police.pass(PuntClass::Underlay, Tick(0)));
-        let refilled = (0..10_000).filter(|_| police.pass(PuntClass::Icmp, Tick(100))).count();
+        let refilled = (0..10_000)
+            .filter(|_| police.pass(PuntClass::Icmp, Tick(100)))
+            .count();
         assert_eq!(refilled, 500);
     }
 }

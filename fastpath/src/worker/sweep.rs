@@ -50,8 +50,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 let _ = own.try_push(connection);
             }
         });
-        let doomed: ArrayVec<ConnRef, SLOTS> =
-            own.iter().filter(|connection| !self.stands(connection)).map(|connection| connection.conn).collect();
+        let doomed: ArrayVec<ConnRef, SLOTS> = own
+            .iter()
+            .filter(|connection| !self.stands(connection))
+            .map(|connection| connection.conn)
+            .collect();
         for conn in doomed {
             self.close(conn);
         }
@@ -61,10 +64,16 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn stands(&mut self, connection: &Connection) -> bool {
         let path = connection.paths[Direction::Original.index()];
         let tables = self.tables.tables();
-        if self.paths.fresh(path, tables, &self.learned, self.changes, self.now).is_some() {
+        if self
+            .paths
+            .fresh(path, tables, &self.learned, self.changes, self.now)
+            .is_some()
+        {
             return true;
         }
-        let Some(way) = self.paths.way(path) else { return true };
+        let Some(way) = self.paths.way(path) else {
+            return true;
+        };
         let entered = first_packet(way, &connection.original);
         let zone = enter::zone(tables, &entered.entry);
         let hit = Some((*connection, Direction::Original));
@@ -82,9 +91,16 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
     let (src, dst) = (key.src_port, key.dst_port);
     let l4 = match key.proto {
-        ip_proto::TCP => L4::Tcp { src, dst, flags: tcp::SYN },
+        ip_proto::TCP => L4::Tcp {
+            src,
+            dst,
+            flags: tcp::SYN,
+        },
         ip_proto::UDP => L4::Udp { src, dst },
-        _ => L4::Echo { reply: false, id: src },
+        _ => L4::Echo {
+            reply: false,
+            id: src,
+        },
     };
     let ip = Ip {
         src: IpAddr::V4(Ipv4Addr::from_bits(key.src)),
@@ -107,5 +123,11 @@ fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
         l3_offset: 14,
         l3: L3::Ip(ip),
     };
-    Entered { entry: way.entry, inner: 0, headers, len: 54, congestion: false }
+    Entered {
+        entry: way.entry,
+        inner: 0,
+        headers,
+        len: 54,
+        congestion: false,
+    }
 }

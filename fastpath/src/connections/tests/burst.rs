@@ -18,11 +18,19 @@ fn a_burst_answers_as_single_look_ups_do() {
         })
         .collect();
     let hashes: Vec<u32> = keys.iter().map(|key| table.hash(key)).collect();
-    let single: Vec<Option<Hit>> = keys.iter().zip(&hashes).map(|(key, hash)| table.lookup(key, *hash)).collect();
+    let single: Vec<Option<Hit>> = keys
+        .iter()
+        .zip(&hashes)
+        .map(|(key, hash)| table.lookup(key, *hash))
+        .collect();
     assert_eq!(single.iter().flatten().count(), 2 * (5000 - 1667));
     for size in [1, 2, 31, 32, 33, 64, 257] {
         let mut out = vec![None; keys.len()];
-        for ((keys, hashes), out) in keys.chunks(size).zip(hashes.chunks(size)).zip(out.chunks_mut(size)) {
+        for ((keys, hashes), out) in keys
+            .chunks(size)
+            .zip(hashes.chunks(size))
+            .zip(out.chunks_mut(size))
+        {
             table.lookup_burst(keys, hashes, out);
         }
         assert!(out == single, "bursts of {size}");

@@ -1,7 +1,14 @@
 use super::*;
 
-fn fill(worker: &mut WorkerConnections, numbers: std::ops::Range<u32>, state: State, now: Tick) -> Vec<ConnRef> {
-    numbers.map(|n| worker.insert(&snat(n, state), now).unwrap().conn).collect()
+fn fill(
+    worker: &mut WorkerConnections,
+    numbers: std::ops::Range<u32>,
+    state: State,
+    now: Tick,
+) -> Vec<ConnRef> {
+    numbers
+        .map(|n| worker.insert(&snat(n, state), now).unwrap().conn)
+        .collect()
 }
 
 #[test]
@@ -10,7 +17,9 @@ fn confirmed_connections_never_go() {
     let mut worker = worker(&table, 0);
     let conns = fill(&mut worker, 0..64, State::TcpEstablished, START);
     for n in 100..200 {
-        let refused = worker.insert(&snat(n, State::TcpSynSent), START.plus(n)).unwrap_err();
+        let refused = worker
+            .insert(&snat(n, State::TcpSynSent), START.plus(n))
+            .unwrap_err();
         assert_eq!(refused, InsertError::TableFull);
     }
     assert!(conns.iter().all(|conn| table.read(*conn).is_some()));
@@ -28,19 +37,38 @@ fn the_oldest_of_the_most_numerous_half_open_goes_first_and_then_the_ended() {
     let confirmed = fill(&mut worker, 30..31, State::UdpAssured, START.plus(30));
     let now = START.plus(5_000);
     let victims: Vec<ConnRef> = (40..49)
-        .map(|n| worker.insert(&snat(n, State::EchoReplied), now).unwrap().evicted.unwrap().conn)
+        .map(|n| {
+            worker
+                .insert(&snat(n, State::EchoReplied), now)
+                .unwrap()
+                .evicted
+                .unwrap()
+                .conn
+        })
         .collect();
     // SYNs until none is left over the two of UDP; of equally many the last kind.
-    let expected =
-        [flood[0], flood[1], udp[0], flood[2], udp[1], flood[3], ended[0], ended[1], ended[2]];
+    let expected = [
+        flood[0], flood[1], udp[0], flood[2], udp[1], flood[3], ended[0], ended[1], ended[2],
+    ];
     let mut sorted = (victims.clone(), expected.to_vec());
     sorted.0.sort_by_key(|conn| conn.slot());
     sorted.1.sort_by_key(|conn| conn.slot());
     assert_eq!(sorted.0, sorted.1);
-    assert_eq!(victims[..2], flood[..2], "the longest queue, its oldest first");
-    assert_eq!(victims[6..], ended, "the ended only when nothing is half-open");
+    assert_eq!(
+        victims[..2],
+        flood[..2],
+        "the longest queue, its oldest first"
+    );
+    assert_eq!(
+        victims[6..],
+        ended,
+        "the ended only when nothing is half-open"
+    );
     assert!(table.read(confirmed[0]).is_some());
-    assert_eq!(worker.insert(&snat(50, State::UdpNew), now).unwrap_err(), InsertError::TableFull);
+    assert_eq!(
+        worker.insert(&snat(50, State::UdpNew), now).unwrap_err(),
+        InsertError::TableFull
+    );
 }
 
 #[test]
@@ -51,12 +79,27 @@ fn what_was_confirmed_is_out_of_the_queue_and_a_stream_in_use_is_passed_over() {
     let now = START.plus(10_000);
     worker.touch(conns[0], Direction::Reply, 1, TcpFlags::NONE, now);
     worker.touch(conns[1], Direction::Original, 1, TcpFlags::NONE, now);
-    let evicted = |worker: &mut WorkerConnections, n| worker.insert(&snat(n, State::UdpAssured), now).unwrap().evicted;
+    let evicted = |worker: &mut WorkerConnections, n| {
+        worker
+            .insert(&snat(n, State::UdpAssured), now)
+            .unwrap()
+            .evicted
+    };
     let first = evicted(&mut worker, 10).unwrap();
-    assert_eq!((first.conn, first.original), (conns[2], snat(2, State::UdpNew).original));
+    assert_eq!(
+        (first.conn, first.original),
+        (conns[2], snat(2, State::UdpNew).original)
+    );
     assert_eq!(evicted(&mut worker, 11).unwrap().conn, conns[3]);
-    assert_eq!(evicted(&mut worker, 12).unwrap().conn, conns[1], "fresh, but the only one");
-    assert_eq!(worker.insert(&snat(13, State::UdpNew), now).unwrap_err(), InsertError::TableFull);
+    assert_eq!(
+        evicted(&mut worker, 12).unwrap().conn,
+        conns[1],
+        "fresh, but the only one"
+    );
+    assert_eq!(
+        worker.insert(&snat(13, State::UdpNew), now).unwrap_err(),
+        InsertError::TableFull
+    );
 }
 
 #[test]
@@ -64,10 +107,22 @@ fn nobody_goes_for_a_connection_that_cannot_be_opened() {
     let table = table(4, 1);
     let mut worker = worker(&table, 0);
     fill(&mut worker, 0..4, State::UdpNew, START);
-    let same_reply = NewConnection { original: snat(9, State::UdpNew).original, ..snat(2, State::UdpNew) };
-    assert_eq!(worker.insert(&same_reply, START).unwrap_err(), InsertError::DuplicateReply);
-    let same_original = NewConnection { reply: snat(9, State::UdpNew).reply, ..snat(2, State::UdpNew) };
-    assert_eq!(worker.insert(&same_original, START).unwrap_err(), InsertError::DuplicateOriginal);
+    let same_reply = NewConnection {
+        original: snat(9, State::UdpNew).original,
+        ..snat(2, State::UdpNew)
+    };
+    assert_eq!(
+        worker.insert(&same_reply, START).unwrap_err(),
+        InsertError::DuplicateReply
+    );
+    let same_original = NewConnection {
+        reply: snat(9, State::UdpNew).reply,
+        ..snat(2, State::UdpNew)
+    };
+    assert_eq!(
+        worker.insert(&same_original, START).unwrap_err(),
+        InsertError::DuplicateOriginal
+    );
     assert_eq!(table.len(), 4);
 }
 
@@ -78,13 +133,18 @@ fn half_open_ones_of_another_worker_give_way_at_its_next_expire() {
     fill(&mut a, 0..1000, State::TcpSynSent, START);
     let now = START.plus(5_000);
     for n in 2000..2003 {
-        assert_eq!(b.insert(&snat(n, State::UdpNew), now).unwrap_err(), InsertError::TableFull);
+        assert_eq!(
+            b.insert(&snat(n, State::UdpNew), now).unwrap_err(),
+            InsertError::TableFull
+        );
     }
     assert_eq!(b.expire(now, 100, |_, _| ()), 0, "it has none itself");
     let mut order = Vec::new();
     let count = a.expire(now, 100, |gone, why| order.push((gone.original, why)));
     assert_eq!(count, 3);
-    let oldest: Vec<_> = (0..3).map(|n| (snat(n, State::TcpSynSent).original, Ending::Evicted)).collect();
+    let oldest: Vec<_> = (0..3)
+        .map(|n| (snat(n, State::TcpSynSent).original, Ending::Evicted))
+        .collect();
     assert_eq!(order, oldest);
     assert_eq!(a.expire(now, 100, |_, _| ()), 0, "no more than was wanted");
     fill(&mut b, 2000..2003, State::UdpNew, now);
@@ -107,9 +167,13 @@ fn the_table_can_be_filled_from_one_worker_but_for_a_few_in_the_hands_of_others(
             .take_while(|n| worker.insert(&snat(*n, State::UdpAssured), START).is_ok())
             .count();
         let lost = capacity - opened;
-        assert!(lost <= (capacity / 50).max(3), "{lost} of {capacity} out of reach");
+        assert!(
+            lost <= (capacity / 50).max(3),
+            "{lost} of {capacity} out of reach"
+        );
         drop(others);
-        let rest = (opened as u32..capacity as u32).all(|n| worker.insert(&snat(n, State::UdpAssured), START).is_ok());
+        let rest = (opened as u32..capacity as u32)
+            .all(|n| worker.insert(&snat(n, State::UdpAssured), START).is_ok());
         assert!(rest && table.len() == capacity);
     }
 }

@@ -8,19 +8,66 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
     let conn = worker.insert(&new, START).unwrap().conn;
 
     let there = find(&table, &new.original).unwrap();
-    assert_eq!((there.conn, there.direction, there.path), (conn, Direction::Original, PathId(18)));
-    assert_eq!((there.owner, there.state), (Some(WorkerId(0)), State::UdpNew));
-    let expected = Rewrite { src: 0x0a14_0064, dst: 0xc633_6407, src_port: 9, dst_port: 53 };
+    assert_eq!(
+        (there.conn, there.direction, there.path),
+        (conn, Direction::Original, PathId(18))
+    );
+    assert_eq!(
+        (there.owner, there.state),
+        (Some(WorkerId(0)), State::UdpNew)
+    );
+    let expected = Rewrite {
+        src: 0x0a14_0064,
+        dst: 0xc633_6407,
+        src_port: 9,
+        dst_port: 53,
+    };
     assert_eq!(there.rewrite, expected);
 
     let back = find(&table, &new.reply).unwrap();
-    assert_eq!((back.conn, back.direction, back.path), (conn, Direction::Reply, PathId(19)));
-    let expected = Rewrite { src: 0xc633_6407, dst: 0x0a00_0009, src_port: 53, dst_port: 5000 };
+    assert_eq!(
+        (back.conn, back.direction, back.path),
+        (conn, Direction::Reply, PathId(19))
+    );
+    let expected = Rewrite {
+        src: 0xc633_6407,
+        dst: 0x0a00_0009,
+        src_port: 53,
+        dst_port: 5000,
+    };
     assert_eq!(back.rewrite, expected);
 
-    assert!(find(&table, &FlowKey4 { zone: OUTSIDE, ..new.original }).is_none(), "the zone is part of the key");
-    assert!(find(&table, &FlowKey4 { proto: key::TCP, ..new.original }).is_none());
-    assert_eq!(find(&table, &FlowKey4 { zone: Zone(0xff00_0007), ..new.original }), Some(there));
+    assert!(
+        find(
+            &table,
+            &FlowKey4 {
+                zone: OUTSIDE,
+                ..new.original
+            }
+        )
+        .is_none(),
+        "the zone is part of the key"
+    );
+    assert!(
+        find(
+            &table,
+            &FlowKey4 {
+                proto: key::TCP,
+                ..new.original
+            }
+        )
+        .is_none()
+    );
+    assert_eq!(
+        find(
+            &table,
+            &FlowKey4 {
+                zone: Zone(0xff00_0007),
+                ..new.original
+            }
+        ),
+        Some(there)
+    );
 }
 
 #[test]
@@ -29,8 +76,17 @@ fn a_reply_key_is_the_mirror_of_what_the_original_becomes() {
     let mirror = echo.reversed(OUTSIDE);
     assert_eq!(mirror, key(key::ICMP, 2, 77, 1, 77, OUTSIDE));
     assert_eq!(mirror.reversed(INSIDE), echo);
-    let Rewrite { src, dst, src_port, dst_port } = Rewrite::towards(&mirror);
-    assert_eq!((src, src_port, dst, dst_port), (1, 77, 2, 77), "without translation nothing changes");
+    let Rewrite {
+        src,
+        dst,
+        src_port,
+        dst_port,
+    } = Rewrite::towards(&mirror);
+    assert_eq!(
+        (src, src_port, dst, dst_port),
+        (1, 77, 2, 77),
+        "without translation nothing changes"
+    );
 }
 
 #[test]
@@ -39,11 +95,17 @@ fn copies_carry_everything_and_end_with_the_connection() {
     let mut worker = worker(&table, 0);
     let new = snat(300, State::TcpSynSent);
     let conn = worker.insert(&new, START).unwrap().conn;
-    assert_eq!(worker.touch(conn, Direction::Original, 60, TcpFlags::SYN, START.plus(1)), Touch::Same);
+    assert_eq!(
+        worker.touch(conn, Direction::Original, 60, TcpFlags::SYN, START.plus(1)),
+        Touch::Same
+    );
     let synack = TcpFlags::SYN.and(TcpFlags::ACK);
     assert_eq!(
         worker.touch(conn, Direction::Reply, 64, synack, START.plus(20)),
-        Touch::Changed { from: State::TcpSynSent, to: State::TcpSynReceived }
+        Touch::Changed {
+            from: State::TcpSynSent,
+            to: State::TcpSynReceived
+        }
     );
     assert!(worker.set_path(conn, Direction::Reply, PathId(u32::MAX)));
     assert_eq!(worker.path(conn, Direction::Reply), Some(PathId(u32::MAX)));
@@ -70,7 +132,10 @@ fn copies_carry_everything_and_end_with_the_connection() {
     assert_eq!(worker.close(conn), Some(copy));
     assert_eq!(table.read(conn), None);
     assert_eq!(worker.path(conn, Direction::Original), None);
-    assert_eq!(worker.touch(conn, Direction::Original, 1, TcpFlags::NONE, START), Touch::Gone);
+    assert_eq!(
+        worker.touch(conn, Direction::Original, 1, TcpFlags::NONE, START),
+        Touch::Gone
+    );
     assert!(!worker.set_path(conn, Direction::Original, PathId(0)));
     assert_eq!(worker.close(conn), None);
     assert!(find(&table, &new.original).is_none() && find(&table, &new.reply).is_none());
@@ -86,7 +151,10 @@ fn an_old_reference_does_not_reach_the_next_tenant_of_its_slot() {
     let second = worker.insert(&snat(2, State::UdpNew), START).unwrap().conn;
     assert_eq!(second.slot(), first.slot());
     assert_eq!(table.read(first), None);
-    assert_eq!(worker.touch(first, Direction::Reply, 1, TcpFlags::NONE, START), Touch::Gone);
+    assert_eq!(
+        worker.touch(first, Direction::Reply, 1, TcpFlags::NONE, START),
+        Touch::Gone
+    );
     assert_eq!(worker.close(first), None);
     assert!(!worker.claim(first, START));
     assert!(table.read(second).is_some());
@@ -99,44 +167,110 @@ fn a_conflict_leaves_nothing_behind() {
     let first = snat(1, State::UdpNew);
     worker.insert(&first, START).unwrap();
 
-    let same_reply = NewConnection { reply: first.reply, ..snat(2, State::UdpNew) };
-    assert_eq!(worker.insert(&same_reply, START).unwrap_err(), InsertError::DuplicateReply);
-    let same_original = NewConnection { original: first.original, ..snat(2, State::UdpNew) };
-    assert_eq!(worker.insert(&same_original, START).unwrap_err(), InsertError::DuplicateOriginal);
+    let same_reply = NewConnection {
+        reply: first.reply,
+        ..snat(2, State::UdpNew)
+    };
+    assert_eq!(
+        worker.insert(&same_reply, START).unwrap_err(),
+        InsertError::DuplicateReply
+    );
+    let same_original = NewConnection {
+        original: first.original,
+        ..snat(2, State::UdpNew)
+    };
+    assert_eq!(
+        worker.insert(&same_original, START).unwrap_err(),
+        InsertError::DuplicateOriginal
+    );
     // A key is unique whichever direction it is of.
-    let crossed = NewConnection { original: first.reply, ..snat(2, State::UdpNew) };
-    assert_eq!(worker.insert(&crossed, START).unwrap_err(), InsertError::DuplicateOriginal);
-    let itself = NewConnection { reply: snat(2, State::UdpNew).original, ..snat(2, State::UdpNew) };
-    assert_eq!(worker.insert(&itself, START).unwrap_err(), InsertError::DuplicateOriginal);
+    let crossed = NewConnection {
+        original: first.reply,
+        ..snat(2, State::UdpNew)
+    };
+    assert_eq!(
+        worker.insert(&crossed, START).unwrap_err(),
+        InsertError::DuplicateOriginal
+    );
+    let itself = NewConnection {
+        reply: snat(2, State::UdpNew).original,
+        ..snat(2, State::UdpNew)
+    };
+    assert_eq!(
+        worker.insert(&itself, START).unwrap_err(),
+        InsertError::DuplicateOriginal
+    );
 
     assert_eq!(table.len(), 1);
-    assert!(!table.contains(&snat(2, State::UdpNew).reply) && !table.contains(&snat(2, State::UdpNew).original));
-    worker.insert(&snat(2, State::UdpNew), START).expect("nothing of the refused ones is in the way");
+    assert!(
+        !table.contains(&snat(2, State::UdpNew).reply)
+            && !table.contains(&snat(2, State::UdpNew).original)
+    );
+    worker
+        .insert(&snat(2, State::UdpNew), START)
+        .expect("nothing of the refused ones is in the way");
 }
 
 #[test]
 fn only_the_owner_writes_and_what_nobody_owns_can_be_claimed_once() {
     let table = table(16, 2);
     let (mut a, mut b) = (worker(&table, 0), worker(&table, 1));
-    assert!(table.worker(WorkerId(1), Timeouts::default(), START).is_none(), "its end is out");
-    assert!(table.worker(WorkerId(2), Timeouts::default(), START).is_none(), "there is no such worker");
+    assert!(
+        table
+            .worker(WorkerId(1), Timeouts::default(), START)
+            .is_none(),
+        "its end is out"
+    );
+    assert!(
+        table
+            .worker(WorkerId(2), Timeouts::default(), START)
+            .is_none(),
+        "there is no such worker"
+    );
 
     let owned = a.insert(&snat(1, State::UdpNew), START).unwrap().conn;
-    assert_eq!(b.touch(owned, Direction::Original, 1, TcpFlags::NONE, START), Touch::NotOwner);
+    assert_eq!(
+        b.touch(owned, Direction::Original, 1, TcpFlags::NONE, START),
+        Touch::NotOwner
+    );
     assert_eq!(b.close(owned), None);
     assert!(!b.set_path(owned, Direction::Original, PathId(0)) && !b.claim(owned, START));
     assert_eq!(table.read(owned).unwrap().packets, [0, 0]);
 
-    let synced = a.insert_unowned(&snat(2, State::TcpEstablished), START).unwrap().conn;
-    assert_eq!(find(&table, &snat(2, State::TcpEstablished).reply).unwrap().owner, None);
+    let synced = a
+        .insert_unowned(&snat(2, State::TcpEstablished), START)
+        .unwrap()
+        .conn;
+    assert_eq!(
+        find(&table, &snat(2, State::TcpEstablished).reply)
+            .unwrap()
+            .owner,
+        None
+    );
     let late = START.plus(24 * 3_600_000);
-    assert_eq!(b.expire(late, 100, |_, _| ()), 0, "a backup never expires entries");
-    assert_eq!(a.expire(late, 100, |gone, _| assert_eq!(gone.conn, owned)), 1);
+    assert_eq!(
+        b.expire(late, 100, |_, _| ()),
+        0,
+        "a backup never expires entries"
+    );
+    assert_eq!(
+        a.expire(late, 100, |gone, _| assert_eq!(gone.conn, owned)),
+        1
+    );
     assert!(b.claim(synced, late) && !a.claim(synced, late));
     assert_eq!(table.read(synced).unwrap().owner, Some(WorkerId(1)));
-    assert_eq!(find(&table, &snat(2, State::TcpEstablished).reply).unwrap().owner, Some(WorkerId(1)));
+    assert_eq!(
+        find(&table, &snat(2, State::TcpEstablished).reply)
+            .unwrap()
+            .owner,
+        Some(WorkerId(1))
+    );
     let idle = Timeouts::default().tcp_established;
-    assert_eq!(b.expire(late.plus(idle - 1), 100, |_, _| ()), 0, "its time began with the claim");
+    assert_eq!(
+        b.expire(late.plus(idle - 1), 100, |_, _| ()),
+        0,
+        "its time began with the claim"
+    );
     assert_eq!(b.expire(late.plus(idle + 128), 100, |_, _| ()), 1);
 }
 
@@ -145,7 +279,18 @@ fn a_worker_that_leaves_leaves_its_connections_to_others() {
     let table = table(400, 2);
     let mut a = worker(&table, 0);
     for n in 0..200 {
-        a.insert(&snat(n, if n % 2 == 0 { State::UdpNew } else { State::UdpAssured }), START).unwrap();
+        a.insert(
+            &snat(
+                n,
+                if n % 2 == 0 {
+                    State::UdpNew
+                } else {
+                    State::UdpAssured
+                },
+            ),
+            START,
+        )
+        .unwrap();
     }
     drop(a);
     assert_eq!(table.len(), 200);
@@ -158,7 +303,8 @@ fn a_worker_that_leaves_leaves_its_connections_to_others() {
     });
     assert_eq!(claimed, 200);
     for n in 200..400 {
-        b.insert(&snat(n, State::UdpNew), START).expect("free slots came back too");
+        b.insert(&snat(n, State::UdpNew), START)
+            .expect("free slots came back too");
     }
     assert_eq!(b.expire(START.plus(3_600_000), usize::MAX, |_, _| ()), 400);
     worker(&table, 0);
@@ -174,7 +320,9 @@ fn a_scan_in_steps_sees_every_connection_once() {
     for budget in [1, 7, 999, 1000, usize::MAX] {
         let (mut seen, mut from) = (std::collections::BTreeSet::new(), Some(0));
         while let Some(at) = from {
-            from = table.scan(at, budget, |connection| assert!(seen.insert(connection.original)));
+            from = table.scan(at, budget, |connection| {
+                assert!(seen.insert(connection.original))
+            });
         }
         assert_eq!(seen.len(), 700);
     }
@@ -192,20 +340,36 @@ fn a_source_has_no_more_than_its_limit() {
     };
     let before = worker.insert(&of(1, 999), START).unwrap().conn;
     table.set_source_limit(3);
-    let conns: Vec<ConnRef> = (0..3).map(|n| worker.insert(&of(1, n), START).unwrap().conn).collect();
-    assert_eq!(worker.insert(&of(1, 3), START).unwrap_err(), InsertError::SourceLimit);
-    worker.insert(&of(2, 4), START).expect("another source is not concerned");
+    let conns: Vec<ConnRef> = (0..3)
+        .map(|n| worker.insert(&of(1, n), START).unwrap().conn)
+        .collect();
+    assert_eq!(
+        worker.insert(&of(1, 3), START).unwrap_err(),
+        InsertError::SourceLimit
+    );
+    worker
+        .insert(&of(2, 4), START)
+        .expect("another source is not concerned");
     let mut elsewhere = of(1, 5);
     elsewhere.original.zone = Zone(8);
-    worker.insert(&elsewhere, START).expect("nor is the same address in another zone");
+    worker
+        .insert(&elsewhere, START)
+        .expect("nor is the same address in another zone");
     // A refused insertion takes its count back.
     let mut taken = of(3, 6);
     taken.reply = of(1, 0).reply;
     for _ in 0..5 {
-        assert_eq!(worker.insert(&taken, START).unwrap_err(), InsertError::DuplicateReply);
+        assert_eq!(
+            worker.insert(&taken, START).unwrap_err(),
+            InsertError::DuplicateReply
+        );
     }
     worker.close(before).unwrap();
-    assert_eq!(worker.insert(&of(1, 3), START).unwrap_err(), InsertError::SourceLimit, "it was not counted");
+    assert_eq!(
+        worker.insert(&of(1, 3), START).unwrap_err(),
+        InsertError::SourceLimit,
+        "it was not counted"
+    );
     worker.close(conns[1]).unwrap();
     worker.insert(&of(1, 3), START).unwrap();
     table.set_source_limit(0);

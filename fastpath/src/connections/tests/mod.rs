@@ -24,11 +24,20 @@ fn table(capacity: usize, workers: usize) -> Arc<ConnectionTable> {
 }
 
 fn worker(table: &Arc<ConnectionTable>, id: u8) -> WorkerConnections {
-    table.worker(WorkerId(id), Timeouts::default(), START).expect("the end of this worker is free")
+    table
+        .worker(WorkerId(id), Timeouts::default(), START)
+        .expect("the end of this worker is free")
 }
 
 fn key(proto: u8, src: u32, src_port: u16, dst: u32, dst_port: u16, zone: Zone) -> FlowKey4 {
-    FlowKey4 { src, dst, src_port, dst_port, proto, zone }
+    FlowKey4 {
+        src,
+        dst,
+        src_port,
+        dst_port,
+        proto,
+        zone,
+    }
 }
 
 /// Client `n` behind 10.20.0.100, going to 198.51.100.7:53.
@@ -58,6 +67,6 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u32) -> u32 {
-        ((key::split_mix(&mut self.0) >> 32) * u64::from(sides) >> 32) as u32
+        (((key::split_mix(&mut self.0) >> 32) * u64::from(sides)) >> 32) as u32
     }
 }

@@ -36,7 +36,13 @@ impl Model {
     fn new(capacity: usize) -> Model {
         let table = table(capacity, 1);
         let worker = worker(&table, 0);
-        Model { table, worker, now: START, lives: HashMap::new(), keys: HashMap::new() }
+        Model {
+            table,
+            worker,
+            now: START,
+            lives: HashMap::new(),
+            keys: HashMap::new(),
+        }
     }
 
     fn apply(&mut self, op: Op) {
@@ -55,16 +61,29 @@ impl Model {
     }
 
     fn forget(keys: &mut HashMap<FlowKey4, (ConnRef, Direction)>, life: &Life) {
-        assert!(keys.remove(&life.new.original).is_some() && keys.remove(&life.new.reply).is_some());
+        assert!(
+            keys.remove(&life.new.original).is_some() && keys.remove(&life.new.reply).is_some()
+        );
     }
 
     fn insert(&mut self, original: u32, reply: u32, state: State) {
         // One protocol for all, so that keys of different states meet.
-        let keys = (snat(original, State::UdpNew).original, snat(reply, State::UdpNew).reply);
-        let new = NewConnection { original: keys.0, reply: keys.1, ..snat(original, state) };
-        let (has_original, has_reply) = (self.keys.contains_key(&keys.0), self.keys.contains_key(&keys.1));
+        let keys = (
+            snat(original, State::UdpNew).original,
+            snat(reply, State::UdpNew).reply,
+        );
+        let new = NewConnection {
+            original: keys.0,
+            reply: keys.1,
+            ..snat(original, state)
+        };
+        let (has_original, has_reply) = (
+            self.keys.contains_key(&keys.0),
+            self.keys.contains_key(&keys.1),
+        );
         let full = self.lives.len() == self.table.capacity();
-        let lowest = self.lives.values().map(|life| life.state.standing()).min();
+        let standings = self.lives.values().map(|life| life.state.standing());
+        let lowest = if full { standings.min() } else { None };
         match self.worker.insert(&new, self.now) {
             Ok(Inserted { conn, evicted }) => {
                 assert!(!has_original && !has_reply);
@@ -77,7 +96,12 @@ impl Model {
                 }
                 self.keys.insert(keys.0, (conn, Direction::Original));
                 self.keys.insert(keys.1, (conn, Direction::Reply));
-                let life = Life { new, state, last: self.now, packets: [0, 0] };
+                let life = Life {
+                    new,
+                    state,
+                    last: self.now,
+                    packets: [0, 0],
+                };
                 assert!(self.lives.insert(conn, life).is_none());
             }
             Err(InsertError::DuplicateReply) => assert!(has_reply),
@@ -90,7 +114,9 @@ impl Model {
     }
 
     fn conn(&self, n: u32) -> Option<ConnRef> {
-        self.keys.get(&snat(n, State::UdpNew).original).map(|(conn, _)| *conn)
+        self.keys
+            .get(&snat(n, State::UdpNew).original)
+            .map(|(conn, _)| *conn)
     }
 
     fn touch(&mut self, n: u32, direction: Direction, flags: TcpFlags) {
@@ -98,7 +124,14 @@ impl Model {
         let life = self.lives.get_mut(&conn).unwrap();
         let to = life.state.next(direction, flags);
         let touch = self.worker.touch(conn, direction, 10, flags, self.now);
-        let expected = if to == life.state { Touch::Same } else { Touch::Changed { from: life.state, to } };
+        let expected = if to == life.state {
+            Touch::Same
+        } else {
+            Touch::Changed {
+                from: life.state,
+                to,
+            }
+        };
         assert_eq!(touch, expected);
         (life.state, life.last) = (to, self.now);
         life.packets[direction.index()] += 1;
@@ -108,14 +141,23 @@ impl Model {
         let Some(conn) = self.conn(n) else { return };
         let life = self.lives.remove(&conn).unwrap();
         let copy = self.worker.close(conn).unwrap();
-        assert_eq!((copy.original, copy.reply, copy.state), (life.new.original, life.new.reply, life.state));
+        assert_eq!(
+            (copy.original, copy.reply, copy.state),
+            (life.new.original, life.new.reply, life.state)
+        );
         Model::forget(&mut self.keys, &life);
         assert_eq!(self.worker.close(conn), None);
     }
 
     fn expire(&mut self, ms: u32) {
         self.now = self.now.plus(ms);
-        let Model { worker, lives, keys, now, .. } = self;
+        let Model {
+            worker,
+            lives,
+            keys,
+            now,
+            ..
+        } = self;
         worker.expire(*now, usize::MAX, |gone, why| {
             let life = lives.remove(&gone.conn).unwrap();
             // A refused insertion asks all workers, this one too, to make room.
@@ -132,13 +174,22 @@ impl Model {
 
     fn look(&self, key: &FlowKey4) {
         let hit = find(&self.table, key);
-        assert_eq!(hit.map(|hit| (hit.conn, hit.direction)), self.keys.get(key).copied());
+        assert_eq!(
+            hit.map(|hit| (hit.conn, hit.direction)),
+            self.keys.get(key).copied()
+        );
         assert_eq!(hit.is_some(), self.table.contains(key));
         let Some(hit) = hit else { return };
         let life = &self.lives[&hit.conn];
-        assert_eq!((hit.state, hit.path), (life.state, life.new.paths[hit.direction.index()]));
+        assert_eq!(
+            (hit.state, hit.path),
+            (life.state, life.new.paths[hit.direction.index()])
+        );
         let copy = self.table.read(hit.conn).unwrap();
-        assert_eq!((copy.packets, copy.bytes), (life.packets, life.packets.map(|count| 10 * count)));
+        assert_eq!(
+            (copy.packets, copy.bytes),
+            (life.packets, life.packets.map(|count| 10 * count))
+        );
         assert_eq!(copy.rewrite(hit.direction), hit.rewrite);
     }
 

@@ -53,7 +53,11 @@ fn every_transition_of_tcp() {
     for (state, original, reply) in TRANSITIONS {
         for (direction, row) in [(Direction::Original, original), (Direction::Reply, reply)] {
             for (segment, expected) in segments().into_iter().zip(row) {
-                assert_eq!(state.next(direction, segment), expected, "{state:?} {direction:?} {segment:?}");
+                assert_eq!(
+                    state.next(direction, segment),
+                    expected,
+                    "{state:?} {direction:?} {segment:?}"
+                );
             }
         }
     }
@@ -97,7 +101,10 @@ fn only_a_bare_syn_opens_tcp() {
     for bits in 0..=255u8 {
         let flags = TcpFlags(bits);
         let bare = flags.any(SYN) && !flags.any(ACK.and(RST).and(TcpFlags::FIN));
-        assert_eq!(State::open(key::TCP, flags, false), bare.then_some(TcpSynSent));
+        assert_eq!(
+            State::open(key::TCP, flags, false),
+            bare.then_some(TcpSynSent)
+        );
         let picked = match () {
             () if bare => Some(TcpSynSent),
             () if flags.any(SYN.and(RST)) => None,
@@ -109,9 +116,11 @@ fn only_a_bare_syn_opens_tcp() {
 
 #[test]
 fn an_answer_confirms_what_has_no_flags() {
-    for (proto, new, assured) in
-        [(key::UDP, UdpNew, UdpAssured), (key::ICMP, EchoNew, EchoReplied), (132, OtherNew, OtherAssured)]
-    {
+    for (proto, new, assured) in [
+        (key::UDP, UdpNew, UdpAssured),
+        (key::ICMP, EchoNew, EchoReplied),
+        (132, OtherNew, OtherAssured),
+    ] {
         assert_eq!(State::open(proto, TcpFlags::NONE, false), Some(new));
         for flags in [TcpFlags::NONE, RST, SYN] {
             assert_eq!(new.next(Direction::Original, flags), new);
@@ -130,13 +139,17 @@ fn times_are_those_of_the_rfcs() {
     let minutes = |state| timeouts.of(state) / 60_000;
     let expected = [4, 4, 124, 124, 124, 4, 4, 4, 4, 4, 4, 2, 5, 1, 1, 10, 10];
     assert_eq!(State::ALL.map(minutes), expected);
-    let endless = Timeouts { udp: u32::MAX, ..timeouts };
+    let endless = Timeouts {
+        udp: u32::MAX,
+        ..timeouts
+    };
     assert_eq!(endless.of(UdpAssured), Timeouts::LONGEST);
 }
 
 #[test]
 fn numbers_and_names_tell_states_apart() {
-    let names: std::collections::BTreeSet<&str> = State::ALL.iter().map(|state| state.name()).collect();
+    let names: std::collections::BTreeSet<&str> =
+        State::ALL.iter().map(|state| state.name()).collect();
     assert_eq!(names.len(), State::ALL.len());
     for (number, state) in State::ALL.into_iter().enumerate() {
         assert_eq!(State::from_bits(number as u8), Some(state));

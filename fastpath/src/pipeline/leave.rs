@@ -1,0 +1,94 @@
+//! The end of the walk: by a device, by a tunnel, and what the outcome is made of.
+
+use super::*;
+
+impl<'a, R: Recorder> Walk<'a, R> {
+    /// The verdict with all that belongs to it.
+    pub(super) fn finish(mut self, verdict: Verdict) -> Outcome {
+        self.recorder.record(Event::End(verdict));
+        self.outcome.verdict = verdict;
+        self.outcome.headers = self.headers;
+        if let Some(proposal) = &mut self.outcome.proposal {
+            match verdict {
+                Verdict::Transmit(egress) if proposal.reply_zone_open => {
+                    proposal.reply.zone = reply_zone(self.view.tables, &egress, self.nat_zone);
+                    self.outcome.proposal =
+                        (proposal.reply.zone != Zone::NONE).then_some(*proposal);
+                }
+                Verdict::Transmit(_) => {}
+                _ => self.outcome.proposal = None,
+            }
+        }
+        self.outcome
+    }
+
+    pub(super) fn leave(&mut self, egress: Egress) -> Step<At> {
+        if self.entered.congestion
+            && let L3::Ip(ip) = &mut self.headers.l3
+        {
+            ip.tos |= 0b11;
+        }
+        Break(Verdict::Transmit(egress))
+    }
+
+    pub(super) fn tunnel(
+        &mut self,
+        id: TunnelId,
+        piece: &Piece,
+        in_key: u16,
+        out_key: u16,
+    ) -> Step<At> {
+        let tunnel = gone(self.view.tables.tunnel(id))?;
+        let bytes = match self.headers.ip() {
+            Some(ip) => ip.total_len,
+            None => self
+                .entered
+                .len
+                .saturating_sub(self.entered.headers.l3_offset),
+        };
+        self.outcome.mtu = self.outcome.mtu.min(tunnel.inner_mtu);
+        if bytes > tunnel.inner_mtu {
+            return self.too_big_for_tunnel(tunnel.inner_mtu);
+        }
+        let adjacent = neighbor::resolve_underlay(self.view.learned, tunnel.next_hop)?;
+        self.outcome.underlay = adjacent.slot.map(|slot| NeighborUse {
+            slot,
+            port: UNDERLAY_PORT,
+            ip: IpAddr::V4(tunnel.next_hop),
+        });
+        let keys = tunnel.port_keys.then_some((in_key, out_key));
+        self.leave(Egress::Tunnel {
+            tunnel: id,
+            vni: piece.vni,
+            keys,
+        })
+    }
+
+    /// Routed packets are answered or fragmented; a bridged one can only be dropped.
+    pub(super) fn too_big_for_tunnel(&mut self, mtu: u16) -> Step<At> {
+        match self.headers.ip() {
+            Some(ip) if self.outcome.ttl_steps > 0 || self.last_in.is_some() => {
+                match route::fit(ip, mtu, self.last_in) {
+                    Break(verdict) => Break(verdict),
+                    Continue(()) => drop(DropReason::TunnelMtu),
+                }
+            }
+            _ => drop(DropReason::TunnelMtu),
+        }
+    }
+}
+
+/// The zone in which the answer to a packet that leaves by `egress` will be looked for first.
+fn reply_zone(tables: &Tables, egress: &Egress, nat_zone: Zone) -> Zone {
+    match *egress {
+        Egress::Device { port, .. } => enter::zone(tables, &Entry::Port(port)),
+        Egress::Tunnel { keys: Some(_), .. } => nat_zone,
+        Egress::Tunnel {
+            keys: None, vni, ..
+        } => tables
+            .by_vni
+            .get(&vni)
+            .and_then(|&id| tables.piece(id))
+            .map_or(Zone::NONE, Piece::zone),
+    }
+}

@@ -1,0 +1,76 @@
+//! What a walk decided.
+
+use arrayvec::ArrayVec;
+use sluice_net::Headers;
+
+use crate::connections::Rewrite;
+use crate::exchange::Sighting;
+use crate::path::{Deps, NeighborUse, Way};
+use crate::stage::enter::Entered;
+use crate::stage::nat::Proposal;
+use crate::verdict::{DropReason, Verdict};
+
+/// What a walk decided.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The packet's fate.
+    pub verdict: Verdict,
+    /// Its headers at the end.
+    pub headers: Headers,
+    /// What the packet quoted in an ICMP error must say.
+    pub quoted: Option<Rewrite>,
+    /// A connection to open.
+    pub proposal: Option<Proposal>,
+    /// The connection it belongs to must end: its rule is gone.
+    pub close: bool,
+    /// Routers crossed.
+    pub ttl_steps: u8,
+    /// Bytes of IP that fit all the way.
+    pub mtu: u16,
+    /// Learned neighbor written as destination.
+    pub neighbor: Option<NeighborUse>,
+    /// Learned underlay neighbor.
+    pub underlay: Option<NeighborUse>,
+    /// What the decision rests on.
+    pub deps: Deps,
+    /// What the slow path may learn from it.
+    pub sightings: ArrayVec<Sighting, 2>,
+}
+
+impl Outcome {
+    /// Nothing decided yet, for a frame with these headers.
+    pub(super) fn new(headers: Headers) -> Self {
+        Outcome {
+            verdict: Verdict::Drop(DropReason::TooManyHops),
+            headers,
+            quoted: None,
+            proposal: None,
+            close: false,
+            ttl_steps: 0,
+            mtu: u16::MAX,
+            neighbor: None,
+            underlay: None,
+            deps: Deps::default(),
+            sightings: ArrayVec::new(),
+        }
+    }
+
+    /// The way to cache for the connection, when the packet leaves by one.
+    pub fn way(&self, entered: &Entered) -> Option<Way> {
+        let Verdict::Transmit(egress) = self.verdict else {
+            return None;
+        };
+        Some(Way {
+            entry: entered.entry,
+            macs: (entered.headers.eth_dst, entered.headers.eth_src),
+            eth_dst: self.headers.eth_dst,
+            eth_src: self.headers.eth_src,
+            ttl_steps: self.ttl_steps,
+            mtu: self.mtu,
+            egress,
+            neighbor: self.neighbor,
+            underlay: self.underlay,
+            deps: self.deps.clone(),
+        })
+    }
+}

@@ -36,14 +36,12 @@ class Capture:
         argv = ["tcpdump", "-n", "-e", "-t", "-r", str(self.file), *expression.split()]
         return run(*argv).stdout.splitlines()
 
-    def fields(self, display_filter, *names, decode=()):
+    def fields(self, display_filter, *names, options=()):
         """Values of tshark's fields `names`, one tuple for each packet that the filter takes."""
         argv = ["tshark", "-n", "-r", self.file, "-Y", display_filter, "-T", "fields"]
-        argv += ["-E", "occurrence=f"]
+        argv += ["-E", "occurrence=f", *options]
         for name in names:
             argv += ["-e", name]
-        for rule in decode:
-            argv += ["-d", rule]
         text = run(*argv, timeout=60).stdout
         return [tuple(line.split("\t")) for line in text.splitlines() if line.strip()]
 

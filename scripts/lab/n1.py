@@ -55,18 +55,23 @@ OUTSIDE6 = "fd20::161"
 
 
 class N1:
-    """The network, running."""
+    """The network, running.
 
-    def __init__(self, lab, binaries, ipv6=False, progress=lambda text: None):
+    `change` takes the topology of the example as a dictionary and returns another one.
+    """
+
+    def __init__(self, lab, binaries, ipv6=False, change=None, progress=lambda text: None):
         self.lab = lab
         self.ipv6 = ipv6
         self.underlay = lab.wire("underlay")
         self.physical = lab.wire("physical", mtu=1500)
         self.topology = CONFIGS / "n1" / "topology.toml"
-        if ipv6:
-            document = with_ipv6(tomllib.loads(self.topology.read_text()))
+        if ipv6 or change:
+            self.document = tomllib.loads(self.topology.read_text())
+            for step in (with_ipv6 if ipv6 else None, change):
+                self.document = step(self.document) if step else self.document
             self.topology = lab.directory / "topology.toml"
-            self.topology.write_text(toml_text.dumps(document))
+            self.topology.write_text(toml_text.dumps(self.document))
         progress("wires, the outside host and the internet")
         self._build_outside()
         self.nodes = {name: Node(lab, name, binaries) for name in NODES}

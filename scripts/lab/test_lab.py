@@ -9,6 +9,7 @@ import checks
 import netns
 import probes
 import toml_text
+import wirebytes
 from node import CONFIGS
 
 PING = """PING 10.0.0.1 (10.0.0.1) 56(84) bytes of data.
@@ -120,3 +121,26 @@ def test_a_lab_removes_what_it_made():
     assert process.poll() is not None
     assert not directory.exists()
     assert namespace.id not in netns.leftovers(made.run_id)
+
+
+# A Geneve packet as OVN sends it: echo request of a VM on its way to a gateway.
+OVN_PACKET = bytes.fromhex(
+    "02aa0000022102aa000002110800"
+    "450000560000400040 11e256ac10000bac100015 b0c417c1 0042 de51".replace(" ", "")
+    + "0240655800000400 0102800100010004".replace(" ", "")
+    + "02aa00000601 000001010205 0800".replace(" ", "")
+    + "4500001c 0001 4000 3f01 6a1e c0a8010a 08080808 0800 f7fd 0001 0001".replace(" ", "")
+)
+
+
+def test_geneve_bytes_are_taken_apart():
+    packet = wirebytes.parse(OVN_PACKET)
+    assert (packet.source, packet.target, packet.ttl) == ("172.16.0.11", "172.16.0.21", 64)
+    assert (packet.vni, packet.keys) == (4, (1, 4))
+    assert packet.inner_macs == ("02:aa:00:00:06:01", "00:00:01:01:02:05")
+    assert (packet.inner_ttl, packet.dont_fragment, packet.identification) == (63, True, 0)
+    assert packet.udp_checksum_right
+    broken = bytearray(OVN_PACKET)
+    broken[-1] ^= 1
+    assert not wirebytes.parse(bytes(broken)).udp_checksum_right
+    assert wirebytes.parse(OVN_PACKET[:12] + b"\x08\x06" + bytes(60)) is None

@@ -202,6 +202,8 @@ impl<F: Frame> Exchange<F> {
     }
 
     fn wake(&self) {
+        // What was handed over must be seen by a slow path that goes to sleep now.
+        std::sync::atomic::fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Acquire) && self.asleep.swap(false, Ordering::AcqRel) {
             self.slow_path.unpark();
         }

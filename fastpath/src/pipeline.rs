@@ -33,7 +33,8 @@ use crate::stage::gateway::{self, Seat};
 use crate::stage::nat::{self, Proposal};
 use crate::stage::{admission, neighbor, route, security};
 use crate::tables::{
-    Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort, Tables, UNDERLAY_PORT,
+    Domain, FloodMember, Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort,
+    Tables, UNDERLAY_PORT,
 };
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Egress, Flood, Punt, Step, Verdict};
@@ -470,6 +471,16 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }),
             Place::Chassis(_) if self.from == From::Tunnel => drop(DropReason::TunnelPortNotHere),
             Place::Chassis(tunnel) => self.tunnel(tunnel, piece, in_key, port.key),
+            Place::Router(_) if self.answers_other_nodes(switch, source) => {
+                Break(Verdict::Flood(Flood {
+                    switch: id,
+                    domain: port.domain,
+                    unknown_only: false,
+                    local_only: false,
+                    except: source.map(|source| source.id),
+                    in_key,
+                }))
+            }
             Place::Router(router_port) => self.enter_router(router_port),
             Place::Gateway {
                 port: router_port,
@@ -492,6 +503,20 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 }
             },
         }
+    }
+
+    /// An answer of a local port to a distributed router: the question may have come from the router's
+    /// other nodes, so all get it. This node has learned from its sighting.
+    fn answers_other_nodes(&self, switch: &Switch, source: Option<&SwitchPort>) -> bool {
+        let others = |domain: &Domain| {
+            let remote = |member: &FloodMember| matches!(member, FloodMember::Chassis { .. });
+            domain.flood.last().is_some_and(remote)
+        };
+        self.from == From::Port
+            && bridge::sender(&self.headers).is_some_and(|(_, _, reply)| reply)
+            && source
+                .and_then(|source| switch.domains.get(usize::from(source.domain)))
+                .is_some_and(others)
     }
 
     fn cross_switch(&mut self, id: DatapathId) -> Step<(&'a Piece, &'a Switch)> {

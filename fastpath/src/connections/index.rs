@@ -164,7 +164,7 @@ impl Index {
     /// Second stage of a burst: the first reference of the primary bucket with this tag.
     #[inline]
     pub(super) fn candidate(&self, hash: u32) -> Option<Reference> {
-        self.bucket(self.primary(hash))?.tagged(hash).next()
+        self.bucket(self.primary(hash))?.first_tagged(hash)
     }
 
     /// The first answer of `look` among all references with this tag.
@@ -299,13 +299,33 @@ impl Index {
 }
 
 impl Bucket {
+    /// A bit for each place with this tag; without branches, since which place it is cannot be foretold.
     #[inline]
-    fn tagged(&self, hash: u32) -> impl Iterator<Item = Reference> {
+    fn matches(&self, hash: u32) -> u32 {
+        let tagged = |place: &AtomicU64| u32::from((place.load(Acquire) >> 32) as u32 == hash);
         self.places
             .iter()
-            .map(|place| place.load(Acquire))
-            .filter(move |word| *word != 0 && (*word >> 32) as u32 == hash)
-            .map(Reference::of)
+            .rev()
+            .fold(0, |bits, place| bits << 1 | tagged(place))
+    }
+
+    #[inline]
+    fn first_tagged(&self, hash: u32) -> Option<Reference> {
+        let place = self
+            .places
+            .get(self.matches(hash).trailing_zeros() as usize)?;
+        Some(Reference::of(place.load(Acquire)))
+    }
+
+    /// An empty place passes for tag 0; its reference leads to no slot.
+    #[inline]
+    fn tagged(&self, hash: u32) -> impl Iterator<Item = Reference> {
+        let mut bits = self.matches(hash);
+        std::iter::from_fn(move || {
+            let place = self.places.get(bits.trailing_zeros() as usize)?;
+            bits &= bits.wrapping_sub(1);
+            Some(Reference::of(place.load(Acquire)))
+        })
     }
 
     fn free_unless(

@@ -294,6 +294,12 @@ impl ConnectionTable {
             .is_some()
     }
 
+    /// Starts the load of a key's bucket.
+    #[inline]
+    pub(super) fn warm(&self, key: &FlowKey4) {
+        self.index.warm(self.hash(key));
+    }
+
     #[inline]
     pub(super) fn has_key(&self, reference: Reference, words: [u64; 2]) -> bool {
         self.entry(reference.slot)

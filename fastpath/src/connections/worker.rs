@@ -197,6 +197,8 @@ impl WorkerConnections {
         marks: u8,
         now: Tick,
     ) -> Result<Inserted, InsertError> {
+        self.table.warm(&new.original);
+        self.table.warm(&new.reply);
         let (slot, evicted) = self.slot_for(new, now)?;
         let table = &*self.table;
         let (Some(entry), Some(side)) = (table.entry(slot), table.sides.get(slot as usize)) else {

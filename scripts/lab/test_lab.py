@@ -8,6 +8,7 @@ import capture
 import checks
 import netns
 import probes
+import reload
 import toml_text
 import wirebytes
 from node import CONFIGS
@@ -144,3 +145,23 @@ def test_geneve_bytes_are_taken_apart():
     broken[-1] ^= 1
     assert not wirebytes.parse(bytes(broken)).udp_checksum_right
     assert wirebytes.parse(OVN_PACKET[:12] + b"\x08\x06" + bytes(60)) is None
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_mistakes_of_the_reload_test_are_made(number):
+    document = tomllib.loads((CONFIGS / "n1" / "topology.toml").read_text())
+    good = toml_text.dumps(document)
+    text, word = reload.broken(good, number)
+    assert word and text != good
+    assert text != reload.broken(good, number + 10)[0]
+
+
+def test_variants_of_the_reload_test_differ_and_keep_what_is_there():
+    document = tomllib.loads((CONFIGS / "n1" / "topology.toml").read_text())
+    seen = set()
+    for number in range(30):
+        changed = reload.variant(document, number)
+        seen.add(toml_text.dumps(changed))
+        assert changed["switch"]["ls1"]["port"]["vm1"] == document["switch"]["ls1"]["port"]["vm1"]
+        assert changed["router"]["gw1"] == document["router"]["gw1"]
+    assert len(seen) == 30

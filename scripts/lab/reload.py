@@ -61,14 +61,15 @@ def broken(text, number):
     """A topology file with one mistake; returns it and a word that the error must contain."""
     rows = random.Random(number)
     cut = rows.randrange(len(text) // 4, len(text) // 2)
+    twin = f'\n[switch.ls1.port.twin{number}]\naddresses = ["02:ac:10:ff:00:10 172.18.100.77"]\n'
     kinds = [
         lambda: (text[:cut] + "\n[[[\n" + text[cut:], "topology.toml"),
-        lambda: (text.replace("addresses =", "adresses =", 1), "adresses"),
+        lambda: (text.replace("addresses =", f"adresses{number} =", 1), f"adresses{number}"),
         lambda: (text.replace('"router1-ls1"', f'"router1-ls{number}x"', 1), f"router1-ls{number}x"),
         lambda: (text.replace("172.18.100.10", f"172.18.100.{300 + number}", 1), str(300 + number)),
         lambda: (text.replace("172.18.100.1/24", f"172.18.100.1/{33 + number}", 1), str(33 + number)),
         lambda: (text.replace('type = "snat"', f'type = "snat{number}"', 1), f"snat{number}"),
-        lambda: (text.replace("02:ac:10:ff:00:20", "02:ac:10:ff:00:10"), "02:ac:10:ff:00:10"),
+        lambda: (text + twin, f"twin{number}"),
         lambda: (text + f'\n[switch.bad{number}.port.p]\nchassis = "hv{number}"\n', f"hv{number}"),
         lambda: (text + f"\n[switch.bad{number}]\nkey = {(1 << 24) + number}\n", "key"),
         lambda: (text.replace('nexthop = "172.19.255.1"', f'nexthop = "9.9.9.{number}"'), "9.9.9"),

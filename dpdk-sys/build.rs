@@ -242,7 +242,10 @@ fn generate(header: &Path, wrappers: &Path, out: &Path, flags: &[String]) {
         builder = builder.allowlist_var(name);
     }
     // bindgen panics, rather than returning an error, when libclang cannot be loaded.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
     let generated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.generate()));
+    std::panic::set_hook(hook);
     let bindings = match generated {
         Ok(Ok(bindings)) => bindings,
         Ok(Err(e)) => missing(&format!("bindgen could not read DPDK's headers: {e}")),

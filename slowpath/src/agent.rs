@@ -393,12 +393,12 @@ impl<P: FramePool> Agent<P> {
 
     /// The logical frame of a punt and its headers. A frame that does not parse is counted.
     fn inner<'a>(&self, punted: &'a Punted<P::Frame>) -> Option<(&'a [u8], Headers)> {
-        let frame = punted.frame.data().get(usize::from(punted.inner)..)?;
-        let parsed = sluice_net::parse(frame).ok();
+        let frame = punted.frame.data().get(usize::from(punted.inner)..);
+        let parsed = frame.and_then(|frame| Some((frame, sluice_net::parse(frame).ok()?)));
         if parsed.is_none() {
             count(&self.counters.malformed);
         }
-        Some((frame, parsed?))
+        parsed
     }
 
     /// Gives a worker a new frame; counted in `what` when it took it.

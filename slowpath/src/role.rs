@@ -135,7 +135,8 @@ mod tests {
     fn the_first_live_chassis_holds() {
         let list = [("gw1", Some(1)), ("gw2", None), ("gw3", Some(3))];
         let without_us = [("gw1", Some(1)), ("gw3", Some(3))];
-        let cases: [(&str, &[(&str, Option<u32>)], Alive, Holder<u32>); 8] = [
+        type List<'a> = &'a [(&'a str, Option<u32>)];
+        let cases: [(&str, List<'_>, Alive, Holder<u32>); 8] = [
             ("all alive", &list, Alive::All, There(1)),
             ("all listed", &list, only(&["gw1", "gw2", "gw3"]), There(1)),
             ("first dead", &list, only(&["gw2", "gw3"]), Here),

@@ -12,7 +12,8 @@ use super::resolve::{owns, switch_side};
 use crate::discovery::{self, Message};
 
 impl<P: FramePool> Agent<P> {
-    /// A question for an address known from the topology: answered in the name of switch port `from`.
+    /// A question for an address known from the topology: answered in the name of switch port `from`. That this node
+    /// is the one to answer, the packet path has decided.
     pub(super) fn answer_known(
         &mut self,
         tables: &Tables,
@@ -36,12 +37,6 @@ impl<P: FramePool> Agent<P> {
             } => Some(router_port),
             _ => None,
         };
-        let router_port = behind
-            .and_then(|id| tables.router_port(id))
-            .map(|(_, _, port)| port);
-        if router_port.is_some_and(|port| !self.speaks_for(port)) {
-            return count(&self.counters.stale);
-        }
         if let Some(reply) = discovery::answer(&question, mac, port.router) {
             let to = InjectTo::Walk(Origin::SwitchPort(from));
             self.send(punted.worker, &reply, to, &self.counters.answered);

@@ -11,7 +11,7 @@ use sluice_fastpath::tables::{
 };
 use sluice_net::Mac;
 
-use super::resolve::{ANY_WORKER, switch_side};
+use super::resolve::{ANY_WORKER, is_given, switch_side};
 use super::{Agent, Key};
 use crate::discovery::{self, Station};
 use crate::role::{Candidate, Holder, decide};
@@ -70,19 +70,17 @@ impl<P: FramePool> Agent<P> {
 
     /// Forgets neighbors of ports that have gone, are not ours to speak for, or have the neighbor given now.
     fn forget_neighbors(&mut self, tables: &Tables) {
-        let stays = |resolver_key: &Key| {
-            let (id, ip) = *resolver_key;
+        let stays = |&(id, ip): &Key| {
             if id == UNDERLAY_PORT {
                 return tables.underlay.is_some();
             }
             let Some((_, router, port)) = tables.router_port(id) else {
                 return false;
             };
-            let index = tables.seat(id).map_or(u16::MAX, |seat| seat.index);
             let active = |gateway: &Gateway| self.learned.roles.get(gateway.role) == Role::Active;
             port.gateway.as_ref().is_none_or(active)
                 && switch_side(tables, port).is_some()
-                && !router.neighbors.contains_key(&(index, ip))
+                && !is_given(tables, router, port, ip)
         };
         self.resolver.retain(stays, &mut self.effects);
         self.apply_effects(tables);

@@ -77,8 +77,7 @@ impl<P: FramePool> Agent<P> {
             }
             return;
         }
-        let index = tables.seat(key.0).map_or(u16::MAX, |seat| seat.index);
-        let given = router.neighbors.contains_key(&(index, key.1));
+        let given = is_given(tables, router, port, key.1);
         let own_mac = heard_mac(heard) == Some(port.mac);
         if !given && !own_mac {
             self.note(
@@ -238,6 +237,17 @@ pub(super) fn owns(tables: &Tables, router: &Router, port: &RouterPort, ip: IpAd
             .local
             .get(&ip)
             .is_some_and(|local| local.nat && local.port.is_some() && local.port == index)
+}
+
+/// Does the topology say which MAC has this address on the port's link? Nothing is learned about it then.
+pub(super) fn is_given(tables: &Tables, router: &Router, port: &RouterPort, ip: IpAddr) -> bool {
+    let index = tables.seat(port.id).map_or(u16::MAX, |seat| seat.index);
+    let switch = match port.peer {
+        Peer::Switch { switch, .. } => tables.switch(switch).map(|(_, switch)| switch),
+        _ => None,
+    };
+    router.neighbors.contains_key(&(index, ip))
+        || switch.is_some_and(|switch| switch.known.contains_key(&ip))
 }
 
 fn heard_mac(heard: Heard) -> Option<Mac> {

@@ -50,3 +50,59 @@ pub fn spawn<P: FramePool>(
         .name("slowpath".to_owned())
         .spawn(run)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{AgentConfig, Settings};
+    use crossbeam::channel::bounded;
+    use sluice_fastpath::exchange::Exchange;
+    use sluice_fastpath::io::memory::MemoryPool;
+    use sluice_fastpath::learned::Learned;
+    use sluice_fastpath::snapshot::TablesCell;
+
+    /// The thread serves what comes while it sleeps, and ends when told to.
+    #[test]
+    fn wakes_serves_and_ends() {
+        let (parker, stop, asleep) = (Parker::new(), Arc::default(), Arc::default());
+        let exchange = Arc::new(Exchange::new(
+            8,
+            parker.unparker().clone(),
+            Arc::clone(&asleep),
+        ));
+        let agent = Agent::new(AgentConfig {
+            pool: Arc::new(MemoryPool::new(8)),
+            exchanges: vec![Arc::clone(&exchange)],
+            learned: Arc::new(Learned::new(8, 8, 1)),
+            reader: TablesCell::new().reader(),
+            settings: Settings::default(),
+        })
+        .expect("the learned tables are free");
+        let (requests, unparker) = (agent.requests(), parker.unparker().clone());
+        let thread = spawn(
+            agent,
+            Arc::clone(&stop),
+            parker,
+            Arc::clone(&asleep),
+            Instant::now(),
+        );
+        let thread = thread.expect("a thread");
+
+        while !asleep.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        let (done, told) = bounded(1);
+        let flush = crate::agent::AgentRequest::FlushFdb {
+            domain: None,
+            done: Some(done),
+        };
+        requests.send(flush).expect("the agent lives");
+        unparker.unpark();
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(0));
+
+        stop.store(true, Ordering::Release);
+        unparker.unpark();
+        thread.join().expect("the thread ends without panic");
+        assert!(!asleep.load(Ordering::Acquire));
+    }
+}

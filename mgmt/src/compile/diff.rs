@@ -101,6 +101,7 @@ fn compare<T: Same>(
     details: impl Fn(&T, &T) -> Vec<String>,
     items: &mut Vec<Change>,
 ) {
+    let from = items.len();
     let mut add = |action, name: &str, details| {
         items.push(Change {
             action,
@@ -118,6 +119,9 @@ fn compare<T: Same>(
     }
     for name in new.keys().filter(|name| !old.contains_key(*name)) {
         add(Action::Added, name, Vec::new());
+    }
+    if let Some(added) = items.get_mut(from..) {
+        added.sort_by(|a, b| a.name.cmp(&b.name));
     }
 }
 

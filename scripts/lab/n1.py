@@ -57,10 +57,13 @@ OUTSIDE6 = "fd20::161"
 class N1:
     """The network, running.
 
-    `change` takes the topology of the example as a dictionary and returns another one.
+    `change` takes the topology of the example as a dictionary and returns another one;
+    `node_change` edits the dictionary of each node's file.
     """
 
-    def __init__(self, lab, binaries, ipv6=False, change=None, progress=lambda text: None):
+    def __init__(
+        self, lab, binaries, ipv6=False, change=None, node_change=None, progress=lambda text: None
+    ):
         self.lab = lab
         self.ipv6 = ipv6
         self.underlay = lab.wire("underlay")
@@ -81,7 +84,8 @@ class N1:
             self.ends[name] = self.underlay.attach(node.namespace, "eth0")
             if name == "node1":
                 self.ends["outside"] = self.physical.attach(node.namespace, "eth1")
-            node.configure(CONFIGS / "n1" / f"{name}.toml", worker=number, topology=self.topology)
+            file = CONFIGS / "n1" / f"{name}.toml"
+            node.configure(file, worker=number, topology=self.topology, change=node_change)
         for row in VMS:
             self._build_vm(*row)
         for name, node in self.nodes.items():

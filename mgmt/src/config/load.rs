@@ -272,10 +272,7 @@ impl Places<'_> {
         for problem in problems {
             if let Some((file, line)) = self.line(&problem.path, problem.index) {
                 let lines = wanted.entry(file).or_default();
-                // No more than can be shown.
-                if lines.len() < 50 {
-                    lines.push(line);
-                }
+                lines.push(line);
             }
         }
         for (number, lines) in wanted {

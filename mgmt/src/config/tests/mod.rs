@@ -1,6 +1,7 @@
 //! Files in, configuration or messages out.
 
 mod configs;
+mod garbage;
 mod golden;
 mod large;
 mod load;

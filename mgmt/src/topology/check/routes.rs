@@ -11,12 +11,19 @@ use super::super::names::push_missing;
 use super::super::problem::{Place, Problem};
 use super::port::{check_prefix, is_link_local};
 
+/// A routes file made for another router is wrong in every line: that need not be told of all.
+const MOST_PROBLEMS: usize = 50;
+
 pub(super) fn check(name: &str, router: &Router, problems: &mut Vec<Problem>) {
     let connected = Connected::of(router);
     let mut seen: HashSet<&Route> = HashSet::with_capacity(router.routes.len());
     // Many routes share few next hops.
     let mut verdicts: HashMap<IpAddr, Option<Fault>> = HashMap::new();
+    let before = problems.len();
     for (index, route) in router.routes.iter().enumerate() {
+        if problems.len() - before >= MOST_PROBLEMS {
+            return;
+        }
         let place = |field| Place::at(["router", name, "route", field]).nth(index);
         check_prefix(&route.prefix, || place("ip_prefix"), problems);
         if !seen.insert(route) {

@@ -1,0 +1,333 @@
+//! Rules of routers, their ports, routes, translation and neighbors.
+
+use super::*;
+
+const CASES: &[Case] = &[
+    (
+        "long name",
+        |t| _ = t.routers.insert("x".repeat(64), Router::default()),
+        LONG_ROUTER,
+        "at most 63",
+    ),
+    (
+        "switch and router key",
+        |t| {
+            switch(t, "in").key = Vni::new(5);
+            r(t).key = Vni::new(5);
+        },
+        "router.r.key",
+        "switch `in`",
+    ),
+    (
+        "port and redirect key",
+        |t| {
+            port(t, "r-in").key = PortKey::new(5);
+            port(t, "r-out").redirect_key = PortKey::new(5);
+        },
+        "router.r.port.r-out.redirect_key",
+        "same key 5",
+    ),
+    (
+        "peer is itself",
+        |t| port(t, "r-in").peer = Some("r-in".to_owned()),
+        "router.r.port.r-in.peer",
+        "its own peer",
+    ),
+    (
+        "peer is a switch port",
+        |t| port(t, "r-in").peer = Some("vm".to_owned()),
+        "router.r.port.r-in.peer",
+        "no router port `vm`",
+    ),
+    (
+        "peer is one-sided",
+        |t| port(t, "r-in").peer = Some("r-out".to_owned()),
+        "router.r.port.r-in.peer",
+        "does not name `r-in`",
+    ),
+    (
+        "router chassis",
+        |t| r(t).chassis = Some("gw3".to_owned()),
+        "router.r.chassis",
+        "no chassis `gw3`",
+    ),
+    (
+        "gateway chassis",
+        |t| _ = port(t, "r-out").gateway_chassis.insert("gw3".to_owned(), 1),
+        "router.r.port.r-out.gateway_chassis.gw3",
+        "no chassis `gw3`",
+    ),
+    (
+        "gateway priority",
+        |t| {
+            _ = port(t, "r-out")
+                .gateway_chassis
+                .insert("gw1".to_owned(), 32768)
+        },
+        "router.r.port.r-out.gateway_chassis.gw1",
+        "above 32767",
+    ),
+    (
+        "gateway port on a gateway router",
+        |t| r(t).chassis = Some("gw1".to_owned()),
+        "router.r.port.r-out.gateway_chassis",
+        "lives wholly on",
+    ),
+    (
+        "redirect key without gateways",
+        |t| port(t, "r-in").redirect_key = PortKey::new(3),
+        "router.r.port.r-in.redirect_key",
+        "only a port with gateway_chassis",
+    ),
+    (
+        "zero router MAC",
+        |t| port(t, "r-in").mac = Some(Mac::ZERO),
+        "router.r.port.r-in.mac",
+        "nobody's MAC",
+    ),
+    (
+        "no networks",
+        |t| port(t, "r-in").networks.clear(),
+        "router.r.port.r-in.networks",
+        "needs an address",
+    ),
+    (
+        "network address",
+        |t| port(t, "r-out").networks[0] = net("203.0.113.0/24"),
+        "router.r.port.r-out.networks[0]",
+        "network address",
+    ),
+    (
+        "broadcast address",
+        |t| port(t, "r-out").networks[0] = net("203.0.113.255/24"),
+        "router.r.port.r-out.networks[0]",
+        "broadcast address",
+    ),
+    (
+        "overlap",
+        |t| port(t, "r-out").networks.push(net("10.0.0.128/25")),
+        "router.r.port.r-out.networks[1]",
+        "overlaps 10.0.0.0/24",
+    ),
+    (
+        "overlap with an outer one",
+        |t| {
+            port(t, "r-out")
+                .networks
+                .extend([net("10.0.0.2/30"), net("10.0.0.9/30")])
+        },
+        "router.r.port.r-out.networks[2]",
+        "overlaps 10.0.0.0/24",
+    ),
+    (
+        "same network",
+        |t| port(t, "r-out").networks.push(net("fd00::2/64")),
+        "router.r.port.r-out.networks[1]",
+        "overlaps fd00::/64",
+    ),
+    (
+        "small IPv6 MTU",
+        |t| port(t, "r-in").gateway_mtu = Some(1279),
+        "router.r.port.r-in.gateway_mtu",
+        "1280",
+    ),
+    (
+        "route host bits",
+        |t| r(t).routes = Arc::new([route("10.5.0.1/16", "10.0.0.7")]),
+        "router.r.route.ip_prefix[0]",
+        "host bits",
+    ),
+    (
+        "route twice",
+        |t| {
+            r(t).routes = Arc::new([
+                route("10.5.0.0/16", "10.0.0.7"),
+                route("10.5.0.0/16", "10.0.0.7"),
+            ])
+        },
+        "router.r.route.ip_prefix[1]",
+        "there twice",
+    ),
+    (
+        "route off link",
+        |t| r(t).routes = Arc::new([route("10.5.0.0/16", "10.0.1.0")]),
+        "router.r.route.nexthop[0]",
+        "in no connected network",
+    ),
+    (
+        "route to itself",
+        |t| r(t).routes = Arc::new([route("10.5.0.0/16", "10.0.0.1")]),
+        "router.r.route.nexthop[0]",
+        "of router `r` itself",
+    ),
+    (
+        "route to multicast",
+        |t| r(t).routes = Arc::new([route("10.5.0.0/16", "224.0.0.5")]),
+        "router.r.route.nexthop[0]",
+        "not a host's",
+    ),
+    (
+        "route of mixed families",
+        |t| r(t).routes = Arc::new([route("10.5.0.0/16", "fd00::7")]),
+        "router.r.route.nexthop[0]",
+        "not of the family",
+    ),
+    (
+        "route link-local",
+        |t| r(t).routes = Arc::new([route("2001:db8::/32", "fe80::7")]),
+        "router.r.route.nexthop[0]",
+        "any link",
+    ),
+    (
+        "route port",
+        |t| {
+            r(t).routes = Arc::new([Route {
+                output_port: Some("r-inn".to_owned()),
+                ..route("10.5.0.0/16", "10.0.0.7")
+            }])
+        },
+        "router.r.route.output_port[0]",
+        "no port `r-inn`",
+    ),
+    (
+        "discard with a port",
+        |t| {
+            r(t).routes = Arc::new([Route {
+                output_port: Some("r-in".to_owned()),
+                nexthop: Nexthop::Discard,
+                ..route("10.5.0.0/16", "10.0.0.7")
+            }])
+        },
+        "router.r.route.output_port[0]",
+        "leaves by no port",
+    ),
+    (
+        "neighbor port",
+        |t| {
+            r(t).neighbors.push(StaticNeighbor {
+                port: "x".to_owned(),
+                ip: ip("10.0.0.8"),
+                mac: mac(8),
+            })
+        },
+        "router.r.neighbor.port[0]",
+        "no port `x`",
+    ),
+    (
+        "neighbor outside",
+        |t| {
+            r(t).neighbors.push(StaticNeighbor {
+                port: "r-in".to_owned(),
+                ip: ip("10.0.1.8"),
+                mac: mac(8),
+            })
+        },
+        "router.r.neighbor.ip[0]",
+        "in no network",
+    ),
+    (
+        "neighbor is itself",
+        |t| {
+            r(t).neighbors.push(StaticNeighbor {
+                port: "r-in".to_owned(),
+                ip: ip("10.0.0.1"),
+                mac: mac(8),
+            })
+        },
+        "router.r.neighbor.ip[0]",
+        "own address",
+    ),
+    (
+        "neighbor twice",
+        |t| {
+            r(t).neighbors = vec![
+                StaticNeighbor {
+                    port: "r-in".to_owned(),
+                    ip: ip("10.0.0.8"),
+                    mac: mac(8)
+                };
+                2
+            ]
+        },
+        "router.r.neighbor.ip[1]",
+        "given twice",
+    ),
+    (
+        "nat nowhere",
+        |t| port(t, "r-out").gateway_chassis.clear(),
+        "router.r.nat.type[0]",
+        "no chassis where",
+    ),
+    (
+        "dnat",
+        |t| r(t).nat[0].kind = NatKind::Dnat,
+        "router.r.nat.type[0]",
+        "nat type dnat is not supported",
+    ),
+    (
+        "nat of IPv6",
+        |t| r(t).nat.push(snat("fd00::/64", "203.0.113.2")),
+        "router.r.nat.logical_ip[1]",
+        "IPv6 is not supported",
+    ),
+    (
+        "nat host bits",
+        |t| r(t).nat[0].logical_ip = net("10.0.0.1/24"),
+        "router.r.nat.logical_ip[0]",
+        "host bits",
+    ),
+    (
+        "nat twice",
+        |t| r(t).nat.push(snat("10.0.0.0/24", "203.0.113.3")),
+        "router.r.nat.logical_ip[1]",
+        "translated twice",
+    ),
+    (
+        "nat to another's address",
+        |t| {
+            r(t).nat[0].external_ip = ip("203.0.113.7");
+            add(t, "out", "x", vif(7, &["203.0.113.7"]));
+        },
+        "router.r.nat.external_ip[0]",
+        "address of port `x`",
+    ),
+    (
+        "nat of two routers",
+        |t| {
+            r(t).nat[0].external_ip = ip("203.0.113.7");
+            second_router(t);
+        },
+        "router.r2.nat.external_ip[0]",
+        "both translate to 203.0.113.7",
+    ),
+    (
+        "nat between gateway ports",
+        |t| {
+            port(t, "r-in").gateway_chassis = [("gw1".to_owned(), 1)].into();
+            r(t).nat[0].external_ip = ip("198.51.100.1");
+        },
+        "router.r.nat.external_ip[0]",
+        "several gateway ports",
+    ),
+];
+
+const LONG_ROUTER: &str = "router.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+/// A gateway router on the same outer switch.
+fn second_router(t: &mut Topology) {
+    let mut router = Router {
+        chassis: Some("gw2".to_owned()),
+        nat: vec![snat("10.8.0.0/24", "203.0.113.7")],
+        ..Router::default()
+    };
+    router
+        .ports
+        .insert("r2-out".to_owned(), router_port(&["203.0.113.3/24"]));
+    t.routers.insert("r2".to_owned(), router);
+    add(t, "out", "out-r2", to_router("r2-out"));
+}
+
+#[test]
+fn every_rule_is_kept() {
+    check_cases(CASES);
+}

@@ -42,12 +42,7 @@ def test_what_may_be_cut_is_cut(network):
 
 @pytest.mark.parametrize(
     "source, target, address",
-    [
-        ("vm3", "vm1", "172.18.100.10"),
-        ("vm1", "vm2", "172.18.100.20"),
-        ("vm3", "vm1", "fd18:100::10"),
-        ("vm1", "vm2", "fd18:100::20"),
-    ],
+    [("vm3", "vm1", "172.18.100.10"), ("vm3", "vm1", "fd18:100::10")],
 )
 def test_tcp_finds_its_size(network, source, target, address):
     expect_page(network.vm(source), target, address)

@@ -1,0 +1,6 @@
+//! Benchmarks and load tools.
+//!
+//! [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
+//! and how much memory.
+
+pub mod scale;

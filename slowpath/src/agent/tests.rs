@@ -11,6 +11,7 @@
 mod gateway;
 mod lab;
 mod neighbors;
+mod node;
 mod replies;
 mod switching;
 mod underlay;

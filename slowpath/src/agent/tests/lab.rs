@@ -14,8 +14,9 @@ use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
 use sluice_fastpath::tables::fib::{Fib, RouteId};
 use sluice_fastpath::tables::{
-    Domain, EncapKind, Gateway, Known, Local, NextHop, Peer, Piece, PieceKind, Place, PortSeat,
-    RoleId, Route, RouteSource, Router, RouterPort, Switch, SwitchPort, Tables, Tunnel, Underlay,
+    Device, DeviceEntry, Domain, EncapKind, FloodMember, Gateway, Known, Local, NextHop, Peer,
+    Piece, PieceKind, Place, PortSeat, RoleId, Route, RouteSource, Router, RouterPort, Switch,
+    SwitchPort, Tables, Tunnel, Underlay,
 };
 use sluice_fastpath::verdict::Punt;
 use sluice_net::{Builder, Headers, Mac, Vni, parse};
@@ -82,10 +83,21 @@ fn device(device: u16) -> Place {
 
 fn switch(domain: u32, ports: [SwitchPort; 2], mac: Mac, router_port: PortId) -> Switch {
     let index = ports.iter().position(|port| port.router).unwrap() as u16;
+    let member = |port: &SwitchPort| match port.place {
+        Place::Device { device, vlan } => Some(FloodMember::Device {
+            port: port.id,
+            device,
+            vlan,
+        }),
+        _ => None,
+    };
+    let flood: Vec<FloodMember> = ports.iter().filter_map(member).collect();
     Switch {
         by_mac: HashMap::from([(mac, index)]),
         domains: vec![Domain {
             id: domain,
+            flood: flood.clone(),
+            unknown: flood,
             ..Domain::default()
         }],
         router_ports: vec![router_port],
@@ -189,15 +201,12 @@ pub(super) fn inner_switch() -> Switch {
         switch_port(SW_R1, "sw-r1", 2, Place::Router(R1_SW)),
     ];
     let mut switch = switch(DOMAIN_SW, ports, INNER, R1_SW);
-    switch.known = HashMap::from([
-        (
-            ip("10.0.0.254"),
-            Known {
-                mac: INNER,
-                port: 1,
-            },
-        ),
-        (ip("10.0.0.10"), Known { mac: VM, port: 0 }),
+    switch.known = known(&[
+        ("10.0.0.254", INNER, 1),
+        ("2001:db8::ff", INNER, 1),
+        ("fe80::ff", INNER, 1),
+        ("10.0.0.10", VM, 0),
+        ("2001:db8::10", VM, 0),
     ]);
     switch
 }
@@ -211,7 +220,16 @@ pub(super) fn outer_switch() -> Switch {
         switch_port(WIRE, "wire", 1, device(1)),
         switch_port(EXT_R1, "ext-r1", 2, place),
     ];
-    switch(DOMAIN_EXT, ports, OUTER, R1_EXT)
+    let mut switch = switch(DOMAIN_EXT, ports, OUTER, R1_EXT);
+    switch.known = known(&[("203.0.113.1", OUTER, 1), ("203.0.113.50", OUTER, 1)]);
+    switch
+}
+
+fn known(addresses: &[(&str, Mac, u16)]) -> HashMap<IpAddr, Known> {
+    addresses
+        .iter()
+        .map(|&(address, mac, port)| (ip(address), Known { mac, port }))
+        .collect()
 }
 
 fn tunnel(remote: &str, next_hop: &str) -> Option<Tunnel> {
@@ -240,6 +258,10 @@ pub(super) fn tables(generation: u64, sw: Switch, r1: Router, ext: Switch) -> Ta
         }))
     };
     let seat = |datapath, index| Some(PortSeat { datapath, index });
+    let enters = |name: &str, vlan, entry| Device {
+        name: name.to_owned(),
+        entries: vec![(vlan, entry)],
+    };
     Tables {
         generation,
         datapaths: vec![
@@ -254,6 +276,11 @@ pub(super) fn tables(generation: u64, sw: Switch, r1: Router, ext: Switch) -> Ta
             seat(EXT, 0),
             seat(EXT, 1),
             seat(R1, 1),
+        ],
+        devices: vec![
+            enters("eth0", None, DeviceEntry::Port(VM_PORT)),
+            enters("eth1", None, DeviceEntry::Port(WIRE)),
+            enters("eth2", Some(30), DeviceEntry::Underlay),
         ],
         tunnels: vec![
             tunnel("172.16.0.2", "172.16.0.2"),

@@ -2,4 +2,10 @@
 
 pub mod compile;
 pub mod config;
+pub mod control;
+pub mod logging;
+pub mod metrics;
+pub mod reload;
+pub mod runtime;
+pub mod show;
 pub mod topology;

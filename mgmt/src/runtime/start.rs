@@ -1,0 +1,235 @@
+//! Puts a node together and starts its threads.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Instant, SystemTime};
+
+use crossbeam::sync::Parker;
+use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::counters::Counters;
+use sluice_fastpath::exchange::Exchange;
+use sluice_fastpath::ids::{Tick, WorkerId};
+use sluice_fastpath::io::queues::QueueMap;
+use sluice_fastpath::io::{DeviceId, FramePool, Ports};
+use sluice_fastpath::learned::Learned;
+use sluice_fastpath::snapshot::TablesCell;
+use sluice_fastpath::worker::{IdleMode, Worker, WorkerSetup};
+use sluice_net::Mac;
+use sluice_slowpath::{Agent, AgentConfig, Settings};
+use thiserror::Error;
+
+use super::state::{Configuration, State, WorkerState};
+use super::{Interfaces, supervisor};
+use crate::compile::{Compiler, ROLE_CAPACITY};
+use crate::config::{Idle, Loaded};
+use crate::reload::{Reloader, node_view, render_problems};
+
+/// Frames that wait in one queue between a worker and the slow path.
+const QUEUE_DEPTH: usize = 512;
+
+/// The devices of a node, opened.
+pub struct Hardware<P: Ports, Q: FramePool<Frame = P::Frame>> {
+    /// What each worker polls and sends on.
+    pub ports: Vec<P>,
+    /// Where frames come from.
+    pub pool: Arc<Q>,
+    /// Which worker serves which queue.
+    pub queues: QueueMap,
+    /// MACs, by [`DeviceId`]; the order is that of the names in the node file.
+    pub macs: Vec<Mac>,
+    /// For reports.
+    pub interfaces: Box<dyn Interfaces>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The topology cannot be carried out on this node.
+    #[error("{0}")]
+    Compile(String),
+    /// The system gives no thread or no entropy.
+    #[error("{what}: {reason}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// The parts do not fit: a mistake in the program.
+    #[error("{0}")]
+    Parts(&'static str),
+}
+
+/// A running node. [`Running::stop`] ends its threads.
+#[derive(Debug)]
+pub struct Running {
+    /// For everybody outside the packet path.
+    pub state: Arc<State>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Ends all threads and waits for them; the devices close with them.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads {
+            thread.thread().unpark();
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Compiles the configuration and starts the node on its devices.
+///
+/// # Errors
+/// [`StartError`]; then nothing runs.
+pub fn start<P, Q>(file: PathBuf, loaded: Loaded, hardware: Hardware<P, Q>) -> Result<Running, StartError>
+where
+    P: Ports + 'static,
+    Q: FramePool<Frame = P::Frame>,
+{
+    let (start, started) = (Instant::now(), SystemTime::now());
+    let node = &loaded.node;
+    let mut compiler = Compiler::new();
+    let view = node_view(node, &hardware.macs).map_err(|problems| StartError::Compile(render_problems(&problems)))?;
+    let compiled = compiler
+        .compile(&loaded.topology, &view)
+        .map_err(|problems| StartError::Compile(render_problems(&problems)))?;
+    for warning in &compiled.changes.warnings {
+        tracing::warn!("{warning}");
+    }
+    let cell = TablesCell::new();
+    cell.publish(compiler.commit(compiled));
+
+    let parts = Parts::new(node, &cell, hardware.queues.devices())?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let asleep = Arc::new(AtomicBool::new(false));
+    let parker = Parker::new();
+    let exchange = || Arc::new(Exchange::new(QUEUE_DEPTH, parker.unparker().clone(), Arc::clone(&asleep)));
+    let exchanges: Arc<[Arc<Exchange<P::Frame>>]> = hardware.ports.iter().map(|_| exchange()).collect();
+    let agent = Agent::new(AgentConfig {
+        pool: Arc::clone(&hardware.pool),
+        exchanges: exchanges.to_vec(),
+        learned: Arc::clone(&parts.learned),
+        reader: cell.reader(),
+        settings: Settings::default(),
+    })
+    .map_err(|_| StartError::Parts("the learned tables have a writer already"))?;
+
+    let (reload, reloader) = Reloader::new(compiler, hardware.macs);
+    let state = Arc::new(State {
+        chassis: node.chassis.clone(),
+        start,
+        started,
+        tables: Arc::clone(&cell),
+        learned: Arc::clone(&parts.learned),
+        connections: Arc::clone(&parts.connections),
+        workers: parts.workers,
+        agent: agent.counters(),
+        requests: agent.requests(),
+        interfaces: hardware.interfaces,
+        reload,
+        configuration: Mutex::new(Arc::new(Configuration {
+            file,
+            node: node.clone(),
+            topology: loaded.topology,
+            digest: loaded.digest,
+            since: started,
+        })),
+    });
+    let mut running = Running { state: Arc::clone(&state), stop: Arc::clone(&stop), threads: Vec::new() };
+    let slow_path = sluice_slowpath::spawn(agent, Arc::clone(&stop), parker, asleep, start);
+    running.threads.push(slow_path.map_err(thread_refused)?);
+    let idle = match loaded.node.dataplane.idle {
+        Idle::Poll => IdleMode::Poll,
+        Idle::Adaptive => IdleMode::Adaptive,
+    };
+    for (ports, worker) in hardware.ports.into_iter().zip(&state.workers) {
+        let index = usize::from(worker.id.0);
+        let devices = (0..hardware.queues.devices()).map(|device| DeviceId(device as u16));
+        let sender = |device| hardware.queues.tx_worker(device, index).unwrap_or(index);
+        let connections = state.connections.worker(worker.id, Timeouts::default(), Tick(0));
+        let setup = WorkerSetup {
+            id: worker.id,
+            ports,
+            pool: Arc::clone(&hardware.pool),
+            devices: hardware.queues.devices() as u16,
+            tables: cell.reader(),
+            learned: Arc::clone(&state.learned),
+            connections: connections.ok_or(StartError::Parts("the worker's connections are taken"))?,
+            exchanges: Arc::clone(&exchanges),
+            tx_workers: devices.map(|device| WorkerId(sender(device) as u8)).collect(),
+            counters: Arc::clone(&worker.counters),
+            idle,
+            seed: [entropy()?, entropy()?],
+            start,
+        };
+        running.threads.push(spawn_worker(setup, worker.cpu, Arc::clone(&stop))?);
+    }
+    let watched = (Arc::clone(&state), Arc::clone(&stop));
+    let watch = move || supervisor::watch(&watched.0, &watched.1);
+    running.threads.push(thread::Builder::new().name("supervisor".into()).spawn(watch).map_err(thread_refused)?);
+    running.threads.push(reloader.spawn(state, stop).map_err(thread_refused)?);
+    Ok(running)
+}
+
+/// The large tables, and what is kept a worker.
+struct Parts {
+    learned: Arc<Learned>,
+    connections: Arc<ConnectionTable>,
+    workers: Vec<WorkerState>,
+}
+
+impl Parts {
+    fn new(node: &crate::config::Node, _cell: &Arc<TablesCell>, devices: usize) -> Result<Self, StartError> {
+        let plane = &node.dataplane;
+        let workers = plane.workers.iter().zip(0..).map(|(&cpu, id)| WorkerState {
+            id: WorkerId(id),
+            cpu,
+            counters: Arc::new(Counters::new(devices)),
+            stalled: AtomicBool::new(false),
+        });
+        let workers: Vec<WorkerState> = workers.collect();
+        Ok(Self {
+            learned: Arc::new(Learned::new(plane.neighbors as usize, plane.fdb as usize, ROLE_CAPACITY)),
+            connections: ConnectionTable::new(plane.connections as usize, workers.len(), entropy()?),
+            workers,
+        })
+    }
+}
+
+fn spawn_worker<P, Q>(
+    setup: WorkerSetup<P, Q>,
+    cpu: usize,
+    stop: Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, StartError>
+where
+    P: Ports + 'static,
+    Q: FramePool<Frame = P::Frame>,
+{
+    let id = setup.id.0;
+    let run = move || {
+        if !core_affinity::set_for_current(core_affinity::CoreId { id: cpu }) {
+            tracing::warn!("worker {id} cannot be pinned to CPU {cpu}: it runs wherever the system puts it");
+        }
+        Worker::new(setup).run(&stop);
+    };
+    thread::Builder::new().name(format!("worker-{id}")).spawn(run).map_err(thread_refused)
+}
+
+fn thread_refused(reason: io::Error) -> StartError {
+    StartError::System { what: "the system gives no thread", reason }
+}
+
+/// 64 bits that nobody can guess.
+fn entropy() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes));
+    read.map_err(|reason| StartError::System { what: "the system gives no entropy", reason })?;
+    Ok(u64::from_ne_bytes(bytes))
+}

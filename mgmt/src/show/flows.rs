@@ -1,0 +1,144 @@
+//! Connections and the rules that translate them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::{Value, json};
+use sluice_fastpath::connections::{Connection, FlowKey4, State as FlowState, Timeouts};
+use sluice_fastpath::ids::{DatapathId, Zone};
+use sluice_fastpath::tables::{PieceKind, Snat, Tables};
+
+use super::node::pieces;
+use super::query::{Filter, fits, protocol, protocol_name};
+use super::rows::{More, Rows};
+use super::switching::seconds;
+use crate::runtime::State;
+
+/// Slots looked at between two pieces of an answer.
+const SCAN: usize = 4096;
+
+pub(super) fn connections(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
+    let tables = state.tables.current();
+    let mut next = Some(0);
+    while let Some(from) = next {
+        let mut found = Vec::new();
+        next = state.connections.scan(from, SCAN, |connection| {
+            if wanted(filter, &connection) {
+                found.push(connection);
+            }
+        });
+        for connection in found {
+            if rows.push(row(state, &tables, &connection))? == More::Enough {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sources and destinations count as they are before translation and after.
+fn wanted(filter: &Filter, connection: &Connection) -> bool {
+    let (original, reply) = (&connection.original, &connection.reply);
+    let address = |wanted: &Option<IpAddr>, before: u32, after: u32| match wanted {
+        None => true,
+        Some(IpAddr::V4(wanted)) => [before, after].contains(&wanted.to_bits()),
+        Some(IpAddr::V6(_)) => false,
+    };
+    let port = |wanted: Option<u16>, before: u16, after: u16| wanted.is_none_or(|wanted| [before, after].contains(&wanted));
+    address(&filter.src, original.src, reply.dst)
+        && address(&filter.dst, original.dst, reply.src)
+        && port(filter.sport, original.src_port, reply.dst_port)
+        && port(filter.dport, original.dst_port, reply.src_port)
+        && filter.proto.as_ref().is_none_or(|wanted| protocol(wanted) == Some(original.proto))
+}
+
+fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
+    let now = state.now();
+    let [packets, reply_packets] = connection.packets;
+    let [bytes, reply_bytes] = connection.bytes;
+    let translation = match (connection.is_snat(), connection.is_dnat()) {
+        (true, true) => "snat+dnat",
+        (true, false) => "snat",
+        (false, true) => "dnat",
+        (false, false) => "none",
+    };
+    json!({
+        "proto": protocol_name(connection.original.proto),
+        "state": state_name(connection.state),
+        "zone": zone(tables, connection.original.zone),
+        "reply_zone": zone(tables, connection.reply.zone),
+        "src": end(connection.original.source(), connection.original.src_port),
+        "dst": end(connection.original.destination(), connection.original.dst_port),
+        "reply_src": end(connection.reply.source(), connection.reply.src_port),
+        "reply_dst": end(connection.reply.destination(), connection.reply.dst_port),
+        "translation": translation,
+        "worker": connection.owner.map(|worker| worker.0),
+        "packets": packets,
+        "bytes": bytes,
+        "reply_packets": reply_packets,
+        "reply_bytes": reply_bytes,
+        "age_seconds": seconds(connection.created, now),
+        "expires_seconds": connection.remaining(&Timeouts::default(), now) / 1000,
+    })
+}
+
+fn end(ip: Ipv4Addr, port: u16) -> String {
+    format!("{ip}:{port}")
+}
+
+/// A zone is that of a datapath.
+fn zone(tables: &Tables, zone: Zone) -> String {
+    let piece = zone.0.checked_sub(1).and_then(|id| tables.piece(DatapathId(id)));
+    piece.map_or_else(|| "-".to_owned(), |piece| piece.name.clone())
+}
+
+/// A state in the words of conntrack, where it has one.
+pub(crate) fn state_name(state: FlowState) -> &'static str {
+    match state {
+        FlowState::TcpSynSent => "syn-sent",
+        FlowState::TcpSynReceived => "syn-received",
+        FlowState::TcpEstablished => "established",
+        FlowState::TcpFinOriginal | FlowState::TcpFinReply => "fin-wait",
+        FlowState::TcpLastAckOriginal | FlowState::TcpLastAckReply => "last-ack",
+        FlowState::TcpTimeWait => "time-wait",
+        FlowState::TcpResetOriginal | FlowState::TcpResetReply => "reset",
+        FlowState::TcpRefused => "refused",
+        FlowState::UdpNew | FlowState::EchoNew | FlowState::OtherNew => "unreplied",
+        FlowState::UdpAssured | FlowState::EchoReplied | FlowState::OtherAssured => "replied",
+    }
+}
+
+pub(super) fn nat(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
+    let tables = state.tables.current();
+    let mut rules = Vec::new();
+    for piece in pieces(&tables) {
+        if let PieceKind::Router(router) = &piece.kind
+            && fits(&filter.router, piece.name.as_str())
+        {
+            rules.extend(router.snat.iter().map(|rule| (piece, router, rule, 0u64)));
+        }
+    }
+    let mut next = (!rules.is_empty()).then_some(0);
+    while let Some(from) = next {
+        next = state.connections.scan(from, SCAN, |connection| {
+            if let Some((.., count)) = rules.iter_mut().find(|(_, _, rule, _)| uses(rule, &connection.original, &connection.reply)) {
+                *count += 1;
+            }
+        });
+    }
+    rows.extend(rules.into_iter().map(|(piece, router, rule, connections)| {
+        let port = rule.port.and_then(|port| router.ports.get(usize::from(port)));
+        json!({
+            "router": piece.name,
+            "type": "snat",
+            "logical_ip": rule.logical,
+            "external_ip": rule.external,
+            "port": port.map(|port| port.name.as_str()),
+            "connections": connections,
+        })
+    }))
+}
+
+fn uses(rule: &Snat, original: &FlowKey4, reply: &FlowKey4) -> bool {
+    rule.external == reply.destination() && rule.logical.contains(&original.source()) && original.src != reply.dst
+}

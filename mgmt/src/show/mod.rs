@@ -1,0 +1,55 @@
+//! What operators ask a running node, as rows of tables. Everything is read from shared, lock-free state on the
+//! thread of the client that asks; nothing is waited for by a worker.
+//!
+//! - [`query`]: what can be asked, and which filters it knows
+//! - [`columns`]: the tables as people see them
+//! - `node`, `switching`, `routing`, `flows`: the rows
+
+pub mod columns;
+pub mod query;
+
+mod flows;
+mod node;
+mod rows;
+mod routing;
+mod switching;
+
+use std::io;
+
+pub(crate) use node::device_traffic;
+pub use query::{Filter, Query, What};
+
+use crate::control::Reply;
+use crate::runtime::State;
+use rows::Rows;
+
+/// Gives the rows of a query to `out`, in pieces, and the end of the answer last.
+///
+/// # Errors
+/// What `out` fails with.
+pub fn show(state: &State, query: &Query, out: &mut dyn FnMut(Reply) -> io::Result<()>) -> io::Result<()> {
+    if let Err(message) = query.check() {
+        return out(Reply::error(message));
+    }
+    let mut rows = Rows::new(out, query.limit);
+    let filter = &query.filter;
+    match query.what {
+        What::Version => node::version(state, &mut rows)?,
+        What::Topology => node::topology(state, filter, &mut rows)?,
+        What::Interfaces => node::interfaces(state, filter, &mut rows)?,
+        What::Workers => node::workers(state, &mut rows)?,
+        What::Drops => node::drops(state, filter, &mut rows)?,
+        What::Slowpath => node::slow_path(state, &mut rows)?,
+        What::Switches => switching::switches(state, filter, &mut rows)?,
+        What::Ports => switching::ports(state, filter, &mut rows)?,
+        What::Fdb => switching::fdb(state, filter, &mut rows)?,
+        What::Routers => routing::routers(state, filter, &mut rows)?,
+        What::Routes => routing::routes(state, filter, &mut rows)?,
+        What::Neighbors => routing::neighbors(state, filter, &mut rows)?,
+        What::Tunnels => routing::tunnels(state, filter, &mut rows)?,
+        What::Connections => flows::connections(state, filter, &mut rows)?,
+        What::Nat => flows::nat(state, filter, &mut rows)?,
+    }
+    let note = rows.finish()?;
+    out(Reply::Done { note })
+}

@@ -249,10 +249,12 @@ impl ConnectionTable {
         let mut candidates = [None; BURST];
         for (hash, candidate) in hashes.iter().zip(&mut candidates) {
             *candidate = self.index.candidate(*hash);
-            if let Some(Reference { slot, direction }) = *candidate
-                && let Some(entry) = self.entry(slot)
-            {
-                entry.line(direction).control();
+        }
+        // A loop of nothing but loads: the more of them fit into the processor's window, the more misses
+        // overlap.
+        for Reference { slot, direction } in candidates.iter().flatten() {
+            if let Some(entry) = self.entry(*slot) {
+                entry.line(*direction).control();
             }
         }
         for (((key, hash), candidate), out) in keys.iter().zip(hashes).zip(candidates).zip(out) {

@@ -52,8 +52,10 @@ pub enum Work {
     HandOff,
     /// Frames handed to a worker that has a transmit queue.
     TxHandOff,
-    /// Frames flooded (each once, however many copies).
+    /// Frames flooded to at least one member (each once, however many copies).
     Flood,
+    /// Copies made by floods, those dropped for want of a buffer or budget included.
+    Copy,
     /// Frames taken from the slow path.
     Injected,
     /// Sightings lost because the queue was full.
@@ -64,7 +66,7 @@ pub enum Work {
 
 impl Work {
     /// All, in counter order.
-    pub const ALL: [Work; 13] = [
+    pub const ALL: [Work; 14] = [
         Work::Busy,
         Work::Empty,
         Work::Sleep,
@@ -75,6 +77,7 @@ impl Work {
         Work::HandOff,
         Work::TxHandOff,
         Work::Flood,
+        Work::Copy,
         Work::Injected,
         Work::SightingLost,
         Work::ErrorPoliced,
@@ -93,6 +96,7 @@ impl Work {
             Work::HandOff => "hand-off",
             Work::TxHandOff => "tx-hand-off",
             Work::Flood => "flood",
+            Work::Copy => "copy",
             Work::Injected => "injected",
             Work::SightingLost => "sighting-lost",
             Work::ErrorPoliced => "error-policed",

@@ -155,7 +155,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// A copy to every member of the flood but the one it came from.
     pub(super) fn flood(&mut self, frame: &P::Frame, entered: &Entered, flood: Flood) {
-        self.counters.count(Work::Flood, 1);
         let tables = Arc::clone(self.tables.tables());
         let members = tables
             .switch(flood.switch)
@@ -200,8 +199,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
         }
         if copies == 0 {
-            self.counters.dropped(DropReason::FloodEmpty);
+            return self.counters.dropped(DropReason::FloodEmpty);
         }
+        self.counters.count(Work::Flood, 1);
+        self.counters.count(Work::Copy, copies);
     }
 }
 

@@ -1,0 +1,3 @@
+//! The cases, by subject.
+
+mod reference;

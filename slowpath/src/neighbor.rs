@@ -17,6 +17,8 @@
 //! DELAY of RFC 4861 is the time between a use and the check that notices it. An entry in use goes to PROBE
 //! without a stop in STALE, so that a busy neighbor is confirmed before it is needed.
 
+mod heard;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
 
@@ -24,6 +26,8 @@ use hashbrown::HashMap;
 use sluice_net::Mac;
 
 use crate::time::Time;
+
+pub use heard::{Heard, Lesson};
 
 /// Reachability of a neighbor, names of RFC 4861 section 7.3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,44 +42,6 @@ pub enum State {
     Probe,
     /// Did not answer; not asked again for a while.
     Failed,
-}
-
-/// What a message says about a neighbor's MAC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// It asked for something (ARP request, neighbor solicitation): tells the MAC, proves nothing
-    /// (RFC 4861 section 7.2.3).
-    Request {
-        /// Its MAC.
-        mac: Mac,
-    },
-    /// An ARP reply, which does not say whether it was asked for; replaces what is known (RFC 826).
-    Reply {
-        /// Its MAC.
-        mac: Mac,
-    },
-    /// A neighbor advertisement (RFC 4861 section 7.2.5).
-    Advert {
-        /// Its MAC, if the option was there.
-        mac: Option<Mac>,
-        /// It answers a solicitation.
-        solicited: bool,
-        /// It replaces what is known.
-        replace: bool,
-    },
-}
-
-/// What a message changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lesson {
-    /// A MAC where there was none.
-    Learned,
-    /// Another MAC than before.
-    Moved,
-    /// The known MAC was confirmed.
-    Confirmed,
-    /// Nothing.
-    Ignored,
 }
 
 /// What is to be done.
@@ -515,34 +481,6 @@ impl<K: Copy + Ord + Hash, W> Resolver<K, W> {
         match oldest {
             Some(waiting) => out.push(Effect::Discard { waiting }),
             None => self.waiting += 1,
-        }
-    }
-}
-
-impl Heard {
-    const fn mac(self) -> Option<Mac> {
-        match self {
-            Heard::Request { mac } | Heard::Reply { mac } => Some(mac),
-            Heard::Advert { mac, .. } => mac,
-        }
-    }
-
-    /// Does it prove that the neighbor hears us?
-    const fn proves(self, state: State) -> bool {
-        match self {
-            Heard::Request { .. } => false,
-            // Only a reply that was waited for proves both directions.
-            Heard::Reply { .. } => {
-                matches!(state, State::Incomplete | State::Probe | State::Failed)
-            }
-            Heard::Advert { solicited, .. } => solicited,
-        }
-    }
-
-    const fn replaces(self) -> bool {
-        match self {
-            Heard::Request { .. } | Heard::Reply { .. } => true,
-            Heard::Advert { replace, .. } => replace,
         }
     }
 }

@@ -72,13 +72,13 @@ impl<P: FramePool> Agent<P> {
             return;
         }
         if owns(tables, router, port, key.1) {
-            if heard_mac(heard).is_some_and(|mac| mac != port.mac) {
+            if heard.mac().is_some_and(|mac| mac != port.mac) {
                 count(&self.counters.conflicts);
             }
             return;
         }
         let given = is_given(tables, router, port, key.1);
-        let own_mac = heard_mac(heard) == Some(port.mac);
+        let own_mac = heard.mac() == Some(port.mac);
         if !given && !own_mac {
             self.note(
                 key,
@@ -92,9 +92,8 @@ impl<P: FramePool> Agent<P> {
     pub(super) fn note(&mut self, key: Key, heard: Heard, on_link: bool) {
         let known = self.resolver.state(&key).is_some();
         let create = on_link && matches!(heard, Heard::Request { .. });
-        let station = heard_mac(heard).is_none_or(is_station)
-            && !key.1.is_multicast()
-            && !key.1.is_unspecified();
+        let station =
+            heard.mac().is_none_or(is_station) && !key.1.is_multicast() && !key.1.is_unspecified();
         if !station || !(known || create) || !self.admit(key) {
             return;
         }
@@ -248,13 +247,6 @@ pub(super) fn is_given(tables: &Tables, router: &Router, port: &RouterPort, ip: 
     };
     router.neighbors.contains_key(&(index, ip))
         || switch.is_some_and(|switch| switch.known.contains_key(&ip))
-}
-
-fn heard_mac(heard: Heard) -> Option<Mac> {
-    match heard {
-        Heard::Request { mac } | Heard::Reply { mac } => Some(mac),
-        Heard::Advert { mac, .. } => mac,
-    }
 }
 
 fn table_state(state: State) -> NeighborState {

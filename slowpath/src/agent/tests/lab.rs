@@ -398,6 +398,12 @@ impl Lab {
     }
 
     pub(super) fn hand_inner(&mut self, bytes: &[u8], inner: u16, origin: Origin, work: Work) {
+        self.queue(bytes, inner, origin, work);
+        self.step();
+    }
+
+    /// Hands a frame over and lets it wait.
+    pub(super) fn queue(&mut self, bytes: &[u8], inner: u16, origin: Origin, work: Work) {
         let frame = self.pool.alloc(bytes).expect("a buffer");
         let punted = Punted {
             frame,
@@ -407,7 +413,6 @@ impl Lab {
             worker: WORKER,
         };
         self.exchanges[1].punt(punted).expect("room in the queue");
-        self.step();
     }
 
     pub(super) fn punt(&mut self, bytes: &[u8], punt: Punt) {

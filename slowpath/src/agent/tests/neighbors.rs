@@ -2,7 +2,7 @@ use super::lab::*;
 use crate::agent::{AgentRequest, Settings};
 use crossbeam::channel::unbounded;
 use sluice_fastpath::exchange::{InjectTo, Origin, Sighting, Work};
-use sluice_fastpath::ids::{DatapathId, PortId, WorkerId};
+use sluice_fastpath::ids::{DatapathId, PortId, Tick, WorkerId};
 use sluice_fastpath::io::DeviceId;
 use sluice_fastpath::tables::neighbors::NeighborState;
 use sluice_fastpath::verdict::Punt;
@@ -269,9 +269,7 @@ fn a_used_neighbor_is_asked_before_it_is_forgotten() {
         .lookup(R1_SW, ip("10.0.0.20"))
         .unwrap();
     lab.now += 1_000;
-    lab.learned
-        .neighbors
-        .mark_used(slot, sluice_fastpath::ids::Tick(lab.now));
+    lab.learned.neighbors.mark_used(slot, Tick(lab.now));
     lab.sleep(4_000);
     let probe = lab.only_sent();
     assert_eq!(
@@ -291,6 +289,88 @@ fn a_used_neighbor_is_asked_before_it_is_forgotten() {
     );
     lab.sleep(20_000);
     assert_eq!(lab.sent(), []);
+}
+
+/// The clocks of workers are read at other moments than the agent's.
+#[test]
+fn a_use_a_moment_ahead_of_the_agent_counts() {
+    let mut lab = Lab::new();
+    let sender = Sighting::Neighbor {
+        port: R1_SW,
+        ip: ip("10.0.0.20"),
+        mac: OTHER,
+        reply: false,
+    };
+    lab.sight(sender);
+    let slot = lab
+        .learned
+        .neighbors
+        .lookup(R1_SW, ip("10.0.0.20"))
+        .unwrap();
+    lab.sleep(4_999);
+    lab.learned.neighbors.mark_used(slot, Tick(lab.now + 3));
+    lab.sleep(1);
+    assert_eq!(lab.only_sent().headers().eth_dst, OTHER);
+}
+
+#[test]
+fn a_disabled_port_says_and_learns_nothing() {
+    let mut r1 = router();
+    r1.ports[0].enabled = false;
+    let mut tables = tables(1, inner_switch(), r1, outer_switch());
+    tables.underlay = None;
+    let mut lab = Lab::with(tables, Settings::default());
+    lab.sleep(60_000);
+    lab.sent();
+    lab.moved();
+    let question = arp_request(OTHER, "10.0.0.20", "10.0.0.254");
+    lab.punt(&question, Punt::LearnNeighbor { port: R1_SW });
+    lab.resolve(
+        &packet("203.0.113.9", "10.0.0.30").build(),
+        R1_SW,
+        "10.0.0.30",
+    );
+    assert_eq!((lab.sent(), lab.moved()), (vec![], vec![("stale", 2)]));
+    assert_eq!(lab.learned.neighbors.iter().count(), 0);
+}
+
+#[test]
+fn what_the_topology_gives_from_now_on_is_not_learned_any_more() {
+    let mut lab = Lab::new();
+    for last in 20..22 {
+        let ip = ip(&format!("10.0.0.{last}"));
+        lab.sight(Sighting::Neighbor {
+            port: R1_SW,
+            ip,
+            mac: OTHER,
+            reply: false,
+        });
+    }
+    let mut r1 = router();
+    r1.neighbors.insert((0, ip("10.0.0.20")), PEER);
+    let mut next = tables(2, inner_switch(), r1, outer_switch());
+    next.underlay = None;
+    lab.publish(next);
+    assert_eq!(lab.mac(R1_SW, "10.0.0.20"), None);
+    assert_eq!(lab.mac(R1_SW, "10.0.0.21"), Some(OTHER));
+}
+
+#[test]
+fn a_step_takes_so_many_frames_and_comes_back_at_once_for_the_rest() {
+    let mut lab = Lab::new();
+    let question = arp_request(OTHER, "10.0.0.20", "10.0.0.10");
+    for _ in 0..100 {
+        let work = Work::Punt(Punt::AnswerNeighbor {
+            from: VM_PORT,
+            mac: VM,
+        });
+        lab.queue(&question, 0, Origin::Device(DeviceId(0)), work);
+    }
+    assert_eq!(lab.step(), Tick(lab.now));
+    assert_eq!(lab.sent().len(), 64);
+    assert!(!lab.agent.is_drained());
+    assert!(lab.step().since(Tick(lab.now)) > 100);
+    assert_eq!(lab.sent().len(), 36);
 }
 
 #[test]

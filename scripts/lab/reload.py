@@ -80,13 +80,14 @@ def broken(text, number):
 
 
 def reload_all(network, by_signal=False):
-    """Puts the topology file into effect on every node."""
+    """Puts a changed topology file into effect on every node."""
+    if not by_signal:
+        for node in network.nodes.values():
+            node.ctl("reload")
+        return
     before = {name: generation(node) for name, node in network.nodes.items()}
     for node in network.nodes.values():
-        if by_signal:
-            os.kill(node.process.pid, signal.SIGHUP)
-        else:
-            node.ctl("reload")
+        os.kill(node.process.pid, signal.SIGHUP)
     for name, node in network.nodes.items():
         wait_for(f"{name}: a new generation", lambda: generation(node) > before[name], every=0.02)
 

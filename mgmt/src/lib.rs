@@ -9,3 +9,4 @@ pub mod reload;
 pub mod runtime;
 pub mod show;
 pub mod topology;
+pub mod trace;

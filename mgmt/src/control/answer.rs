@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam::channel::bounded;
 use sluice_fastpath::ids::PortId;
+use sluice_fastpath::pipeline::View;
 use sluice_fastpath::tables::Tables;
 use sluice_slowpath::AgentRequest;
 
@@ -14,6 +15,7 @@ use crate::metrics;
 use crate::reload::ReloadReport;
 use crate::runtime::State;
 use crate::show::show;
+use crate::trace::{TraceError, TraceRequest, trace};
 
 /// How long the slow path may take to forget something.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +27,7 @@ type Out<'a> = &'a mut dyn FnMut(Reply) -> io::Result<()>;
 pub(super) fn answer(state: &State, command: Command, out: Out<'_>) -> io::Result<()> {
     match command {
         Command::Show(query) => show(state, &query, out),
+        Command::Trace(request) => traced(state, &request, out),
         Command::Reload => report(state.reload.reload(), out),
         Command::Check { config } => report(state.reload.check(config.map(PathBuf::from)), out),
         Command::Flush(flush) => out(match forget(state, flush) {
@@ -35,6 +38,21 @@ pub(super) fn answer(state: &State, command: Command, out: Out<'_>) -> io::Resul
             out(Reply::Text { text: metrics::render(state) })?;
             out(Reply::done())
         }
+    }
+}
+
+/// The walk runs here, on the client's thread.
+fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()> {
+    let tables = state.tables.current();
+    let view = View { tables: &tables, learned: &state.learned, connections: &state.connections };
+    // Only where the chosen source port is concerned; a trace opens nothing.
+    let seed = [u64::from(state.now().0), u64::from(std::process::id())];
+    match trace(view, request, seed) {
+        Ok(trace) => {
+            out(Reply::Value { value: serde_json::to_value(&trace)? })?;
+            out(Reply::done())
+        }
+        Err(TraceError { message, help }) => out(Reply::Error { message, help }),
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::show::Query;
+use crate::trace::TraceRequest;
 
 /// Version of requests and replies. A change that an older side would misread raises it.
 pub const PROTOCOL: u32 = 1;
@@ -27,6 +28,8 @@ pub struct Request {
 pub enum Command {
     /// Rows of a table.
     Show(Query),
+    /// What would happen to a packet.
+    Trace(TraceRequest),
     /// Read the configuration anew and put it into effect.
     Reload,
     /// Say what a configuration would change.

@@ -16,7 +16,10 @@ mod switching;
 
 use std::io;
 
+pub(crate) use flows::state_name as connection_state;
 pub(crate) use node::device_traffic;
+pub(crate) use routing::{kind as encap_kind, role, source as route_source};
+pub(crate) use switching::place;
 pub use query::{Filter, Query, What};
 
 use crate::control::Reply;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
-use sluice_fastpath::learned::Role;
+use sluice_fastpath::learned::{Learned, Role};
 use sluice_fastpath::tables::neighbors::NeighborState;
 use sluice_fastpath::tables::{
     EncapKind, Piece, PieceKind, RoleId, Route, RouteSource, Router, Tables, Tunnel, UNDERLAY_PORT,
@@ -33,7 +33,7 @@ pub(super) fn routers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io
     rows.extend(named(&tables, filter).into_iter().map(|(piece, router)| {
         let gateways = router.ports.iter().filter_map(|port| {
             let gateway = port.gateway.as_ref()?;
-            Some(format!("{} {}", port.name, role(state, &tables, gateway.role)))
+            Some(format!("{} {}", port.name, role(&state.learned, &tables, gateway.role)))
         });
         json!({
             "name": piece.name,
@@ -51,8 +51,8 @@ pub(super) fn routers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io
 }
 
 /// Who holds a gateway port, in words.
-pub(crate) fn role(state: &State, tables: &Tables, role: RoleId) -> String {
-    match state.learned.roles.get(role) {
+pub(crate) fn role(learned: &Learned, tables: &Tables, role: RoleId) -> String {
+    match learned.roles.get(role) {
         Role::Nobody => "held by nobody".to_owned(),
         Role::Active => "held by this chassis".to_owned(),
         Role::Backup(tunnel) => {

@@ -119,7 +119,7 @@ fn router_port(state: &State, tables: &Tables, piece: &Piece, router: &Router, p
         Peer::Router { router, .. } => format!("router {}", name(tables, router)),
     };
     let place = match &port.gateway {
-        Some(gateway) => format!("{peer}, gateway {}", super::routing::role(state, tables, gateway.role)),
+        Some(gateway) => format!("{peer}, gateway {}", super::routing::role(&state.learned, tables, gateway.role)),
         None => peer,
     };
     let (rx, tx) = traffic(state, port.id);

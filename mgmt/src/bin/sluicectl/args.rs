@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sluice_mgmt::show::{Filter, What};
+use sluice_mgmt::trace::{PacketSpec, Start, TraceRequest};
+use sluice_net::Mac;
 
 /// Asks a running sluiced, and tells it what to do.
 #[derive(Debug, Parser)]
@@ -26,6 +28,8 @@ pub(super) struct Cli {
 pub(super) enum Action {
     /// Shows a table.
     Show(Show),
+    /// Says step by step what would happen to a packet.
+    Trace(Box<Trace>),
     /// Reads the configuration anew and puts it into effect, or says what is wrong with it.
     Reload,
     /// Says what a configuration would change in the running daemon.
@@ -55,6 +59,103 @@ pub(super) struct Show {
     /// Rows at most.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
+}
+
+/// A packet starts at a logical port, in a tunnel packet of another chassis, or as a frame on an interface. What is
+/// left out of it is what the machine behind the port would send.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("start").required(true).args(["port", "tunnel_from", "device"]))]
+pub(super) struct Trace {
+    /// Starts at this logical switch port, as if the machine behind it sent it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) port: Option<String>,
+    /// Starts in a tunnel packet of this chassis.
+    #[arg(long, value_name = "CHASSIS", requires = "vni")]
+    pub(super) tunnel_from: Option<String>,
+    /// Tunnel key, or name, of the switch or router in the tunnel packet.
+    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from")]
+    pub(super) vni: Option<String>,
+    /// Key, or name, of the logical input port in the tunnel packet.
+    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from")]
+    pub(super) in_key: Option<String>,
+    /// Key, or name, of the logical output port in the tunnel packet; cr-PORT is a redirected gateway port.
+    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from")]
+    pub(super) out_key: Option<String>,
+    /// Starts as a frame on this interface of the node.
+    #[arg(long, value_name = "NAME", requires = "hex")]
+    pub(super) device: Option<String>,
+    /// The frame.
+    #[arg(long, value_name = "BYTES", requires = "device")]
+    pub(super) hex: Option<String>,
+    /// Ethernet source.
+    #[arg(long, value_name = "MAC")]
+    pub(super) eth_src: Option<Mac>,
+    /// Ethernet destination.
+    #[arg(long, value_name = "MAC")]
+    pub(super) eth_dst: Option<Mac>,
+    /// 802.1Q tag.
+    #[arg(long, value_name = "ID")]
+    pub(super) vlan: Option<u16>,
+    /// Source address.
+    #[arg(long, value_name = "IP")]
+    pub(super) src: Option<IpAddr>,
+    /// Destination address.
+    #[arg(long, value_name = "IP")]
+    pub(super) dst: Option<IpAddr>,
+    /// icmp, tcp, udp, arp, or the number of a protocol [default: icmp].
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(super) proto: Option<String>,
+    /// Source port, or identifier of the echo.
+    #[arg(long, value_name = "PORT")]
+    pub(super) sport: Option<u16>,
+    /// Destination port.
+    #[arg(long, value_name = "PORT")]
+    pub(super) dport: Option<u16>,
+    /// TTL or hop limit [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(super) ttl: Option<u8>,
+    /// TCP flags [default: syn].
+    #[arg(long, value_name = "FLAG,...")]
+    pub(super) flags: Option<String>,
+    /// Bytes of the IP packet.
+    #[arg(long, value_name = "BYTES")]
+    pub(super) len: Option<u16>,
+    /// The packet may not be fragmented.
+    #[arg(long)]
+    pub(super) dont_fragment: bool,
+}
+
+impl From<Trace> for TraceRequest {
+    fn from(args: Trace) -> Self {
+        let start = match (args.port, args.tunnel_from, args.device) {
+            (Some(name), _, _) => Start::Port { name },
+            (None, Some(chassis), _) => Start::Tunnel {
+                chassis,
+                datapath: args.vni.unwrap_or_default(),
+                in_port: args.in_key,
+                out_port: args.out_key,
+            },
+            (None, None, interface) => Start::Frame {
+                interface: interface.unwrap_or_default(),
+                hex: args.hex.unwrap_or_default(),
+            },
+        };
+        let packet = PacketSpec {
+            eth_src: args.eth_src,
+            eth_dst: args.eth_dst,
+            vlan: args.vlan,
+            src: args.src,
+            dst: args.dst,
+            proto: args.proto,
+            sport: args.sport,
+            dport: args.dport,
+            ttl: args.ttl,
+            flags: args.flags,
+            len: args.len,
+            dont_fragment: args.dont_fragment,
+        };
+        TraceRequest { start, packet }
+    }
 }
 
 #[derive(Debug, Subcommand)]

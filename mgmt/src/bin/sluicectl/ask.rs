@@ -10,6 +10,7 @@ use sluice_mgmt::control::protocol::Flush;
 use sluice_mgmt::control::{Client, ClientError, Command, Reply};
 use sluice_mgmt::reload::ReloadReport;
 use sluice_mgmt::show::{Query, What};
+use sluice_mgmt::trace::{Trace, TraceRequest};
 
 use super::args::{Action, Cli, Forget};
 use super::print::{JsonRows, Tables};
@@ -27,6 +28,7 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
             let query = Query { what: show.what, filter: show.filter, limit: show.limit };
             rows(&mut ask()?, show.what, query, json)
         }
+        Action::Trace(request) => traced(&mut ask()?, (*request).into(), json),
         Action::Reload => report(&mut ask()?, Command::Reload, json, "reloaded"),
         Action::Check { config } => {
             let absolute = config.map(std::path::absolute).transpose()?;
@@ -67,6 +69,22 @@ fn rows(client: &mut Client, what: What, query: Query, json: bool) -> Result<Exi
     if let Some(note) = note {
         eprintln!("{note}");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A trace, as text or as one JSON object.
+fn traced(client: &mut Client, request: TraceRequest, json: bool) -> Result<ExitCode, ClientError> {
+    let mut out = io::stdout().lock();
+    client.ask(Command::Trace(request), |reply| {
+        let Reply::Value { value } = reply else { return Ok(()) };
+        if json {
+            writeln!(out, "{value}")?;
+        } else {
+            let trace: Trace = serde_json::from_value(value).map_err(io::Error::other)?;
+            write!(out, "{trace}")?;
+        }
+        Ok(())
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,200 @@
+//! The end of a walk in words.
+
+use serde_json::{Value, json};
+use sluice_fastpath::ids::DatapathId;
+use sluice_fastpath::pipeline::View;
+use sluice_fastpath::tables::{Domain, FloodMember, PieceKind, Tables, UNDERLAY_PORT};
+use sluice_fastpath::verdict::{Egress, Flood, IcmpError, Punt, Verdict};
+
+use super::narrate::noun;
+use crate::show::encap_kind;
+
+/// One word for each kind of verdict.
+pub(super) fn kind(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Transmit(_) => "transmit",
+        Verdict::Flood(_) => "flood",
+        Verdict::Punt(_) => "punt",
+        Verdict::HandOff(_) => "hand-off",
+        Verdict::Reject { .. } => "reject",
+        Verdict::Drop(_) => "drop",
+    }
+}
+
+/// A verdict for machines.
+pub(super) fn fields(tables: &Tables, verdict: &Verdict) -> Value {
+    let mut fields = match verdict {
+        Verdict::Transmit(Egress::Device { device, vlan, port }) => json!({
+            "interface": tables.devices.get(device.index()).map(|device| &device.name),
+            "vlan": vlan,
+            "port": tables.port_name(*port),
+        }),
+        Verdict::Transmit(Egress::Tunnel { tunnel, vni, keys }) => json!({
+            "chassis": tables.tunnel(*tunnel).map(|tunnel| &tunnel.chassis),
+            "vni": vni.get(),
+            "in_key": keys.map(|(in_key, _)| in_key),
+            "out_key": keys.map(|(_, out_key)| out_key),
+        }),
+        Verdict::Flood(flood) => json!({ "copies": copies(tables, flood) }),
+        Verdict::Punt(_) => json!({}),
+        Verdict::HandOff(worker) => json!({ "worker": worker.0 }),
+        Verdict::Reject { reason, error, port } => json!({
+            "reason": reason.name(), "error": error_name(error), "from_port": tables.port_name(*port),
+        }),
+        Verdict::Drop(reason) => json!({ "reason": reason.name() }),
+    };
+    if let Value::Object(fields) = &mut fields {
+        fields.insert("verdict".into(), kind(verdict).into());
+    }
+    fields
+}
+
+/// A verdict for people; of a drop only the reason, which the caller explains.
+pub(super) fn text(view: View<'_>, verdict: &Verdict) -> String {
+    let tables = view.tables;
+    match verdict {
+        Verdict::Transmit(egress) => transmit(view, egress),
+        Verdict::Flood(flood) => {
+            let copies = copies(tables, flood);
+            match copies.is_empty() {
+                true => "flooded, but nobody is left to get a copy: drop flood-empty".to_owned(),
+                false => format!("flood: a copy to {}", copies.join(", to ")),
+            }
+        }
+        Verdict::Punt(punt) => punted(view, punt),
+        Verdict::HandOff(worker) => format!("handed to worker {}, which owns the connection", worker.0),
+        Verdict::Reject { reason, error, port } => {
+            let sender = tables.router_port(*port).map_or("?", |(_, _, port)| &port.name);
+            format!("drop {}, and the sender is told by ICMP \"{}\" from router port {sender}", reason.name(), error_name(error))
+        }
+        Verdict::Drop(reason) => format!("drop {}", reason.name()),
+    }
+}
+
+fn transmit(view: View<'_>, egress: &Egress) -> String {
+    let tables = view.tables;
+    match *egress {
+        Egress::Device { device, vlan, port } => {
+            let interface = tables.devices.get(device.index()).map_or("?", |device| &device.name);
+            let tag = vlan.map(|vlan| format!(" with VLAN tag {vlan}")).unwrap_or_default();
+            let switch = tables.switch_port(port).map_or("?", |(piece, _, _)| &piece.name);
+            format!("out of port {} of switch {switch}, on interface {interface}{tag}", tables.port_name(port))
+        }
+        Egress::Tunnel { tunnel, vni, keys } => {
+            let Some(tunnel) = tables.tunnel(tunnel) else { return "into a tunnel that has gone".to_owned() };
+            let datapath = tables.by_vni.get(&vni).copied();
+            let name = datapath.map_or_else(|| "?".to_owned(), |id| noun(tables, id));
+            let keys = keys.map(|(in_key, out_key)| {
+                let key = |key| datapath.map_or_else(|| key_text(key), |id| key_name(tables, id, key));
+                format!(", in by {}, out by {}", key(in_key), key(out_key))
+            });
+            let mac = view.learned.neighbors.resolve(UNDERLAY_PORT, tunnel.next_hop.into());
+            let mac = mac.map_or_else(|| "not resolved".to_owned(), |(_, mac)| mac.to_string());
+            format!(
+                "to chassis {} by {} to {}, VNI {} ({name}){}, next hop {} at {mac}",
+                tunnel.chassis,
+                encap_kind(tunnel.kind),
+                tunnel.remote,
+                vni.get(),
+                keys.unwrap_or_default(),
+                tunnel.next_hop,
+            )
+        }
+    }
+}
+
+fn key_text(key: u16) -> String {
+    format!("key {key}")
+}
+
+/// The port that a key names in a datapath.
+pub(super) fn key_name(tables: &Tables, id: DatapathId, key: u16) -> String {
+    if key >= sluice_net::ids::FIRST_MULTICAST_KEY {
+        return format!("multicast group {key}");
+    }
+    let name = tables.piece(id).and_then(|piece| match &piece.kind {
+        PieceKind::Switch(switch) => {
+            let port = switch.by_key.get(&key).and_then(|index| switch.ports.get(usize::from(*index)));
+            port.map(|port| port.name.clone())
+        }
+        PieceKind::Router(router) => {
+            let found = router.by_key.get(&key)?;
+            let port = router.ports.get(usize::from(found.port))?;
+            Some(if found.redirect { format!("cr-{}", port.name) } else { port.name.clone() })
+        }
+    });
+    name.map_or_else(|| key_text(key), |name| format!("{name} (key {key})"))
+}
+
+/// Who gets a copy of a flood.
+fn copies(tables: &Tables, flood: &Flood) -> Vec<String> {
+    let domain: Option<&Domain> =
+        tables.switch(flood.switch).and_then(|(_, switch)| switch.domains.get(usize::from(flood.domain)));
+    let members = domain.map(|domain| if flood.unknown_only { &domain.unknown } else { &domain.flood });
+    let copy = |member: &FloodMember| match *member {
+        FloodMember::Device { port, .. } if Some(port) == flood.except => None,
+        FloodMember::Device { port, .. } => Some(format!("port {}", tables.port_name(port))),
+        FloodMember::Chassis { .. } if flood.local_only => None,
+        FloodMember::Chassis { tunnel, .. } => {
+            Some(format!("chassis {}", tables.tunnel(tunnel).map_or("?", |tunnel| &tunnel.chassis)))
+        }
+    };
+    members.into_iter().flatten().filter_map(copy).collect()
+}
+
+fn punted(view: View<'_>, punt: &Punt) -> String {
+    let tables = view.tables;
+    let port = |id| tables.router_port(id).map_or_else(|| "?".to_owned(), |(piece, _, port)| format!("{} of router {}", port.name, piece.name));
+    match *punt {
+        Punt::AnswerNeighbor { from, mac } => {
+            format!("answered here in the name of port {}: the address is at {mac}", tables.port_name(from))
+        }
+        Punt::LearnNeighbor { port: id } => {
+            format!("taken by router port {}: it answers if asked for, and learns the sender", port(id))
+        }
+        Punt::ResolveNeighbor { port: id, next_hop } => {
+            format!("waits until {next_hop} behind router port {} says its MAC, then goes on", port(id))
+        }
+        Punt::ResolveUnderlay { next_hop } => {
+            format!("waits until the underlay next hop {next_hop} says its MAC, then goes on")
+        }
+        Punt::Echo { port: id } => format!("echo request to an address of router port {}: answered", port(id)),
+        Punt::Fragment { port: id, mtu } => {
+            format!("fragmented to {mtu} bytes by the slow path, then each piece goes on as if it came in by router port {}", port(id))
+        }
+        Punt::Underlay => "for the underlay address of this node: taken by the slow path".to_owned(),
+    }
+}
+
+/// Name of an ICMP error.
+pub(super) fn error_name(error: &IcmpError) -> String {
+    match error {
+        IcmpError::TimeExceeded => "time exceeded".to_owned(),
+        IcmpError::NetUnreachable => "network unreachable".to_owned(),
+        IcmpError::HostUnreachable => "host unreachable".to_owned(),
+        IcmpError::PortUnreachable => "port unreachable".to_owned(),
+        IcmpError::TooBig(mtu) => format!("too big, MTU {mtu}"),
+    }
+}
+
+/// A verdict on a frame that never entered the logical network.
+pub(super) fn early(view: View<'_>, frame: &[u8], verdict: &Verdict) -> String {
+    let text = text(view, verdict);
+    let Verdict::Drop(reason) = verdict else { return text };
+    match sluice_net::parse(frame) {
+        Err(error) => format!("{text}: {error}"),
+        Ok(_) => format!("{text}: {}", lower(reason.description())),
+    }
+}
+
+/// A sentence in the middle of another.
+pub(super) fn lower(sentence: &str) -> String {
+    let mut letters = sentence.trim_end_matches('.').chars();
+    let first = letters.next();
+    let keep = letters.clone().next().is_none_or(char::is_uppercase);
+    match first {
+        Some(first) if !keep => first.to_lowercase().chain(letters).collect(),
+        Some(first) => std::iter::once(first).chain(letters).collect(),
+        None => String::new(),
+    }
+}

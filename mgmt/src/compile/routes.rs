@@ -142,8 +142,12 @@ enum Way {
 /// Finds the ports of next hops; most routes share few of them.
 struct Ways<'t> {
     router: &'t ResolvedRouter,
-    found: HashMap<(IpAddr, Option<&'t str>), Option<(u16, bool)>>,
+    /// By next hop and output port.
+    found: HashMap<(IpAddr, Option<&'t str>), Option<Out>>,
 }
+
+/// A port, and whether it is enabled.
+type Out = (u16, bool);
 
 impl<'t> Ways<'t> {
     fn hop(&mut self, route: &'t topology::Route) -> Way {
@@ -172,7 +176,7 @@ impl<'t> Ways<'t> {
 }
 
 /// The port whose network holds an address, and whether it is enabled. An enabled one goes before.
-fn holding(router: &ResolvedRouter, ip: IpAddr) -> Option<(u16, bool)> {
+fn holding(router: &ResolvedRouter, ip: IpAddr) -> Option<Out> {
     let networks = indexed(router).flat_map(|(port, _, body)| {
         body.networks
             .iter()

@@ -23,7 +23,7 @@ pub(super) fn write(directory: &Path, scale: &Scale) -> anyhow::Result<()> {
     fs::write(directory.join("node.toml"), NODE)?;
     fs::write(
         directory.join("routes.txt"),
-        routes_file(scale.routes.div_ceil(2)),
+        routes_file(scale.routes.saturating_sub(scale.inline_routes)),
     )?;
     write_topology(directory, scale, false)
 }
@@ -78,7 +78,7 @@ fn topology(scale: &Scale, extra: bool) -> Result<String, std::fmt::Error> {
         text,
         "[switch.public]\nkey = 16000000\n[switch.public.port.wire]\nkey = 32767\ntype = \"localnet\"\nnetwork = \"physnet\""
     )?;
-    let inline = scale.routes / 2;
+    let inline = scale.inline_routes.min(scale.routes);
     for router in 0..scale.routers {
         let more = usize::from(router < inline % scale.routers);
         write_router(
@@ -196,6 +196,7 @@ mod tests {
             routers: 6,
             ports: 60,
             routes: 50,
+            inline_routes: 20,
             reloads: 1,
         }
     }

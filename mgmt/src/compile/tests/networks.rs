@@ -2,7 +2,7 @@
 
 use sluice_fastpath::tables::{EncapKind, Local, Peer, Snat, Tunnel};
 
-use super::{ip, mac, net, reference, reference_tables, strings};
+use super::{build, ip, mac, net, reference, reference_tables, strings};
 
 fn words<const N: usize>(pairs: [(&'static str, &str); N]) -> Vec<(&'static str, String)> {
     pairs.map(|(name, place)| (name, place.to_owned())).into()
@@ -16,6 +16,15 @@ fn assert_places<const N: usize>(
 ) {
     let places: Vec<_> = built.places(switch).into_iter().collect();
     assert_eq!(places, words(expected));
+}
+
+/// The tables of a node whose underlay carries only 1500 bytes.
+fn on_a_small_underlay(network: &str, name: &str) -> super::Built {
+    let (resolved, mut view) = reference(network, name);
+    if let Some(underlay) = &mut view.underlay {
+        underlay.mtu = 1500;
+    }
+    build(&resolved, &view)
 }
 
 #[test]
@@ -195,7 +204,7 @@ fn n0_a_host_needs_not_the_external_switch() {
 
 #[test]
 fn n0_tunnels() {
-    let built = reference_tables("n0", "hv1");
+    let built = on_a_small_underlay("n0", "hv1");
     let tunnels: Vec<&Tunnel> = built.tables.tunnels.iter().flatten().collect();
     let names: Vec<&str> = tunnels
         .iter()
@@ -309,7 +318,7 @@ fn n1_router_ports_lead_where_the_switch_ports_say() {
 
 #[test]
 fn mtus_follow_the_wire_and_the_tunnels() {
-    let node1 = reference_tables("n1", "node1");
+    let node1 = on_a_small_underlay("n1", "node1");
     assert_eq!(node1.router_port("gw1-outside").mtu, 1500, "the device's");
     assert_eq!(node1.router_port("gw1-ls3").mtu, 1500, "both ends are here");
     assert_eq!(
@@ -317,18 +326,26 @@ fn mtus_follow_the_wire_and_the_tunnels() {
         1442,
         "VMs are behind tunnels"
     );
-    let node2 = reference_tables("n1", "node2");
+    let node2 = on_a_small_underlay("n1", "node2");
     assert_eq!(
         node2.router_port("router1-ls3").mtu,
         1442,
         "the gateway router is behind a tunnel"
     );
-    let hv1 = reference_tables("n0", "hv1");
+    let hv1 = on_a_small_underlay("n0", "hv1");
     assert_eq!(
         hv1.router_port("R1-ext").mtu,
         1442,
         "the gateways are behind tunnels"
     );
+}
+
+#[test]
+fn an_underlay_with_room_leaves_the_tenants_1500_bytes() {
+    let hv1 = reference_tables("n0", "hv1");
+    for port in ["R1-sw1", "R1-sw2", "R1-ext"] {
+        assert_eq!(hv1.router_port(port).mtu, 1500, "{port}");
+    }
 }
 
 #[test]
@@ -368,7 +385,7 @@ fn n2_a_network_of_its_own_is_compiled_only_where_it_is_used() {
 
 #[test]
 fn n3_plain_vxlan_learns() {
-    let built = reference_tables("n3", "node1");
+    let built = on_a_small_underlay("n3", "node1");
     assert_places(
         &built,
         "lan",

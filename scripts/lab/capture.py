@@ -10,16 +10,19 @@ from netns import run, stop, wait_for
 
 
 class Capture:
-    """A capture on one interface, from construction until `stop`."""
+    """A capture on one interface, from construction until `stop`.
 
-    def __init__(self, namespace, iface, expression="", name=None):
+    `direction` is tcpdump's: at an end of a wire `in` is what the machine plugged in there sends.
+    """
+
+    def __init__(self, namespace, iface, expression="", name=None, direction="inout"):
         self.namespace = namespace
         self.file = namespace.lab.directory / f"{name or namespace.name + '-' + iface}.pcap"
         self.file.unlink(missing_ok=True)
         log = self.file.with_suffix(".log")
         log.unlink(missing_ok=True)
         self._process = namespace.start(
-            *("tcpdump", "-i", iface, "-n", "--immediate-mode", "-U", "-s", "0"),
+            *("tcpdump", "-i", iface, "-n", "--immediate-mode", "-U", "-s", "0", "-Q", direction),
             *("-w", self.file, *expression.split()),
             log=log,
         )

@@ -20,7 +20,7 @@ GATEWAYS = ("gw1", "gw2")
 
 
 class N0:
-    """The network, running. `physical_ends` are the wire's ends at the gateways."""
+    """The network, running; `physical_ends` are the physical wire's ends at the gateways."""
 
     def __init__(self, lab, binaries):
         self.lab = lab
@@ -67,10 +67,10 @@ class N0:
         """The namespace of a VM."""
         return self.vms[name].namespace
 
-    def external(self, gateway, expression=""):
-        """A capture of what the gateway sends to and gets from the physical network."""
+    def external(self, gateway):
+        """A capture of what the gateway sends to the physical network."""
         end = self.physical_ends[gateway]
-        return Capture(self.physical.namespace, end, expression, name=f"external-{gateway}")
+        return Capture(self.physical.namespace, end, name=f"external-{gateway}", direction="in")
 
 
 def _active_gateway(network):
@@ -85,7 +85,7 @@ def _active_gateway(network):
     for line in requests:
         expect(line.startswith(f"{GATEWAY_MAC} > "), f"wrong source MAC: {line}")
         expect(f"{SNAT} > {INTERNET}" in line, f"wrong addresses: {line}")
-    sent = wires["gw2"].lines(f"ether src {GATEWAY_MAC} or net 192.168.0.0/16 or icmp")
+    sent = wires["gw2"].lines()
     expect(not sent, f"gw2's wire is not silent: {sent}")
     return f"gw1: {GATEWAY_MAC}, {SNAT} > {INTERNET}; gw2 silent"
 

@@ -98,7 +98,7 @@ def with_ipv6(document):
 def _active_gateway(network):
     """The chassis with the highest priority carries the port, and no other one does."""
     wires = {
-        name: Capture(network.physical.namespace, end, "icmp", name=f"external-{name}")
+        name: Capture(network.physical.namespace, end, name=f"external-{name}", direction="in")
         for name, end in network.physical_ends.items()
     }
     expect_ping(network.vm("sw0-port1"), OUTSIDE, 63)
@@ -108,7 +108,7 @@ def _active_gateway(network):
     expect(len(sent) == 3, f"{len(sent)} echo requests leave {ACTIVE}, expected 3")
     expect(all(f"10.0.0.3 > {OUTSIDE}" in line for line in sent), f"not as sent: {sent}")
     for name in network.physical_ends.keys() - {ACTIVE}:
-        seen = wires[name].lines(f"ether src {GATEWAY_MAC} or icmp[icmptype] == icmp-echo")
+        seen = wires[name].lines()
         expect(not seen, f"{name} sends: {seen}")
     return f"{ACTIVE}: {GATEWAY_MAC}, 10.0.0.3 > {OUTSIDE}; others silent"
 

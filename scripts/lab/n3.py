@@ -1,6 +1,9 @@
 """N3: one layer-2 network over plain VXLAN, VNI 42, between a Sluice node and a second node."""
 
+import tomllib
+
 import probes
+import toml_text
 from checks import Check, expect, expect_page, expect_ping
 from node import CONFIGS, Node, Vm, taps_of
 from peers import KernelVxlan, OvsNode
@@ -14,7 +17,8 @@ VMS = (
     ("vm3", "192.168.0.13", "02:00:00:00:42:13"),
     ("vm4", "192.168.0.14", "02:00:00:00:42:14"),
 )
-PEERS = ("sluice", "kernel", "ovs")
+# The last one is no part of N3: the same network over Geneve that carries no port keys.
+PEERS = ("sluice", "kernel", "ovs", "ovs-geneve")
 
 
 class N3:
@@ -28,16 +32,18 @@ class N3:
         }
         files = ("node1.toml", "node2.toml") if peer == "sluice" else ("node1-peer.toml",)
         self.nodes = []
+        topology = _over_geneve(lab) if peer == "ovs-geneve" else None
         for number, file in enumerate(files):
-            self._add_node(number, CONFIGS / "n3" / file, binaries)
+            self._add_node(number, CONFIGS / "n3" / file, binaries, topology)
         if peer == "kernel":
             self.peer = KernelVxlan(lab, "peer", self.underlay, f"{NODE2}/24", NODE1, VNI)
             for name in ("vm3", "vm4"):
                 self.peer.plug(self.vms[name])
-        elif peer == "ovs":
+        elif peer.startswith("ovs"):
             self.peer = OvsNode(lab, "peer", self.underlay, f"{NODE2}/24")
             self.peer.add_bridge("br42")
-            self.peer.add_vxlan("br42", NODE2, NODE1, VNI)
+            kind = "geneve" if topology else "vxlan"
+            self.peer.add_tunnel("br42", kind, NODE2, NODE1, VNI)
             for name in ("vm3", "vm4"):
                 self.peer.plug(self.vms[name], "br42")
         for node in self.nodes:
@@ -46,10 +52,10 @@ class N3:
         for vm in self.vms.values():
             probes.HttpServer(vm.namespace, "::")
 
-    def _add_node(self, number, file, binaries):
+    def _add_node(self, number, file, binaries, topology):
         node = Node(self.lab, f"node{number + 1}", binaries)
         self.underlay.attach(node.namespace, "eth0")
-        node.configure(file, worker=number)
+        node.configure(file, worker=number, topology=topology)
         for vm, tap in taps_of(file).items():
             node.carries(self.vms[vm], tap)
         self.nodes.append(node)
@@ -57,6 +63,16 @@ class N3:
     def vm(self, name):
         """The namespace of a VM."""
         return self.vms[name].namespace
+
+
+def _over_geneve(lab):
+    """The topology of a foreign peer, over Geneve without port keys; returns its path."""
+    document = tomllib.loads((CONFIGS / "n3" / "topology-peer.toml").read_text())
+    for chassis in document["chassis"].values():
+        chassis["encap"] |= {"type": "geneve", "port_keys": False}
+    path = lab.directory / "topology-geneve.toml"
+    path.write_text(toml_text.dumps(document))
+    return path
 
 
 def addresses_of(address):

@@ -6,6 +6,7 @@ labs on one machine do not meet, and `sweep` finds what a killed run left behind
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -17,6 +18,8 @@ import time
 from pathlib import Path
 
 PREFIX = "sluice"
+# Tells the labs of one process apart.
+_NUMBERS = itertools.count(1)
 
 
 class CommandFailed(AssertionError):
@@ -57,7 +60,7 @@ class Namespace:
     def __init__(self, lab, name):
         self.lab = lab
         self.name = name
-        self.id = f"{PREFIX}-{lab.run_id}-{name}"
+        self.id = f"{PREFIX}-{lab.run_id}-{lab.number}-{name}"
         run("ip", "netns", "add", self.id)
         lab.undo(self._delete)
         self.ip("link set lo up")
@@ -156,6 +159,7 @@ class Lab:
 
     def __init__(self, keep_files=False):
         self.run_id = os.environ.get("SLUICE_RUN", str(os.getpid()))
+        self.number = next(_NUMBERS)
         self.directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{self.run_id}-"))
         self.keep_files = keep_files
         self._stack = contextlib.ExitStack()

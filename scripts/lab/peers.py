@@ -93,10 +93,10 @@ class OvsNode:
         """A bridge of the user space datapath that learns MACs."""
         self.vsctl(f"add-br {bridge} -- set bridge {bridge} datapath_type=netdev")
 
-    def add_vxlan(self, bridge, local, remote, key):
-        """A VXLAN tunnel port on the bridge."""
+    def add_tunnel(self, bridge, kind, local, remote, key):
+        """A tunnel port on the bridge; `kind` is vxlan or geneve."""
         self.vsctl(
-            f"add-port {bridge} vx-{bridge} -- set interface vx-{bridge} type=vxlan"
+            f"add-port {bridge} tun-{bridge} -- set interface tun-{bridge} type={kind}"
             f" options:remote_ip={remote} options:local_ip={local} options:key={key}"
         )
 

@@ -131,7 +131,7 @@ class Outcome:
 
 def under_load(network, seconds, reloads):
     """Reloads `reloads` times during `seconds` of TCP through SNAT and a UDP stream."""
-    before = losses(network)
+    before, began = losses(network), [generation(node) for node in network.nodes.values()]
     stream = probes.UdpStream(network.vm("vm2"), network.outside, n1.OUTSIDE, seconds)
     report = network.lab.directory / "iperf.json"
     report.unlink(missing_ok=True)
@@ -146,6 +146,9 @@ def under_load(network, seconds, reloads):
         write(network.topology, toml_text.dumps(variant(network.document, number)))
         reload_all(network, by_signal=number % 10 == 9)
     in_time = time.monotonic() - begin
+    for first, node in zip(began, network.nodes.values()):
+        done = generation(node) - first
+        expect(done == reloads, f"{node.name}: {done} of {reloads} reloads took effect")
     expect(in_time < seconds + 1, f"{reloads} reloads took {in_time:.0f} s")
     wait_for("the end of the transfer", lambda: transfer.poll() is not None, seconds + 30)
     after = losses(network)

@@ -1,4 +1,4 @@
-"""N3 in its three pairings, and the peers by themselves."""
+"""N3 in its three pairings, over Geneve without port keys too, and the peers by themselves."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from peers import OVS_PROGRAMS, KernelVxlan, OvsNode
 
 @pytest.fixture(scope="module", params=n3.PEERS)
 def network(request, binaries):
-    if request.param == "ovs":
+    if request.param.startswith("ovs"):
         missing = require(*OVS_PROGRAMS)
         if missing.args[0]:
             pytest.skip(missing.kwargs["reason"])
@@ -33,7 +33,7 @@ def test_kernel_and_ovs_understand_each_other(lab):
     kernel = KernelVxlan(lab, "kernel", wire, f"{n3.NODE1}/24", n3.NODE2, n3.VNI)
     ovs = OvsNode(lab, "ovs", wire, f"{n3.NODE2}/24")
     ovs.add_bridge("br42")
-    ovs.add_vxlan("br42", n3.NODE2, n3.NODE1, n3.VNI)
+    ovs.add_tunnel("br42", "vxlan", n3.NODE2, n3.NODE1, n3.VNI)
     one, two = (Vm(lab, name, mac, n3.addresses_of(address)) for name, address, mac in n3.VMS[:2])
     kernel.plug(one)
     ovs.plug(two, "br42")

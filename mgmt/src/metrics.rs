@@ -17,7 +17,11 @@ pub fn render(state: &State) -> String {
     node(state, &mut text);
     workers(state, &mut text);
     interfaces(state, &mut text);
-    text.family("sluice_slowpath_total", "counter", "What the slow path did.");
+    text.family(
+        "sluice_slowpath_total",
+        "counter",
+        "What the slow path did.",
+    );
     for (name, _, count) in state.agent.iter() {
         text.sample(&[("event", name)], count);
     }
@@ -27,14 +31,44 @@ pub fn render(state: &State) -> String {
 fn node(state: &State, text: &mut Text) {
     let tables = state.tables.current();
     text.family("sluice_info", "gauge", "Version and chassis.");
-    text.sample(&[("version", env!("CARGO_PKG_VERSION")), ("chassis", &state.chassis)], 1);
+    text.sample(
+        &[
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("chassis", &state.chassis),
+        ],
+        1,
+    );
     let gauges = [
-        ("sluice_uptime_seconds", "Seconds since the start.", state.uptime().as_secs()),
-        ("sluice_generation", "Generation of the compiled tables.", tables.generation),
-        ("sluice_connections", "Connections open.", state.connections.len() as u64),
-        ("sluice_connections_capacity", "Connections at most.", state.connections.capacity() as u64),
-        ("sluice_neighbors", "Neighbors held.", state.learned.neighbors.iter().count() as u64),
-        ("sluice_learned_macs", "MACs learned.", state.learned.fdb.iter().count() as u64),
+        (
+            "sluice_uptime_seconds",
+            "Seconds since the start.",
+            state.uptime().as_secs(),
+        ),
+        (
+            "sluice_generation",
+            "Generation of the compiled tables.",
+            tables.generation,
+        ),
+        (
+            "sluice_connections",
+            "Connections open.",
+            state.connections.len() as u64,
+        ),
+        (
+            "sluice_connections_capacity",
+            "Connections at most.",
+            state.connections.capacity() as u64,
+        ),
+        (
+            "sluice_neighbors",
+            "Neighbors held.",
+            state.learned.neighbors.iter().count() as u64,
+        ),
+        (
+            "sluice_learned_macs",
+            "MACs learned.",
+            state.learned.fdb.iter().count() as u64,
+        ),
     ];
     for (name, help, value) in gauges {
         text.family(name, "gauge", help);
@@ -43,22 +77,47 @@ fn node(state: &State, text: &mut Text) {
 }
 
 fn workers(state: &State, text: &mut Text) {
-    text.family("sluice_drops_total", "counter", "Packets dropped, by reason.");
+    text.family(
+        "sluice_drops_total",
+        "counter",
+        "Packets dropped, by reason.",
+    );
     for reason in DropReason::ALL {
-        text.sample(&[("reason", reason.name())], state.sum(|counters| counters.drops(*reason)));
+        text.sample(
+            &[("reason", reason.name())],
+            state.sum(|counters| counters.drops(*reason)),
+        );
     }
-    text.family("sluice_punts_total", "counter", "Frames given to the slow path, by class.");
+    text.family(
+        "sluice_punts_total",
+        "counter",
+        "Frames given to the slow path, by class.",
+    );
     for class in PuntClass::ALL {
-        text.sample(&[("class", class.name())], state.sum(|counters| counters.punts(class)));
+        text.sample(
+            &[("class", class.name())],
+            state.sum(|counters| counters.punts(class)),
+        );
     }
-    text.family("sluice_worker_events_total", "counter", "Events of each worker's loop.");
+    text.family(
+        "sluice_worker_events_total",
+        "counter",
+        "Events of each worker's loop.",
+    );
     for worker in &state.workers {
         let id = worker.id.0.to_string();
         for work in Work::ALL {
-            text.sample(&[("worker", &id), ("event", work.name())], worker.counters.work(work));
+            text.sample(
+                &[("worker", &id), ("event", work.name())],
+                worker.counters.work(work),
+            );
         }
     }
-    text.family("sluice_worker_stalled", "gauge", "1 when the worker has not polled for over a second.");
+    text.family(
+        "sluice_worker_stalled",
+        "gauge",
+        "1 when the worker has not polled for over a second.",
+    );
     for worker in &state.workers {
         let stalled = worker.stalled.load(Ordering::Acquire);
         text.sample(&[("worker", &worker.id.0.to_string())], stalled.into());
@@ -68,20 +127,37 @@ fn workers(state: &State, text: &mut Text) {
 fn interfaces(state: &State, text: &mut Text) {
     let configuration = state.configuration();
     let status = state.interfaces.status();
-    let names: Vec<(&String, DeviceId)> = configuration.node.interfaces.keys().zip((0..).map(DeviceId)).collect();
-    text.family("sluice_interface_packets_total", "counter", "Frames of each interface.");
+    let names: Vec<(&String, DeviceId)> = configuration
+        .node
+        .interfaces
+        .keys()
+        .zip((0..).map(DeviceId))
+        .collect();
+    text.family(
+        "sluice_interface_packets_total",
+        "counter",
+        "Frames of each interface.",
+    );
     for (name, id) in &names {
         let (rx, tx) = device_traffic(state, *id);
         text.sample(&[("interface", name), ("direction", "rx")], rx.packets);
         text.sample(&[("interface", name), ("direction", "tx")], tx.packets);
     }
-    text.family("sluice_interface_bytes_total", "counter", "Bytes of each interface.");
+    text.family(
+        "sluice_interface_bytes_total",
+        "counter",
+        "Bytes of each interface.",
+    );
     for (name, id) in &names {
         let (rx, tx) = device_traffic(state, *id);
         text.sample(&[("interface", name), ("direction", "rx")], rx.bytes);
         text.sample(&[("interface", name), ("direction", "tx")], tx.bytes);
     }
-    text.family("sluice_interface_lost_total", "counter", "Packets lost at each interface, by cause.");
+    text.family(
+        "sluice_interface_lost_total",
+        "counter",
+        "Packets lost at each interface, by cause.",
+    );
     for ((name, _), now) in names.iter().zip(&status) {
         let causes = [
             ("rx-missed", now.rx_missed),
@@ -115,9 +191,20 @@ impl Text {
     }
 
     fn sample(&mut self, labels: &[(&str, &str)], value: u64) {
-        let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", quote(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let quote = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n")
+        };
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{}\"", quote(value)))
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
         let _ = writeln!(self.out, "{}{labels} {value}", self.name);
     }
 }

@@ -35,7 +35,9 @@ pub(super) fn answer(state: &State, command: Command, out: Out<'_>) -> io::Resul
             Err(refusal) => refusal,
         }),
         Command::Metrics => {
-            out(Reply::Text { text: metrics::render(state) })?;
+            out(Reply::Text {
+                text: metrics::render(state),
+            })?;
             out(Reply::done())
         }
     }
@@ -44,12 +46,18 @@ pub(super) fn answer(state: &State, command: Command, out: Out<'_>) -> io::Resul
 /// The walk runs here, on the client's thread.
 fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()> {
     let tables = state.tables.current();
-    let view = View { tables: &tables, learned: &state.learned, connections: &state.connections };
+    let view = View {
+        tables: &tables,
+        learned: &state.learned,
+        connections: &state.connections,
+    };
     // Only where the chosen source port is concerned; a trace opens nothing.
     let seed = [u64::from(state.now().0), u64::from(std::process::id())];
     match trace(view, request, seed) {
         Ok(trace) => {
-            out(Reply::Value { value: serde_json::to_value(&trace)? })?;
+            out(Reply::Value {
+                value: serde_json::to_value(&trace)?,
+            })?;
             out(Reply::done())
         }
         Err(TraceError { message, help }) => out(Reply::Error { message, help }),
@@ -57,8 +65,12 @@ fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()>
 }
 
 fn report(report: Option<ReloadReport>, out: Out<'_>) -> io::Result<()> {
-    let Some(report) = report else { return out(Reply::error("the daemon is ending")) };
-    out(Reply::Value { value: serde_json::to_value(&report)? })?;
+    let Some(report) = report else {
+        return out(Reply::error("the daemon is ending"));
+    };
+    out(Reply::Value {
+        value: serde_json::to_value(&report)?,
+    })?;
     out(Reply::done())
 }
 
@@ -68,17 +80,27 @@ fn forget(state: &State, flush: Flush) -> Result<String, Reply> {
     match flush {
         Flush::Neighbors { port, ip } => {
             let port = port.map(|name| router_port(&tables, &name)).transpose()?;
-            let forgotten = ask(state, |done| AgentRequest::FlushNeighbors { port, ip, done: Some(done) })?;
+            let forgotten = ask(state, |done| AgentRequest::FlushNeighbors {
+                port,
+                ip,
+                done: Some(done),
+            })?;
             Ok(format!("{forgotten} neighbors forgotten"))
         }
         Flush::Fdb { switch: None } => {
-            let forgotten = ask(state, |done| AgentRequest::FlushFdb { domain: None, done: Some(done) })?;
+            let forgotten = ask(state, |done| AgentRequest::FlushFdb {
+                domain: None,
+                done: Some(done),
+            })?;
             Ok(format!("{forgotten} MACs forgotten"))
         }
         Flush::Fdb { switch: Some(name) } => {
             let mut forgotten = 0;
             for domain in domains(&tables, &name)? {
-                forgotten += ask(state, |done| AgentRequest::FlushFdb { domain: Some(domain), done: Some(done) })?;
+                forgotten += ask(state, |done| AgentRequest::FlushFdb {
+                    domain: Some(domain),
+                    done: Some(done),
+                })?;
             }
             Ok(format!("{forgotten} MACs forgotten"))
         }
@@ -86,26 +108,52 @@ fn forget(state: &State, flush: Flush) -> Result<String, Reply> {
 }
 
 /// Sends the slow path a request and waits for its number.
-fn ask(state: &State, request: impl FnOnce(crossbeam::channel::Sender<usize>) -> AgentRequest) -> Result<usize, Reply> {
+fn ask(
+    state: &State,
+    request: impl FnOnce(crossbeam::channel::Sender<usize>) -> AgentRequest,
+) -> Result<usize, Reply> {
     let (done, count) = bounded(1);
     let sent = state.requests.send(request(done)).is_ok();
-    let answered = if sent { count.recv_timeout(PATIENCE).ok() } else { None };
-    answered.ok_or_else(|| Reply::error("the slow path does not answer; see `sluicectl show workers` and the log"))
+    let answered = if sent {
+        count.recv_timeout(PATIENCE).ok()
+    } else {
+        None
+    };
+    answered.ok_or_else(|| {
+        Reply::error("the slow path does not answer; see `sluicectl show workers` and the log")
+    })
 }
 
 fn router_port(tables: &Tables, name: &str) -> Result<PortId, Reply> {
-    let routers = tables.datapaths.iter().flatten().filter_map(|piece| tables.router(piece.id));
+    let routers = tables
+        .datapaths
+        .iter()
+        .flatten()
+        .filter_map(|piece| tables.router(piece.id));
     let mut ports = routers.flat_map(|(_, router)| &router.ports);
     let found = ports.find(|port| port.name == name).map(|port| port.id);
     found.ok_or_else(|| {
-        Reply::refuse(format!("no router of this node has a port `{name}`"), "`sluicectl show ports` lists them")
+        Reply::refuse(
+            format!("no router of this node has a port `{name}`"),
+            "`sluicectl show ports` lists them",
+        )
     })
 }
 
 fn domains(tables: &Tables, name: &str) -> Result<Vec<u32>, Reply> {
-    let mut switches = tables.datapaths.iter().flatten().filter(|piece| piece.name == name).filter_map(|piece| tables.switch(piece.id));
-    let found = switches.next().map(|(_, switch)| switch.domains.iter().map(|domain| domain.id).collect());
+    let mut switches = tables
+        .datapaths
+        .iter()
+        .flatten()
+        .filter(|piece| piece.name == name)
+        .filter_map(|piece| tables.switch(piece.id));
+    let found = switches
+        .next()
+        .map(|(_, switch)| switch.domains.iter().map(|domain| domain.id).collect());
     found.ok_or_else(|| {
-        Reply::refuse(format!("this node has no switch `{name}`"), "`sluicectl show switches` lists them")
+        Reply::refuse(
+            format!("this node has no switch `{name}`"),
+            "`sluicectl show switches` lists them",
+        )
     })
 }

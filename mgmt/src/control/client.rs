@@ -19,7 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// No socket in the default directory.
-    #[error("no sluiced runs here: there is no socket in {directory}\nhelp: start one with `sluiced --config node.toml`, or name its socket with --socket")]
+    #[error(
+        "no sluiced runs here: there is no socket in {directory}\nhelp: start one with `sluiced --config node.toml`, or name its socket with --socket"
+    )]
     NoDaemon {
         /// The directory.
         directory: String,
@@ -59,7 +61,10 @@ pub enum ClientError {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     names.join(", ")
 }
 
@@ -76,11 +81,19 @@ pub struct Client {
 /// [`ClientError::NoDaemon`], [`ClientError::Several`].
 pub fn find_socket(directory: &Path) -> Result<PathBuf, ClientError> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_socket = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "sock");
-    let mut sockets: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_socket).collect();
+    let is_socket = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "sock")
+    };
+    let mut sockets: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(is_socket)
+        .collect();
     sockets.sort();
     match (sockets.pop(), sockets.is_empty()) {
-        (None, _) => Err(ClientError::NoDaemon { directory: directory.display().to_string() }),
+        (None, _) => Err(ClientError::NoDaemon {
+            directory: directory.display().to_string(),
+        }),
         (Some(only), true) => Ok(only),
         (Some(last), false) => {
             sockets.push(last);
@@ -101,17 +114,28 @@ impl Client {
             Ok(stream)
         });
         match stream {
-            Ok(stream) => Ok(Self { socket: name, stream: BufReader::new(stream) }),
+            Ok(stream) => Ok(Self {
+                socket: name,
+                stream: BufReader::new(stream),
+            }),
             Err(reason) => {
                 let help = match reason.kind() {
-                    io::ErrorKind::PermissionDenied => "the socket belongs to the user that runs sluiced: use sudo",
-                    io::ErrorKind::NotFound => "start sluiced, or name its socket ([control] socket) with --socket",
+                    io::ErrorKind::PermissionDenied => {
+                        "the socket belongs to the user that runs sluiced: use sudo"
+                    }
+                    io::ErrorKind::NotFound => {
+                        "start sluiced, or name its socket ([control] socket) with --socket"
+                    }
                     io::ErrorKind::ConnectionRefused => {
                         "sluiced has ended without removing its socket; starting it again replaces it"
                     }
                     _ => "is it the control socket of a sluiced?",
                 };
-                Err(ClientError::Connect { socket: name, reason, help })
+                Err(ClientError::Connect {
+                    socket: name,
+                    reason,
+                    help,
+                })
             }
         }
     }
@@ -126,7 +150,8 @@ impl Client {
         command: Command,
         mut take: impl FnMut(Reply) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
-        let mut request = serde_json::to_string(&Request::new(command)).map_err(|error| self.broken(&error))?;
+        let mut request =
+            serde_json::to_string(&Request::new(command)).map_err(|error| self.broken(&error))?;
         request.push('\n');
         let sent = self.stream.get_mut().write_all(request.as_bytes());
         sent.map_err(|error| self.broken(&error))?;
@@ -138,7 +163,9 @@ impl Client {
                 Err(error) => return Err(self.broken(&error)),
             }
             let reply = serde_json::from_str(&line).map_err(|error| {
-                self.broken(&format!("its answer cannot be read ({error}); is it of another version?"))
+                self.broken(&format!(
+                    "its answer cannot be read ({error}); is it of another version?"
+                ))
             })?;
             if let Reply::Error { message, help } = reply {
                 return Err(ClientError::Refused { message, help });
@@ -152,6 +179,9 @@ impl Client {
     }
 
     fn broken(&self, reason: &dyn std::fmt::Display) -> ClientError {
-        ClientError::Broken { socket: self.socket.clone(), reason: reason.to_string() }
+        ClientError::Broken {
+            socket: self.socket.clone(),
+            reason: reason.to_string(),
+        }
     }
 }

@@ -100,7 +100,10 @@ impl Request {
     /// A request in this build's protocol.
     #[must_use]
     pub fn new(command: Command) -> Self {
-        Self { v: PROTOCOL, command }
+        Self {
+            v: PROTOCOL,
+            command,
+        }
     }
 
     /// Reads a line.
@@ -112,7 +115,8 @@ impl Request {
         struct Version {
             v: Option<u32>,
         }
-        let refuse = |error: serde_json::Error| Reply::error(format!("the request cannot be read: {error}"));
+        let refuse =
+            |error: serde_json::Error| Reply::error(format!("the request cannot be read: {error}"));
         let version: Version = serde_json::from_str(line).map_err(refuse)?;
         match version.v {
             Some(PROTOCOL) => serde_json::from_str(line).map_err(refuse),
@@ -129,13 +133,19 @@ impl Reply {
     /// A refusal.
     #[must_use]
     pub fn error(message: impl Into<String>) -> Self {
-        Self::Error { message: message.into(), help: None }
+        Self::Error {
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// A refusal with its mend.
     #[must_use]
     pub fn refuse(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::Error { message: message.into(), help: Some(help.into()) }
+        Self::Error {
+            message: message.into(),
+            help: Some(help.into()),
+        }
     }
 
     /// The end, with nothing more to say.

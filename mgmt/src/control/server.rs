@@ -57,8 +57,14 @@ impl Server {
     /// [`ServerError`].
     pub fn bind(path: &Path) -> Result<Self, ServerError> {
         let name = || path.display().to_string();
-        let system = |reason| ServerError::System { path: name(), reason };
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        let system = |reason| ServerError::System {
+            path: name(),
+            reason,
+        };
+        if let Some(directory) = path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty())
+        {
             fs::create_dir_all(directory).map_err(system)?;
         }
         if let Ok(there) = fs::symlink_metadata(path) {
@@ -71,7 +77,10 @@ impl Server {
             fs::remove_file(path).map_err(system)?;
         }
         let listener = bind_private(path).map_err(system)?;
-        Ok(Self { path: path.to_owned(), listener })
+        Ok(Self {
+            path: path.to_owned(),
+            listener,
+        })
     }
 
     /// Serves clients on a thread of its own for as long as the process runs.
@@ -80,7 +89,9 @@ impl Server {
     /// When the system gives no thread or no second descriptor of the socket.
     pub fn serve(&self, state: Arc<State>) -> io::Result<()> {
         let listener = self.listener.try_clone()?;
-        std::thread::Builder::new().name("control".into()).spawn(move || accept(&listener, &state))?;
+        std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || accept(&listener, &state))?;
         Ok(())
     }
 }
@@ -128,7 +139,10 @@ fn accept(listener: &UnixListener, state: &Arc<State>) {
                 tracing::debug!("a control client went away: {error}");
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("client".into()).spawn(serve) {
+        if let Err(error) = std::thread::Builder::new()
+            .name("client".into())
+            .spawn(serve)
+        {
             tracing::warn!("a control client cannot be served: {error}");
         }
     }
@@ -140,7 +154,9 @@ struct Place(Arc<AtomicUsize>);
 impl Place {
     fn take(clients: &Arc<AtomicUsize>) -> Option<Self> {
         let room = |taken: usize| (taken < MAX_CLIENTS).then_some(taken + 1);
-        clients.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
+        clients
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
+            .ok()?;
         Some(Self(Arc::clone(clients)))
     }
 }
@@ -171,11 +187,16 @@ fn converse(stream: &UnixStream, state: &State) -> io::Result<()> {
         }
         let mut writer = BufWriter::new(stream);
         if line.len() > MAX_REQUEST {
-            write_reply(&mut writer, &Reply::error(format!("a request has at most {MAX_REQUEST} bytes")))?;
+            write_reply(
+                &mut writer,
+                &Reply::error(format!("a request has at most {MAX_REQUEST} bytes")),
+            )?;
             return writer.flush();
         }
         match Request::parse(&String::from_utf8_lossy(&line)) {
-            Ok(request) => answer(state, request.command, &mut |reply| write_reply(&mut writer, &reply))?,
+            Ok(request) => answer(state, request.command, &mut |reply| {
+                write_reply(&mut writer, &reply)
+            })?,
             Err(reply) => write_reply(&mut writer, &reply)?,
         }
         writer.flush()?;

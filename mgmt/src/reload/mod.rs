@@ -31,14 +31,23 @@ use crate::topology::Problem;
 /// What the node file says and cannot be carried out.
 pub fn node_view(node: &Node, macs: &[Mac]) -> Result<NodeView, Vec<Problem>> {
     let position = |name: &str| node.interfaces.keys().position(|other| other == name);
-    NodeView::new(node, |name| position(name).and_then(|at| macs.get(at)).copied().unwrap_or_default())
+    NodeView::new(node, |name| {
+        position(name)
+            .and_then(|at| macs.get(at))
+            .copied()
+            .unwrap_or_default()
+    })
 }
 
 /// Problems that have no excerpt, a line each.
 #[must_use]
 pub fn render_problems(problems: &[Problem]) -> String {
     let line = |problem: &Problem| {
-        let help = problem.mend.as_ref().map(|mend| format!("\n  = help: {mend}")).unwrap_or_default();
+        let help = problem
+            .mend
+            .as_ref()
+            .map(|mend| format!("\n  = help: {mend}"))
+            .unwrap_or_default();
         format!("error: {}: {}{help}\n\n", problem.place(), problem.message)
     };
     problems.iter().map(line).collect()
@@ -54,14 +63,23 @@ pub fn compare(new: &Path, old: Option<&Path>) -> Result<ReloadReport, String> {
     let mut compiler = Compiler::new();
     let mut restart = Vec::new();
     if let Some(path) = old {
-        let old = read(path).map_err(|error| format!("{}, which is to be compared with, is not right:\n{error}", path.display()))?;
+        let old = read(path).map_err(|error| {
+            format!(
+                "{}, which is to be compared with, is not right:\n{error}",
+                path.display()
+            )
+        })?;
         let compiled = compile(&mut compiler, &old)?;
         compiler.commit(compiled);
         restart = needs_restart(&old.node, &new.node);
     }
     let compiled = compile(&mut compiler, &new)?;
     let mut report = ReloadReport::of(&compiled.changes, restart);
-    report.warnings.extend(new.warnings.findings().map(|finding| finding.message.to_owned()));
+    report.warnings.extend(
+        new.warnings
+            .findings()
+            .map(|finding| finding.message.to_owned()),
+    );
     Ok(report)
 }
 
@@ -70,7 +88,11 @@ fn read(path: &Path) -> Result<Loaded, String> {
 }
 
 fn compile(compiler: &mut Compiler, loaded: &Loaded) -> Result<crate::compile::Compiled, String> {
-    let macs: Vec<Mac> = (0..loaded.node.interfaces.len() as u64).map(|n| Mac::from_u64(0x0a00_0000_0000 + n)).collect();
+    let macs: Vec<Mac> = (0..loaded.node.interfaces.len() as u64)
+        .map(|n| Mac::from_u64(0x0a00_0000_0000 + n))
+        .collect();
     let view = node_view(&loaded.node, &macs).map_err(|problems| render_problems(&problems))?;
-    compiler.compile(&loaded.topology, &view).map_err(|problems| render_problems(&problems))
+    compiler
+        .compile(&loaded.topology, &view)
+        .map_err(|problems| render_problems(&problems))
 }

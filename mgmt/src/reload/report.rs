@@ -38,13 +38,21 @@ impl ReloadReport {
     /// A report of a refusal.
     #[must_use]
     pub fn refused(errors: String) -> Self {
-        Self { errors: Some(errors), ..Self::default() }
+        Self {
+            errors: Some(errors),
+            ..Self::default()
+        }
     }
 
     /// One line: how many things came, went and changed.
     #[must_use]
     pub fn summary(&self) -> String {
-        let count = |sign: char| self.changes.iter().filter(|line| line.starts_with(sign)).count();
+        let count = |sign: char| {
+            self.changes
+                .iter()
+                .filter(|line| line.starts_with(sign))
+                .count()
+        };
         let (added, removed, changed) = (count('+'), count('-'), count('~'));
         match (added, removed, changed) {
             (0, 0, 0) => "nothing changes".to_owned(),

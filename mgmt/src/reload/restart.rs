@@ -20,7 +20,10 @@ pub fn needs_restart(running: &Node, new: &Node) -> Vec<String> {
     differ("dataplane.connections", a.connections != b.connections);
     differ("dataplane.neighbors", a.neighbors != b.neighbors);
     differ("dataplane.fdb", a.fdb != b.fdb);
-    differ("control.socket", running.control.socket != new.control.socket);
+    differ(
+        "control.socket",
+        running.control.socket != new.control.socket,
+    );
     differ("log.level", running.log.level != new.log.level);
     differ("log.format", running.log.format != new.log.format);
     for (name, old) in &running.interfaces {
@@ -36,7 +39,10 @@ pub fn needs_restart(running: &Node, new: &Node) -> Vec<String> {
             }
         }
     }
-    let added = new.interfaces.keys().filter(|name| !running.interfaces.contains_key(*name));
+    let added = new
+        .interfaces
+        .keys()
+        .filter(|name| !running.interfaces.contains_key(*name));
     keys.extend(added.map(|name| format!("interface.{name} (added)")));
     keys
 }
@@ -52,10 +58,18 @@ pub fn in_effect(running: &Node, new: &Node) -> Node {
     node.log.clone_from(&running.log);
     node.interfaces.clone_from(&running.interfaces);
     for (name, interface) in &mut node.interfaces {
-        interface.iface_id = new.interfaces.get(name).and_then(|new| new.iface_id.clone());
+        interface.iface_id = new
+            .interfaces
+            .get(name)
+            .and_then(|new| new.iface_id.clone());
     }
-    node.bridge_mappings.retain(|_, interface| running.interfaces.contains_key(interface));
-    if node.underlay.as_ref().is_some_and(|underlay| !running.interfaces.contains_key(&underlay.interface)) {
+    node.bridge_mappings
+        .retain(|_, interface| running.interfaces.contains_key(interface));
+    if node
+        .underlay
+        .as_ref()
+        .is_some_and(|underlay| !running.interfaces.contains_key(&underlay.interface))
+    {
         node.underlay.clone_from(&running.underlay);
     }
     node

@@ -69,14 +69,26 @@ impl Reloader {
     #[must_use]
     pub fn new(compiler: Compiler, macs: Vec<Mac>) -> (ReloadHandle, Self) {
         let (sender, jobs) = unbounded();
-        (ReloadHandle(sender), Self { jobs, compiler, macs, retired: Vec::new() })
+        (
+            ReloadHandle(sender),
+            Self {
+                jobs,
+                compiler,
+                macs,
+                retired: Vec::new(),
+            },
+        )
     }
 
     /// Serves until `stop`.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn spawn(mut self, state: Arc<State>, stop: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
+    pub fn spawn(
+        mut self,
+        state: Arc<State>,
+        stop: Arc<AtomicBool>,
+    ) -> std::io::Result<JoinHandle<()>> {
         let run = move || {
             while !stop.load(Ordering::Acquire) {
                 if let Ok(job) = self.jobs.recv_timeout(PERIOD) {
@@ -121,7 +133,12 @@ impl Reloader {
         };
         let restart = needs_restart(&running.node, &loaded.node);
         let mut report = ReloadReport::of(&compiled.changes, restart);
-        report.warnings.extend(loaded.warnings.findings().map(|finding| finding.message.to_owned()));
+        report.warnings.extend(
+            loaded
+                .warnings
+                .findings()
+                .map(|finding| finding.message.to_owned()),
+        );
         let old = state.tables.publish(self.compiler.commit(compiled));
         self.retired.push(old);
         state.configure(Configuration {
@@ -142,8 +159,16 @@ impl Reloader {
             Ok(found) => found,
             Err(errors) => return self.refused(errors),
         };
-        let mut report = ReloadReport::of(&compiled.changes, needs_restart(&running.node, &loaded.node));
-        report.warnings.extend(loaded.warnings.findings().map(|finding| finding.message.to_owned()));
+        let mut report = ReloadReport::of(
+            &compiled.changes,
+            needs_restart(&running.node, &loaded.node),
+        );
+        report.warnings.extend(
+            loaded
+                .warnings
+                .findings()
+                .map(|finding| finding.message.to_owned()),
+        );
         report.generation = self.compiler.tables().generation;
         report
     }
@@ -160,7 +185,10 @@ impl Reloader {
 
     fn refused(&self, errors: String) -> ReloadReport {
         let generation = self.compiler.tables().generation;
-        ReloadReport { generation, ..ReloadReport::refused(errors) }
+        ReloadReport {
+            generation,
+            ..ReloadReport::refused(errors)
+        }
     }
 
     /// Frees old tables here, once no worker reads them any more.
@@ -173,7 +201,10 @@ impl Reloader {
 
 fn log(report: &ReloadReport) {
     if let Some(errors) = &report.errors {
-        tracing::error!("reload refused, nothing has changed:\n{}", errors.trim_end());
+        tracing::error!(
+            "reload refused, nothing has changed:\n{}",
+            errors.trim_end()
+        );
         return;
     }
     for warning in &report.warnings {
@@ -182,5 +213,10 @@ fn log(report: &ReloadReport) {
     for key in &report.restart {
         tracing::warn!("{key} takes effect after a restart");
     }
-    tracing::info!("reloaded: {}; generation {}, {:.0} ms", report.summary(), report.generation, report.seconds * 1e3);
+    tracing::info!(
+        "reloaded: {}; generation {}, {:.0} ms",
+        report.summary(),
+        report.generation,
+        report.seconds * 1e3
+    );
 }

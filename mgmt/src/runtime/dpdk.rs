@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sluice_fastpath::io::dpdk::{DeviceConfig, Devices, DpdkError, DpdkPorts, Eal, EalOptions, Hugepages, Pool};
+use sluice_fastpath::io::dpdk::{
+    DeviceConfig, Devices, DpdkError, DpdkPorts, Eal, EalOptions, Hugepages, Pool,
+};
 use sluice_net::Mac;
 
 use super::{Hardware, InterfaceStatus, Interfaces};
@@ -12,8 +14,15 @@ use crate::config::{self, Node};
 ///
 /// # Errors
 /// What DPDK or a device refuses, with the mend.
-pub fn open(node: &Node, verbose: bool) -> Result<(Hardware<DpdkPorts, Pool>, Vec<String>), DpdkError> {
-    let configs: Vec<DeviceConfig> = node.interfaces.iter().map(|(name, interface)| device(name, interface)).collect();
+pub fn open(
+    node: &Node,
+    verbose: bool,
+) -> Result<(Hardware<DpdkPorts, Pool>, Vec<String>), DpdkError> {
+    let configs: Vec<DeviceConfig> = node
+        .interfaces
+        .iter()
+        .map(|(name, interface)| device(name, interface))
+        .collect();
     let workers = node.dataplane.workers.len();
     let memory_mb = match node.dataplane.memory {
         Some(bytes) => u32::try_from(bytes >> 20).unwrap_or(u32::MAX),
@@ -30,14 +39,27 @@ pub fn open(node: &Node, verbose: bool) -> Result<(Hardware<DpdkPorts, Pool>, Ve
         extra: Vec::new(),
     })?;
     let devices = Arc::new(Devices::open(eal, &configs, workers)?);
-    let pages = if eal.hugepages() { "hugepages" } else { "no hugepages" };
-    tracing::info!("{}, {memory_mb} MB of packet memory, {pages}", Eal::version());
+    let pages = if eal.hugepages() {
+        "hugepages"
+    } else {
+        "no hugepages"
+    };
+    tracing::info!(
+        "{}, {memory_mb} MB of packet memory, {pages}",
+        Eal::version()
+    );
     let warnings = devices.warnings().to_vec();
     let hardware = Hardware {
-        ports: (0..workers).filter_map(|worker| devices.ports(worker)).collect(),
+        ports: (0..workers)
+            .filter_map(|worker| devices.ports(worker))
+            .collect(),
         pool: Arc::new(devices.pool().clone()),
         queues: devices.queues().clone(),
-        macs: devices.devices().iter().map(|device| Mac(device.mac())).collect(),
+        macs: devices
+            .devices()
+            .iter()
+            .map(|device| Mac(device.mac()))
+            .collect(),
         interfaces: Box::new(DpdkInterfaces(devices)),
     };
     Ok((hardware, warnings))

@@ -24,8 +24,9 @@ use thiserror::Error;
 use super::state::{Configuration, State, WorkerState};
 use super::{Interfaces, supervisor};
 use crate::compile::{Compiler, ROLE_CAPACITY};
-use crate::config::{Idle, Loaded};
+use crate::config::{Idle, Loaded, Node};
 use crate::reload::{Reloader, node_view, render_problems};
+use crate::topology::Problem;
 
 /// Frames that wait in one queue between a worker and the slow path.
 const QUEUE_DEPTH: usize = 512;
@@ -88,105 +89,153 @@ impl Running {
 ///
 /// # Errors
 /// [`StartError`]; then nothing runs.
-pub fn start<P, Q>(file: PathBuf, loaded: Loaded, hardware: Hardware<P, Q>) -> Result<Running, StartError>
+pub fn start<P, Q>(
+    file: PathBuf,
+    loaded: Loaded,
+    hardware: Hardware<P, Q>,
+) -> Result<Running, StartError>
 where
     P: Ports + 'static,
     Q: FramePool<Frame = P::Frame>,
 {
-    let (start, started) = (Instant::now(), SystemTime::now());
-    let node = &loaded.node;
+    Assembled::new(file, loaded, hardware)?.launch()
+}
+
+/// A node whose threads do not run yet.
+pub(crate) struct Assembled<P: Ports, Q: FramePool<Frame = P::Frame>> {
+    pub(crate) state: Arc<State>,
+    pub(crate) reloader: Reloader,
+    pub(crate) agent: Agent<Q>,
+    pub(crate) workers: Vec<WorkerSetup<P, Q>>,
+    parker: Parker,
+    asleep: Arc<AtomicBool>,
+}
+
+impl<P, Q> Assembled<P, Q>
+where
+    P: Ports + 'static,
+    Q: FramePool<Frame = P::Frame>,
+{
+    pub(crate) fn new(
+        file: PathBuf,
+        loaded: Loaded,
+        hardware: Hardware<P, Q>,
+    ) -> Result<Self, StartError> {
+        let (start, started) = (Instant::now(), SystemTime::now());
+        let (compiler, cell) = first_generation(&loaded, &hardware.macs)?;
+        let stores = Stores::new(&loaded.node, hardware.queues.devices())?;
+        let asleep = Arc::new(AtomicBool::new(false));
+        let parker = Parker::new();
+        let exchange = || {
+            Arc::new(Exchange::new(
+                QUEUE_DEPTH,
+                parker.unparker().clone(),
+                Arc::clone(&asleep),
+            ))
+        };
+        let exchanges: Arc<[Arc<Exchange<P::Frame>>]> =
+            hardware.ports.iter().map(|_| exchange()).collect();
+        let agent = Agent::new(AgentConfig {
+            pool: Arc::clone(&hardware.pool),
+            exchanges: exchanges.to_vec(),
+            learned: Arc::clone(&stores.learned),
+            reader: cell.reader(),
+            settings: Settings::default(),
+        })
+        .map_err(|_| StartError::Parts("the learned tables have a writer already"))?;
+        let (reload, reloader) = Reloader::new(compiler, hardware.macs);
+        let state = Arc::new(State {
+            chassis: loaded.node.chassis.clone(),
+            start,
+            started,
+            tables: cell,
+            learned: stores.learned,
+            connections: stores.connections,
+            workers: stores.workers,
+            agent: agent.counters(),
+            requests: agent.requests(),
+            interfaces: hardware.interfaces,
+            reload,
+            configuration: Mutex::new(Arc::new(Configuration {
+                file,
+                node: loaded.node,
+                topology: loaded.topology,
+                digest: loaded.digest,
+                since: started,
+            })),
+        });
+        let with = (&hardware.pool, &hardware.queues, &exchanges);
+        let workers = hardware.ports.into_iter().zip(&state.workers);
+        let workers = workers
+            .map(|(ports, worker)| set_up(&state, worker, ports, with))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            state,
+            reloader,
+            agent,
+            workers,
+            parker,
+            asleep,
+        })
+    }
+
+    fn launch(self) -> Result<Running, StartError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let state = self.state;
+        let mut running = Running {
+            state: Arc::clone(&state),
+            stop: Arc::clone(&stop),
+            threads: Vec::new(),
+        };
+        let threads = &mut running.threads;
+        let slow_path = sluice_slowpath::spawn(
+            self.agent,
+            Arc::clone(&stop),
+            self.parker,
+            self.asleep,
+            state.start,
+        );
+        threads.push(slow_path.map_err(thread_refused)?);
+        for (setup, worker) in self.workers.into_iter().zip(&state.workers) {
+            threads.push(spawn_worker(setup, worker.cpu, Arc::clone(&stop))?);
+        }
+        let watched = (Arc::clone(&state), Arc::clone(&stop));
+        let watch = move || supervisor::watch(&watched.0, &watched.1);
+        let supervisor = thread::Builder::new()
+            .name("supervisor".into())
+            .spawn(watch);
+        threads.push(supervisor.map_err(thread_refused)?);
+        threads.push(self.reloader.spawn(state, stop).map_err(thread_refused)?);
+        Ok(running)
+    }
+}
+
+/// The first tables, published before anybody reads.
+fn first_generation(
+    loaded: &Loaded,
+    macs: &[Mac],
+) -> Result<(Compiler, Arc<TablesCell>), StartError> {
+    let refused = |problems: Vec<Problem>| StartError::Compile(render_problems(&problems));
     let mut compiler = Compiler::new();
-    let view = node_view(node, &hardware.macs).map_err(|problems| StartError::Compile(render_problems(&problems)))?;
-    let compiled = compiler
-        .compile(&loaded.topology, &view)
-        .map_err(|problems| StartError::Compile(render_problems(&problems)))?;
+    let view = node_view(&loaded.node, macs).map_err(refused)?;
+    let compiled = compiler.compile(&loaded.topology, &view).map_err(refused)?;
     for warning in &compiled.changes.warnings {
         tracing::warn!("{warning}");
     }
     let cell = TablesCell::new();
     cell.publish(compiler.commit(compiled));
-
-    let parts = Parts::new(node, &cell, hardware.queues.devices())?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let asleep = Arc::new(AtomicBool::new(false));
-    let parker = Parker::new();
-    let exchange = || Arc::new(Exchange::new(QUEUE_DEPTH, parker.unparker().clone(), Arc::clone(&asleep)));
-    let exchanges: Arc<[Arc<Exchange<P::Frame>>]> = hardware.ports.iter().map(|_| exchange()).collect();
-    let agent = Agent::new(AgentConfig {
-        pool: Arc::clone(&hardware.pool),
-        exchanges: exchanges.to_vec(),
-        learned: Arc::clone(&parts.learned),
-        reader: cell.reader(),
-        settings: Settings::default(),
-    })
-    .map_err(|_| StartError::Parts("the learned tables have a writer already"))?;
-
-    let (reload, reloader) = Reloader::new(compiler, hardware.macs);
-    let state = Arc::new(State {
-        chassis: node.chassis.clone(),
-        start,
-        started,
-        tables: Arc::clone(&cell),
-        learned: Arc::clone(&parts.learned),
-        connections: Arc::clone(&parts.connections),
-        workers: parts.workers,
-        agent: agent.counters(),
-        requests: agent.requests(),
-        interfaces: hardware.interfaces,
-        reload,
-        configuration: Mutex::new(Arc::new(Configuration {
-            file,
-            node: node.clone(),
-            topology: loaded.topology,
-            digest: loaded.digest,
-            since: started,
-        })),
-    });
-    let mut running = Running { state: Arc::clone(&state), stop: Arc::clone(&stop), threads: Vec::new() };
-    let slow_path = sluice_slowpath::spawn(agent, Arc::clone(&stop), parker, asleep, start);
-    running.threads.push(slow_path.map_err(thread_refused)?);
-    let idle = match loaded.node.dataplane.idle {
-        Idle::Poll => IdleMode::Poll,
-        Idle::Adaptive => IdleMode::Adaptive,
-    };
-    for (ports, worker) in hardware.ports.into_iter().zip(&state.workers) {
-        let index = usize::from(worker.id.0);
-        let devices = (0..hardware.queues.devices()).map(|device| DeviceId(device as u16));
-        let sender = |device| hardware.queues.tx_worker(device, index).unwrap_or(index);
-        let connections = state.connections.worker(worker.id, Timeouts::default(), Tick(0));
-        let setup = WorkerSetup {
-            id: worker.id,
-            ports,
-            pool: Arc::clone(&hardware.pool),
-            devices: hardware.queues.devices() as u16,
-            tables: cell.reader(),
-            learned: Arc::clone(&state.learned),
-            connections: connections.ok_or(StartError::Parts("the worker's connections are taken"))?,
-            exchanges: Arc::clone(&exchanges),
-            tx_workers: devices.map(|device| WorkerId(sender(device) as u8)).collect(),
-            counters: Arc::clone(&worker.counters),
-            idle,
-            seed: [entropy()?, entropy()?],
-            start,
-        };
-        running.threads.push(spawn_worker(setup, worker.cpu, Arc::clone(&stop))?);
-    }
-    let watched = (Arc::clone(&state), Arc::clone(&stop));
-    let watch = move || supervisor::watch(&watched.0, &watched.1);
-    running.threads.push(thread::Builder::new().name("supervisor".into()).spawn(watch).map_err(thread_refused)?);
-    running.threads.push(reloader.spawn(state, stop).map_err(thread_refused)?);
-    Ok(running)
+    Ok((compiler, cell))
 }
 
-/// The large tables, and what is kept a worker.
-struct Parts {
+/// What is allocated once, for as long as the daemon runs.
+struct Stores {
     learned: Arc<Learned>,
     connections: Arc<ConnectionTable>,
     workers: Vec<WorkerState>,
 }
 
-impl Parts {
-    fn new(node: &crate::config::Node, _cell: &Arc<TablesCell>, devices: usize) -> Result<Self, StartError> {
+impl Stores {
+    fn new(node: &Node, devices: usize) -> Result<Self, StartError> {
         let plane = &node.dataplane;
         let workers = plane.workers.iter().zip(0..).map(|(&cpu, id)| WorkerState {
             id: WorkerId(id),
@@ -196,11 +245,60 @@ impl Parts {
         });
         let workers: Vec<WorkerState> = workers.collect();
         Ok(Self {
-            learned: Arc::new(Learned::new(plane.neighbors as usize, plane.fdb as usize, ROLE_CAPACITY)),
-            connections: ConnectionTable::new(plane.connections as usize, workers.len(), entropy()?),
+            learned: Arc::new(Learned::new(
+                plane.neighbors as usize,
+                plane.fdb as usize,
+                ROLE_CAPACITY,
+            )),
+            connections: ConnectionTable::new(
+                plane.connections as usize,
+                workers.len(),
+                entropy()?,
+            ),
             workers,
         })
     }
+}
+
+/// What the workers have in common: frames, queues, and the rings between threads.
+type Shared<'a, Q, F> = (&'a Arc<Q>, &'a QueueMap, &'a Arc<[Arc<Exchange<F>>]>);
+
+fn set_up<P, Q>(
+    state: &State,
+    worker: &WorkerState,
+    ports: P,
+    (pool, queues, exchanges): Shared<'_, Q, P::Frame>,
+) -> Result<WorkerSetup<P, Q>, StartError>
+where
+    P: Ports,
+    Q: FramePool<Frame = P::Frame>,
+{
+    let index = usize::from(worker.id.0);
+    let devices = u16::try_from(queues.devices()).unwrap_or(u16::MAX);
+    let sender = |device| queues.tx_worker(DeviceId(device), index).unwrap_or(index) as u8;
+    let connections = state
+        .connections
+        .worker(worker.id, Timeouts::default(), Tick(0));
+    Ok(WorkerSetup {
+        id: worker.id,
+        ports,
+        pool: Arc::clone(pool),
+        devices,
+        tables: state.tables.reader(),
+        learned: Arc::clone(&state.learned),
+        connections: connections.ok_or(StartError::Parts("the worker's connections are taken"))?,
+        exchanges: Arc::clone(exchanges),
+        tx_workers: (0..devices)
+            .map(|device| WorkerId(sender(device)))
+            .collect(),
+        counters: Arc::clone(&worker.counters),
+        idle: match state.configuration().node.dataplane.idle {
+            Idle::Poll => IdleMode::Poll,
+            Idle::Adaptive => IdleMode::Adaptive,
+        },
+        seed: [entropy()?, entropy()?],
+        start: state.start,
+    })
 }
 
 fn spawn_worker<P, Q>(
@@ -215,21 +313,33 @@ where
     let id = setup.id.0;
     let run = move || {
         if !core_affinity::set_for_current(core_affinity::CoreId { id: cpu }) {
-            tracing::warn!("worker {id} cannot be pinned to CPU {cpu}: it runs wherever the system puts it");
+            tracing::warn!(
+                "worker {id} cannot be pinned to CPU {cpu}: it runs wherever the system puts it"
+            );
         }
         Worker::new(setup).run(&stop);
     };
-    thread::Builder::new().name(format!("worker-{id}")).spawn(run).map_err(thread_refused)
+    thread::Builder::new()
+        .name(format!("worker-{id}"))
+        .spawn(run)
+        .map_err(thread_refused)
 }
 
 fn thread_refused(reason: io::Error) -> StartError {
-    StartError::System { what: "the system gives no thread", reason }
+    StartError::System {
+        what: "the system gives no thread",
+        reason,
+    }
 }
 
 /// 64 bits that nobody can guess.
 fn entropy() -> Result<u64, StartError> {
     let mut bytes = [0; 8];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes));
-    read.map_err(|reason| StartError::System { what: "the system gives no entropy", reason })?;
+    let read = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes));
+    read.map_err(|reason| StartError::System {
+        what: "the system gives no entropy",
+        reason,
+    })?;
     Ok(u64::from_ne_bytes(bytes))
 }

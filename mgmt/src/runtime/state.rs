@@ -76,7 +76,9 @@ pub struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("chassis", &self.chassis).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("chassis", &self.chassis)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,11 +86,19 @@ impl State {
     /// The configuration in effect.
     #[must_use]
     pub fn configuration(&self) -> Arc<Configuration> {
-        Arc::clone(&self.configuration.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .configuration
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub(crate) fn configure(&self, configuration: Configuration) {
-        *self.configuration.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(configuration);
+        *self
+            .configuration
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(configuration);
     }
 
     /// Now, as the workers count it.
@@ -105,7 +115,10 @@ impl State {
 
     /// The sum of a counter over all workers.
     pub fn sum(&self, counter: impl Fn(&Counters) -> u64) -> u64 {
-        self.workers.iter().map(|worker| counter(&worker.counters)).sum()
+        self.workers
+            .iter()
+            .map(|worker| counter(&worker.counters))
+            .sum()
     }
 }
 

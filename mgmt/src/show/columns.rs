@@ -49,8 +49,14 @@ const VERSION: &[Column] = &[
     ("connections", "connections"),
     ("connections at most", "connections_capacity"),
 ];
-const TOPOLOGY: &[Column] =
-    &[("NOUN", "noun"), ("NAME", "name"), ("KEY", "key"), ("HERE", "here"), ("PORTS", "ports"), ("DETAIL", "detail")];
+const TOPOLOGY: &[Column] = &[
+    ("NOUN", "noun"),
+    ("NAME", "name"),
+    ("KEY", "key"),
+    ("HERE", "here"),
+    ("PORTS", "ports"),
+    ("DETAIL", "detail"),
+];
 const INTERFACES: &[Column] = &[
     ("NAME", "name"),
     ("DRIVER", "driver"),
@@ -125,8 +131,13 @@ const ROUTERS: &[Column] = &[
     ("ENABLED", "enabled"),
     ("TRACKED", "tracked"),
 ];
-const ROUTES: &[Column] =
-    &[("ROUTER", "router"), ("PREFIX", "prefix"), ("SOURCE", "source"), ("VIA", "via"), ("PORT", "ports")];
+const ROUTES: &[Column] = &[
+    ("ROUTER", "router"),
+    ("PREFIX", "prefix"),
+    ("SOURCE", "source"),
+    ("VIA", "via"),
+    ("PORT", "ports"),
+];
 const NEIGHBORS: &[Column] = &[
     ("ROUTER", "router"),
     ("PORT", "port"),
@@ -169,5 +180,13 @@ const NAT: &[Column] = &[
     ("OUT OF", "port"),
     ("CONNECTIONS", "connections"),
 ];
-const DROPS: &[Column] = &[("REASON", "reason"), ("PACKETS", "packets"), ("MEANING", "description")];
-const SLOWPATH: &[Column] = &[("NAME", "name"), ("COUNT", "count"), ("MEANING", "description")];
+const DROPS: &[Column] = &[
+    ("REASON", "reason"),
+    ("PACKETS", "packets"),
+    ("MEANING", "description"),
+];
+const SLOWPATH: &[Column] = &[
+    ("NAME", "name"),
+    ("COUNT", "count"),
+    ("MEANING", "description"),
+];

@@ -44,12 +44,17 @@ fn wanted(filter: &Filter, connection: &Connection) -> bool {
         Some(IpAddr::V4(wanted)) => [before, after].contains(&wanted.to_bits()),
         Some(IpAddr::V6(_)) => false,
     };
-    let port = |wanted: Option<u16>, before: u16, after: u16| wanted.is_none_or(|wanted| [before, after].contains(&wanted));
+    let port = |wanted: Option<u16>, before: u16, after: u16| {
+        wanted.is_none_or(|wanted| [before, after].contains(&wanted))
+    };
     address(&filter.src, original.src, reply.dst)
         && address(&filter.dst, original.dst, reply.src)
         && port(filter.sport, original.src_port, reply.dst_port)
         && port(filter.dport, original.dst_port, reply.src_port)
-        && filter.proto.as_ref().is_none_or(|wanted| protocol(wanted) == Some(original.proto))
+        && filter
+            .proto
+            .as_ref()
+            .is_none_or(|wanted| protocol(wanted) == Some(original.proto))
 }
 
 fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
@@ -88,7 +93,10 @@ fn end(ip: Ipv4Addr, port: u16) -> String {
 
 /// A zone is that of a datapath.
 fn zone(tables: &Tables, zone: Zone) -> String {
-    let piece = zone.0.checked_sub(1).and_then(|id| tables.piece(DatapathId(id)));
+    let piece = zone
+        .0
+        .checked_sub(1)
+        .and_then(|id| tables.piece(DatapathId(id)));
     piece.map_or_else(|| "-".to_owned(), |piece| piece.name.clone())
 }
 
@@ -121,13 +129,18 @@ pub(super) fn nat(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Re
     let mut next = (!rules.is_empty()).then_some(0);
     while let Some(from) = next {
         next = state.connections.scan(from, SCAN, |connection| {
-            if let Some((.., count)) = rules.iter_mut().find(|(_, _, rule, _)| uses(rule, &connection.original, &connection.reply)) {
+            if let Some((.., count)) = rules
+                .iter_mut()
+                .find(|(_, _, rule, _)| uses(rule, &connection.original, &connection.reply))
+            {
                 *count += 1;
             }
         });
     }
     rows.extend(rules.into_iter().map(|(piece, router, rule, connections)| {
-        let port = rule.port.and_then(|port| router.ports.get(usize::from(port)));
+        let port = rule
+            .port
+            .and_then(|port| router.ports.get(usize::from(port)));
         json!({
             "router": piece.name,
             "type": "snat",
@@ -140,5 +153,7 @@ pub(super) fn nat(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Re
 }
 
 fn uses(rule: &Snat, original: &FlowKey4, reply: &FlowKey4) -> bool {
-    rule.external == reply.destination() && rule.logical.contains(&original.source()) && original.src != reply.dst
+    rule.external == reply.destination()
+        && rule.logical.contains(&original.source())
+        && original.src != reply.dst
 }

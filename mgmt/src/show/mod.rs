@@ -10,17 +10,17 @@ pub mod query;
 
 mod flows;
 mod node;
-mod rows;
 mod routing;
+mod rows;
 mod switching;
 
 use std::io;
 
 pub(crate) use flows::state_name as connection_state;
 pub(crate) use node::device_traffic;
+pub use query::{Filter, Query, What};
 pub(crate) use routing::{kind as encap_kind, role, source as route_source};
 pub(crate) use switching::place;
-pub use query::{Filter, Query, What};
 
 use crate::control::Reply;
 use crate::runtime::State;
@@ -30,7 +30,11 @@ use rows::Rows;
 ///
 /// # Errors
 /// What `out` fails with.
-pub fn show(state: &State, query: &Query, out: &mut dyn FnMut(Reply) -> io::Result<()>) -> io::Result<()> {
+pub fn show(
+    state: &State,
+    query: &Query,
+    out: &mut dyn FnMut(Reply) -> io::Result<()>,
+) -> io::Result<()> {
     if let Err(message) = query.check() {
         return out(Reply::error(message));
     }

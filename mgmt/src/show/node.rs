@@ -17,7 +17,10 @@ use crate::topology::{Attachment, ResolvedRouter};
 
 pub(super) fn version(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
     let configuration = state.configuration();
-    let seconds = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = |time: std::time::SystemTime| {
+        time.duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    };
     rows.extend([json!({
         "version": env!("CARGO_PKG_VERSION"),
         "protocol": PROTOCOL,
@@ -41,27 +44,45 @@ pub(super) fn topology(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> i
     let here = |vni: sluice_net::Vni| tables.by_vni.contains_key(&vni);
     let topology = &configuration.topology;
     let any = filter.switch.is_none() && filter.router.is_none() && filter.chassis.is_none();
-    let chassis = topology.chassis.iter().filter(|(name, _)| any || filter.chassis.as_ref() == Some(name));
+    let chassis = topology
+        .chassis
+        .iter()
+        .filter(|(name, _)| any || filter.chassis.as_ref() == Some(name));
     rows.extend(chassis.map(|(name, chassis)| {
-        let encaps = chassis.encaps.iter().map(|encap| format!("{} {}", encap.kind.name(), encap.ip));
+        let encaps = chassis
+            .encaps
+            .iter()
+            .map(|encap| format!("{} {}", encap.kind.name(), encap.ip));
         json!({
             "noun": "chassis", "name": name, "key": null, "here": *name == state.chassis,
             "ports": null, "detail": encaps.collect::<Vec<_>>().join(", "),
         })
     }))?;
-    let switches = topology.switches.iter().filter(|(name, _)| any || filter.switch.as_ref() == Some(name));
+    let switches = topology
+        .switches
+        .iter()
+        .filter(|(name, _)| any || filter.switch.as_ref() == Some(name));
     rows.extend(switches.map(|(name, switch)| {
-        let localnets = switch.ports.values().filter_map(|port| match &port.attachment {
-            Attachment::Localnet { network, tag: None } => Some(format!("localnet {network}")),
-            Attachment::Localnet { network, tag: Some(tag) } => Some(format!("localnet {network} tag {tag}")),
-            _ => None,
-        });
+        let localnets = switch
+            .ports
+            .values()
+            .filter_map(|port| match &port.attachment {
+                Attachment::Localnet { network, tag: None } => Some(format!("localnet {network}")),
+                Attachment::Localnet {
+                    network,
+                    tag: Some(tag),
+                } => Some(format!("localnet {network} tag {tag}")),
+                _ => None,
+            });
         json!({
             "noun": "switch", "name": name, "key": switch.key.get(), "here": here(switch.key),
             "ports": switch.ports.len(), "detail": localnets.collect::<Vec<_>>().join(", "),
         })
     }))?;
-    let routers = topology.routers.iter().filter(|(name, _)| any || filter.router.as_ref() == Some(name));
+    let routers = topology
+        .routers
+        .iter()
+        .filter(|(name, _)| any || filter.router.as_ref() == Some(name));
     rows.extend(routers.map(|(name, router)| {
         json!({
             "noun": "router", "name": name, "key": router.key.get(), "here": here(router.key),
@@ -71,11 +92,17 @@ pub(super) fn topology(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> i
 }
 
 fn router_kind(router: &ResolvedRouter) -> String {
-    let gateways = router.ports.iter().filter(|(_, port)| !port.gateway_chassis.is_empty());
+    let gateways = router
+        .ports
+        .iter()
+        .filter(|(_, port)| !port.gateway_chassis.is_empty());
     let gateways: Vec<String> = gateways
         .map(|(name, port)| {
-            let chassis: Vec<String> =
-                port.gateway_chassis.iter().map(|(chassis, priority)| format!("{chassis}={priority}")).collect();
+            let chassis: Vec<String> = port
+                .gateway_chassis
+                .iter()
+                .map(|(chassis, priority)| format!("{chassis}={priority}"))
+                .collect();
             format!("gateway port {name} on {}", chassis.join(" "))
         })
         .collect();
@@ -91,12 +118,21 @@ pub(super) fn interfaces(state: &State, filter: &Filter, rows: &mut Rows<'_>) ->
     let tables = state.tables.current();
     let status = state.interfaces.status();
     let declared = configuration.node.interfaces.iter().zip(0..).zip(status);
-    rows.extend(declared.filter(|(((name, _), _), _)| fits(&filter.interface, *name)).map(
-        |(((name, interface), id), status)| {
-            let (rx, tx) = device_traffic(state, DeviceId(id));
-            interface_row(name, &interface.device, interface.mtu, &uses(&tables, DeviceId(id)), &status, (rx, tx))
-        },
-    ))
+    rows.extend(
+        declared
+            .filter(|(((name, _), _), _)| fits(&filter.interface, *name))
+            .map(|(((name, interface), id), status)| {
+                let (rx, tx) = device_traffic(state, DeviceId(id));
+                interface_row(
+                    name,
+                    &interface.device,
+                    interface.mtu,
+                    &uses(&tables, DeviceId(id)),
+                    &status,
+                    (rx, tx),
+                )
+            }),
+    )
 }
 
 fn interface_row(
@@ -133,12 +169,18 @@ fn interface_row(
 /// Received and sent by a device, over all workers.
 pub(crate) fn device_traffic(state: &State, device: DeviceId) -> (Traffic, Traffic) {
     let zero = (Traffic::default(), Traffic::default());
-    state.workers.iter().map(|worker| worker.counters.device(device)).fold(zero, |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    state
+        .workers
+        .iter()
+        .map(|worker| worker.counters.device(device))
+        .fold(zero, |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
 /// What a device is for.
 fn uses(tables: &Tables, device: DeviceId) -> Vec<String> {
-    let Some(device) = tables.devices.get(device.index()) else { return Vec::new() };
+    let Some(device) = tables.devices.get(device.index()) else {
+        return Vec::new();
+    };
     let text = |(vlan, entry): &(Option<u16>, DeviceEntry)| {
         let what = match entry {
             DeviceEntry::Underlay => "underlay".to_owned(),
@@ -165,9 +207,15 @@ pub(super) fn workers(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
                 row.insert(work.name().replace('-', "_"), counters.work(work).into());
             }
             for class in PuntClass::ALL {
-                row.insert(format!("punts_{}", class.name()), counters.punts(class).into());
+                row.insert(
+                    format!("punts_{}", class.name()),
+                    counters.punts(class).into(),
+                );
             }
-            let dropped: u64 = DropReason::ALL.iter().map(|reason| counters.drops(*reason)).sum();
+            let dropped: u64 = DropReason::ALL
+                .iter()
+                .map(|reason| counters.drops(*reason))
+                .sum();
             row.insert("dropped".to_owned(), dropped.into());
         }
         row
@@ -175,21 +223,41 @@ pub(super) fn workers(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
 }
 
 pub(super) fn drops(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
-    let wanted = DropReason::ALL.iter().filter(|reason| fits(&filter.reason, reason.name()));
-    let counted = wanted.map(|reason| (reason, state.sum(|counters: &Counters| counters.drops(*reason))));
-    let listed = counted.filter(|(_, packets)| *packets > 0 || filter.all || filter.reason.is_some());
+    let wanted = DropReason::ALL
+        .iter()
+        .filter(|reason| fits(&filter.reason, reason.name()));
+    let counted = wanted.map(|reason| {
+        (
+            reason,
+            state.sum(|counters: &Counters| counters.drops(*reason)),
+        )
+    });
+    let listed =
+        counted.filter(|(_, packets)| *packets > 0 || filter.all || filter.reason.is_some());
     rows.extend(listed.map(|(reason, packets)| {
         json!({ "reason": reason.name(), "packets": packets, "description": reason.description() })
     }))
 }
 
 pub(super) fn slow_path(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
-    rows.extend(state.agent.iter().map(|(name, meaning, count)| json!({ "name": name, "count": count, "description": meaning })))
+    rows.extend(state.agent.iter().map(
+        |(name, meaning, count)| json!({ "name": name, "count": count, "description": meaning }),
+    ))
 }
 
 /// Switches and routers of this node, in the order of their names.
 pub(super) fn pieces(tables: &Tables) -> Vec<&sluice_fastpath::tables::Piece> {
-    let mut pieces: Vec<_> = tables.datapaths.iter().flatten().map(std::sync::Arc::as_ref).collect();
-    pieces.sort_by_key(|piece| (matches!(piece.kind, PieceKind::Router(_)), piece.name.as_str()));
+    let mut pieces: Vec<_> = tables
+        .datapaths
+        .iter()
+        .flatten()
+        .map(std::sync::Arc::as_ref)
+        .collect();
+    pieces.sort_by_key(|piece| {
+        (
+            matches!(piece.kind, PieceKind::Router(_)),
+            piece.name.as_str(),
+        )
+    });
     pieces
 }

@@ -182,7 +182,11 @@ impl Query {
     /// All rows of a table.
     #[must_use]
     pub fn all(what: What) -> Self {
-        Self { what, filter: Filter::default(), limit: None }
+        Self {
+            what,
+            filter: Filter::default(),
+            limit: None,
+        }
     }
 
     /// Is every filter that is set one that the table knows?
@@ -191,12 +195,17 @@ impl Query {
     /// A sentence that names the first that is not, and those that are.
     pub fn check(&self) -> Result<(), String> {
         let known = self.what.filters();
-        let Some(wrong) = self.filter.set().find(|name| !known.contains(name)) else { return Ok(()) };
+        let Some(wrong) = self.filter.set().find(|name| !known.contains(name)) else {
+            return Ok(());
+        };
         let name = self.what.name();
         let options: Vec<String> = known.iter().map(|filter| format!("--{filter}")).collect();
         Err(match options.is_empty() {
             true => format!("`show {name}` has no filter --{wrong}, nor any other"),
-            false => format!("`show {name}` has no filter --{wrong}; it has {}", options.join(", ")),
+            false => format!(
+                "`show {name}` has no filter --{wrong}; it has {}",
+                options.join(", ")
+            ),
         })
     }
 }
@@ -220,13 +229,20 @@ impl Filter {
             ("reason", self.reason.is_some()),
             ("all", self.all),
         ];
-        all.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
+        all.into_iter()
+            .filter(|(_, set)| *set)
+            .map(|(name, _)| name)
     }
 }
 
 /// True when nothing is wanted in particular, or just this.
-pub(super) fn fits<T: PartialEq + ?Sized, W: std::borrow::Borrow<T>>(wanted: &Option<W>, value: &T) -> bool {
-    wanted.as_ref().is_none_or(|wanted| wanted.borrow() == value)
+pub(super) fn fits<T: PartialEq + ?Sized, W: std::borrow::Borrow<T>>(
+    wanted: &Option<W>,
+    value: &T,
+) -> bool {
+    wanted
+        .as_ref()
+        .is_none_or(|wanted| wanted.borrow() == value)
 }
 
 /// Number of an IP protocol given by name or number.

@@ -24,8 +24,12 @@ fn as_router(piece: &Piece) -> Option<&Router> {
 }
 
 fn named<'t>(tables: &'t Tables, filter: &Filter) -> Vec<(&'t Piece, &'t Router)> {
-    let routers = pieces(tables).into_iter().filter_map(|piece| Some((piece, as_router(piece)?)));
-    routers.filter(|(piece, _)| fits(&filter.router, piece.name.as_str())).collect()
+    let routers = pieces(tables)
+        .into_iter()
+        .filter_map(|piece| Some((piece, as_router(piece)?)));
+    routers
+        .filter(|(piece, _)| fits(&filter.router, piece.name.as_str()))
+        .collect()
 }
 
 pub(super) fn routers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
@@ -33,7 +37,11 @@ pub(super) fn routers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io
     rows.extend(named(&tables, filter).into_iter().map(|(piece, router)| {
         let gateways = router.ports.iter().filter_map(|port| {
             let gateway = port.gateway.as_ref()?;
-            Some(format!("{} {}", port.name, role(&state.learned, &tables, gateway.role)))
+            Some(format!(
+                "{} {}",
+                port.name,
+                role(&state.learned, &tables, gateway.role)
+            ))
         });
         json!({
             "name": piece.name,
@@ -56,7 +64,12 @@ pub(crate) fn role(learned: &Learned, tables: &Tables, role: RoleId) -> String {
         Role::Nobody => "held by nobody".to_owned(),
         Role::Active => "held by this chassis".to_owned(),
         Role::Backup(tunnel) => {
-            format!("held by {}", tables.tunnel(tunnel).map_or("another chassis", |tunnel| &tunnel.chassis))
+            format!(
+                "held by {}",
+                tables
+                    .tunnel(tunnel)
+                    .map_or("another chassis", |tunnel| &tunnel.chassis)
+            )
         }
     }
 }
@@ -87,11 +100,25 @@ struct RouteRow {
 }
 
 fn route_row(piece: &Piece, router: &Router, route: &Route) -> RouteRow {
-    let hops = route.group.and_then(|group| router.groups.get(group as usize)).map_or(&[][..], Vec::as_slice);
-    let port = |index: u16| router.ports.get(usize::from(index)).map_or("?", |port| &port.name).to_owned();
+    let hops = route
+        .group
+        .and_then(|group| router.groups.get(group as usize))
+        .map_or(&[][..], Vec::as_slice);
+    let port = |index: u16| {
+        router
+            .ports
+            .get(usize::from(index))
+            .map_or("?", |port| &port.name)
+            .to_owned()
+    };
     let ports: Vec<String> = hops.iter().map(|hop| port(hop.port)).collect();
-    let via: Vec<String> =
-        hops.iter().map(|hop| hop.via.map_or_else(|| "on the link".to_owned(), |via| via.to_string())).collect();
+    let via: Vec<String> = hops
+        .iter()
+        .map(|hop| {
+            hop.via
+                .map_or_else(|| "on the link".to_owned(), |via| via.to_string())
+        })
+        .collect();
     let value = json!({
         "router": piece.name,
         "prefix": route.prefix,
@@ -118,7 +145,10 @@ pub(super) fn neighbors(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> 
         let mut declared: Vec<_> = router.neighbors.iter().collect();
         declared.sort_unstable();
         let declared = declared.into_iter().filter_map(|((port, ip), mac)| {
-            let port = router.ports.get(usize::from(*port)).map_or("?", |port| port.name.as_str());
+            let port = router
+                .ports
+                .get(usize::from(*port))
+                .map_or("?", |port| port.name.as_str());
             let wanted = fits(&filter.port, port) && fits(&filter.ip, ip) && fits(&filter.mac, mac);
             wanted.then(|| {
                 json!({

@@ -27,7 +27,12 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(out: &'a mut dyn FnMut(Reply) -> io::Result<()>, limit: Option<u64>) -> Self {
-        Self { out, piece: Vec::new(), left: limit, cut: false }
+        Self {
+            out,
+            piece: Vec::new(),
+            left: limit,
+            cut: false,
+        }
     }
 
     /// Takes a row.
@@ -58,12 +63,16 @@ impl<'a> Rows<'a> {
         if self.piece.is_empty() {
             return Ok(());
         }
-        (self.out)(Reply::Rows { rows: std::mem::take(&mut self.piece) })
+        (self.out)(Reply::Rows {
+            rows: std::mem::take(&mut self.piece),
+        })
     }
 
     /// Sends what is left; says so when rows were left out.
     pub(super) fn finish(mut self) -> io::Result<Option<String>> {
         self.flush()?;
-        Ok(self.cut.then(|| "there are more rows than the limit".to_owned()))
+        Ok(self
+            .cut
+            .then(|| "there are more rows than the limit".to_owned()))
     }
 }

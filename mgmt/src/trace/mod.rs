@@ -25,6 +25,7 @@ use sluice_fastpath::pipeline::{self, View};
 use sluice_fastpath::stage::{enter, nat};
 use sluice_fastpath::trace::Event;
 use sluice_fastpath::verdict::Verdict;
+use sluice_net::L4;
 use thiserror::Error;
 
 pub use request::{PacketSpec, Start, TraceRequest};
@@ -43,7 +44,10 @@ pub struct TraceError {
 
 impl TraceError {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: None }
+        Self {
+            message: message.into(),
+            help: None,
+        }
     }
 
     fn help(mut self, help: impl Into<String>) -> Self {
@@ -87,7 +91,11 @@ impl Step {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        Self { stage: stage.to_owned(), text: text.into(), fields }
+        Self {
+            stage: stage.to_owned(),
+            text: text.into(),
+            fields,
+        }
     }
 }
 
@@ -113,23 +121,49 @@ pub fn trace(view: View<'_>, request: &TraceRequest, seed: [u64; 2]) -> Result<T
         narrator.known(connection, *direction);
     }
     events.iter().for_each(|event| narrator.tell(event));
-    let headers = matches!(outcome.verdict, Verdict::Transmit(_) | Verdict::Flood(_)).then(|| headers(&outcome.headers));
-    Ok(finish(packet, notes, narrator.steps, headers, outcome.verdict))
+    let headers = matches!(outcome.verdict, Verdict::Transmit(_) | Verdict::Flood(_))
+        .then(|| headers(&outcome.headers));
+    Ok(finish(
+        packet,
+        notes,
+        narrator.steps,
+        headers,
+        outcome.verdict,
+    ))
 }
 
 /// The verdict came before the packet was in the logical network.
-fn ended_early(view: View<'_>, frame: &[u8], packet: String, notes: Vec<String>, verdict: Verdict) -> Trace {
+fn ended_early(
+    view: View<'_>,
+    frame: &[u8],
+    packet: String,
+    notes: Vec<String>,
+    verdict: Verdict,
+) -> Trace {
     let text = verdict::early(view, frame, &verdict);
     let step = Step::new("verdict", text, verdict::fields(view.tables, &verdict));
     finish(packet, notes, vec![step], None, verdict)
 }
 
-fn finish(packet: String, notes: Vec<String>, steps: Vec<Step>, headers: Option<Value>, verdict: Verdict) -> Trace {
+fn finish(
+    packet: String,
+    notes: Vec<String>,
+    steps: Vec<Step>,
+    headers: Option<Value>,
+    verdict: Verdict,
+) -> Trace {
     let reason = match verdict {
         Verdict::Drop(reason) | Verdict::Reject { reason, .. } => Some(reason.name().to_owned()),
         _ => None,
     };
-    Trace { packet, notes, steps, headers, verdict: verdict::kind(&verdict).to_owned(), reason }
+    Trace {
+        packet,
+        notes,
+        steps,
+        headers,
+        verdict: verdict::kind(&verdict).to_owned(),
+        reason,
+    }
 }
 
 /// The headers a packet leaves with.
@@ -139,10 +173,19 @@ fn headers(headers: &sluice_net::Headers) -> Value {
         fields.insert("ip_src".into(), serde_json::json!(ip.src));
         fields.insert("ip_dst".into(), serde_json::json!(ip.dst));
         fields.insert("ttl".into(), ip.ttl.into());
-        fields.insert("proto".into(), crate::show::query::protocol_name(ip.proto).into());
-        if let Some((src, dst)) = ip.ports() {
-            fields.insert("src_port".into(), src.into());
-            fields.insert("dst_port".into(), dst.into());
+        fields.insert(
+            "proto".into(),
+            crate::show::query::protocol_name(ip.proto).into(),
+        );
+        match (ip.l4, ip.ports()) {
+            (L4::Echo { id, .. }, _) => {
+                fields.insert("id".into(), id.into());
+            }
+            (_, Some((src, dst))) => {
+                fields.insert("src_port".into(), src.into());
+                fields.insert("dst_port".into(), dst.into());
+            }
+            _ => {}
         }
     }
     fields
@@ -157,13 +200,36 @@ impl std::fmt::Display for Trace {
         for step in &self.steps {
             writeln!(f, "{:11}{}", step.stage, step.text)?;
         }
-        let Some(Value::Object(headers)) = &self.headers else { return Ok(()) };
-        let field = |name: &str| headers.get(name).map(|value| value.to_string().trim_matches('"').to_owned());
-        let (Some(eth_src), Some(eth_dst)) = (field("eth_src"), field("eth_dst")) else { return Ok(()) };
-        write!(f, "{:11}Ethernet source {eth_src}, destination {eth_dst}", "leaves as")?;
-        if let (Some(src), Some(dst), Some(ttl), Some(proto)) = (field("ip_src"), field("ip_dst"), field("ttl"), field("proto")) {
-            let port = |name: &str| field(name).map(|port| format!(" port {port}")).unwrap_or_default();
-            write!(f, "; {proto} from {src}{} to {dst}{}, TTL {ttl}", port("src_port"), port("dst_port"))?;
+        let Some(Value::Object(headers)) = &self.headers else {
+            return Ok(());
+        };
+        let field = |name: &str| {
+            headers
+                .get(name)
+                .map(|value| value.to_string().trim_matches('"').to_owned())
+        };
+        let (Some(eth_src), Some(eth_dst)) = (field("eth_src"), field("eth_dst")) else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "{:11}Ethernet source {eth_src}, destination {eth_dst}",
+            "leaves as"
+        )?;
+        if let (Some(src), Some(dst), Some(ttl), Some(proto)) = (
+            field("ip_src"),
+            field("ip_dst"),
+            field("ttl"),
+            field("proto"),
+        ) {
+            let part = |word: &str, name: &str| {
+                field(name)
+                    .map(|n| format!(" {word} {n}"))
+                    .unwrap_or_default()
+            };
+            let (from, to) = (part("port", "src_port"), part("port", "dst_port"));
+            let id = part("id", "id");
+            write!(f, "; {proto}{id} from {src}{from} to {dst}{to}, TTL {ttl}")?;
         }
         writeln!(f)
     }

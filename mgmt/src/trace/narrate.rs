@@ -58,10 +58,20 @@ impl<'a> Narrator<'a> {
         let state = connection_state(connection.state);
         let text = format!(
             "of a connection, {way} direction: {}:{} to {}:{}, answered from {}:{} to {}:{}, {state}",
-            original.source(), original.src_port, original.destination(), original.dst_port,
-            reply.source(), reply.src_port, reply.destination(), reply.dst_port,
+            original.source(),
+            original.src_port,
+            original.destination(),
+            original.dst_port,
+            reply.source(),
+            reply.src_port,
+            reply.destination(),
+            reply.dst_port,
         );
-        self.step("connection", text, json!({ "direction": way, "state": state }));
+        self.step(
+            "connection",
+            text,
+            json!({ "direction": way, "state": state }),
+        );
     }
 
     /// One event.
@@ -76,26 +86,49 @@ impl<'a> Narrator<'a> {
             Event::RouterEgress { port } => self.router_egress(port),
             Event::Connection { reply, translated } => self.connection(reply, translated),
             Event::Untranslate { router, from, to } => self.untranslate(router, from, to),
-            Event::Route { router, route, port, next_hop } => self.route(router, route, port, next_hop),
+            Event::Route {
+                router,
+                route,
+                port,
+                next_hop,
+            } => self.route(router, route, port, next_hop),
             Event::Ttl(ttl) => self.time_to_live(ttl),
             Event::Redirect { port, tunnel } => {
-                let chassis = self.tables().tunnel(tunnel).map_or("?", |tunnel| &tunnel.chassis);
+                let chassis = self
+                    .tables()
+                    .tunnel(tunnel)
+                    .map_or("?", |tunnel| &tunnel.chassis);
                 let name = self.tables().port_name(port);
-                let text = format!("gateway port {name} is held by chassis {chassis}: redirected there");
-                self.step("redirect", text, json!({ "port": name, "chassis": chassis }));
+                let text =
+                    format!("gateway port {name} is held by chassis {chassis}: redirected there");
+                self.step(
+                    "redirect",
+                    text,
+                    json!({ "port": name, "chassis": chassis }),
+                );
             }
-            Event::Neighbor { port, next_hop, mac, learned } => self.neighbor(port, next_hop, mac, learned),
-            Event::Translate { router, rule, from, to } => self.translate(router, rule, from, to),
+            Event::Neighbor {
+                port,
+                next_hop,
+                mac,
+                learned,
+            } => self.neighbor(port, next_hop, mac, learned),
+            Event::Translate {
+                router,
+                rule,
+                from,
+                to,
+            } => self.translate(router, rule, from, to),
             Event::Track { router } => {
                 let name = self.datapath(router);
-                let text = format!("router {name} tracks the connection, so that its answers are not translated");
+                let text = format!(
+                    "router {name} tracks the connection, so that its answers are not translated"
+                );
                 self.step("track", text, json!({ "router": name }));
             }
             Event::End(verdict) => {
-                let mut text = verdict::text(self.view, &verdict);
-                if let Some(why) = explain(self.view, &self.context, &verdict) {
-                    text = format!("{text}: {why}");
-                }
+                let why = explain(self.view, &self.context, &verdict);
+                let text = verdict::text(self.view, &verdict, why.as_deref(), &self.context.first);
                 self.step("verdict", text, verdict::fields(self.tables(), &verdict));
             }
         }
@@ -110,16 +143,26 @@ impl<'a> Narrator<'a> {
         let chassis = |tunnel| tables.tunnel(tunnel).map_or("?", |tunnel| &tunnel.chassis);
         let (text, fields) = match entry {
             Entry::Port(port) | Entry::Owner(port) => {
-                let Some((piece, _, port)) = tables.switch_port(port) else { return };
+                let Some((piece, _, port)) = tables.switch_port(port) else {
+                    return;
+                };
                 let place = place(tables, port.place);
                 (
                     format!("port {} of switch {} ({place})", port.name, piece.name),
                     json!({ "port": port.name, "switch": piece.name }),
                 )
             }
-            Entry::Keyed { tunnel, datapath, in_key, out_key } => {
+            Entry::Keyed {
+                tunnel,
+                datapath,
+                in_key,
+                out_key,
+            } => {
                 let (from, name) = (chassis(tunnel), self.datapath(datapath));
-                let (input, output) = (verdict::key_name(tables, datapath, in_key), verdict::key_name(tables, datapath, out_key));
+                let (input, output) = (
+                    verdict::key_name(tables, datapath, in_key),
+                    verdict::key_name(tables, datapath, out_key),
+                );
                 (
                     format!("tunnel from chassis {from}: {name}, in by {input}, out by {output}"),
                     json!({ "chassis": from, "datapath": name, "in_key": in_key, "out_key": out_key }),
@@ -156,8 +199,13 @@ impl<'a> Narrator<'a> {
     }
 
     fn security(&mut self, id: PortId, checked: bool) {
-        let Some((_, _, port)) = self.tables().switch_port(id) else { return };
-        let rule = port.security.as_ref().and_then(|security| security.rule(self.context.first.eth_src));
+        let Some((_, _, port)) = self.tables().switch_port(id) else {
+            return;
+        };
+        let rule = port
+            .security
+            .as_ref()
+            .and_then(|security| security.rule(self.context.first.eth_src));
         let rule = rule.map(rule_text);
         let text = match &rule {
             Some(rule) if checked => format!("port {} lets it in by rule \"{rule}\"", port.name),
@@ -169,74 +217,135 @@ impl<'a> Narrator<'a> {
     fn forward(&mut self, switch: DatapathId, dst: Mac, to: Forward) {
         self.context.switch = Some(switch);
         let name = self.datapath(switch);
-        let ports = self.tables().switch(switch).map(|(_, switch)| &switch.ports);
+        let ports = self
+            .tables()
+            .switch(switch)
+            .map(|(_, switch)| &switch.ports);
         match to {
             Forward::Port { port, slot } => {
-                let port = ports.and_then(|ports| ports.get(usize::from(port))).map_or("?", |port| &port.name);
+                let port = ports
+                    .and_then(|ports| ports.get(usize::from(port)))
+                    .map_or("?", |port| &port.name);
                 let how = if slot.is_some() { "learned" } else { "static" };
                 let text = format!("switch {name}: {dst} is at port {port} ({how})");
-                self.step("bridge", text, json!({ "switch": name, "mac": dst, "port": port, "kind": how }));
+                self.step(
+                    "bridge",
+                    text,
+                    json!({ "switch": name, "mac": dst, "port": port, "kind": how }),
+                );
             }
             Forward::Flood { unknown_only } => {
                 let text = match unknown_only {
-                    true => format!("switch {name}: {dst} is unknown, flooded to the ports that take unknown MACs"),
+                    true => format!(
+                        "switch {name}: {dst} is unknown, flooded to the ports that take unknown MACs"
+                    ),
                     false => format!("switch {name}: {dst} goes to all ports"),
                 };
-                self.step("bridge", text, json!({ "switch": name, "mac": dst, "unknown": unknown_only }));
+                self.step(
+                    "bridge",
+                    text,
+                    json!({ "switch": name, "mac": dst, "unknown": unknown_only }),
+                );
             }
         }
     }
 
     fn switch_egress(&mut self, id: PortId) {
         self.context.out_port = Some(id);
-        let Some((piece, _, port)) = self.tables().switch_port(id) else { return };
+        let Some((piece, _, port)) = self.tables().switch_port(id) else {
+            return;
+        };
         let place = place(self.tables(), port.place);
         let text = format!("switch {}, out by port {} ({place})", piece.name, port.name);
-        self.step("out", text, json!({ "switch": piece.name, "port": port.name, "place": place }));
+        self.step(
+            "out",
+            text,
+            json!({ "switch": piece.name, "port": port.name, "place": place }),
+        );
     }
 
     fn router_ingress(&mut self, id: PortId) {
         self.context.router_port = Some(id);
-        let Some((piece, _, port)) = self.tables().router_port(id) else { return };
+        let Some((piece, _, port)) = self.tables().router_port(id) else {
+            return;
+        };
         self.context.router = Some(piece.id);
         let text = format!("router {}, in by port {}", piece.name, port.name);
-        self.step("router", text, json!({ "router": piece.name, "port": port.name }));
+        self.step(
+            "router",
+            text,
+            json!({ "router": piece.name, "port": port.name }),
+        );
     }
 
     fn router_egress(&mut self, id: PortId) {
         self.context.gateway_port = Some(id);
-        let Some((piece, _, port)) = self.tables().router_port(id) else { return };
+        let Some((piece, _, port)) = self.tables().router_port(id) else {
+            return;
+        };
         self.context.router = Some(piece.id);
         let holder = port.gateway.as_ref().map_or_else(String::new, |gateway| {
             format!(", {}", role(self.view.learned, self.tables(), gateway.role))
         });
-        let text = format!("router {}, redirected here to leave by gateway port {}{holder}", piece.name, port.name);
-        self.step("router", text, json!({ "router": piece.name, "port": port.name, "redirected": true }));
+        let text = format!(
+            "router {}, redirected here to leave by gateway port {}{holder}",
+            piece.name, port.name
+        );
+        self.step(
+            "router",
+            text,
+            json!({ "router": piece.name, "port": port.name, "redirected": true }),
+        );
     }
 
     fn connection(&mut self, reply: bool, translated: bool) {
         let way = if reply { "answer" } else { "packet" };
-        let kind = if translated { "a translated" } else { "an untranslated" };
+        let kind = if translated {
+            "a translated"
+        } else {
+            "an untranslated"
+        };
         let text = format!("{way} of {kind} connection");
-        self.step("connection", text, json!({ "reply": reply, "translated": translated }));
+        self.step(
+            "connection",
+            text,
+            json!({ "reply": reply, "translated": translated }),
+        );
     }
 
     fn untranslate(&mut self, router: DatapathId, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) {
         let name = self.datapath(router);
-        let text = format!("router {name}: destination {} back to {}", self.end(from), self.end(to));
+        let text = format!(
+            "router {name}: destination {} back to {}",
+            self.end(from),
+            self.end(to)
+        );
         let fields = json!({ "router": name, "from": self.end(from), "to": self.end(to) });
         self.step("nat", text, fields);
     }
 
-    fn translate(&mut self, router: DatapathId, rule: Option<usize>, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) {
+    fn translate(
+        &mut self,
+        router: DatapathId,
+        rule: Option<usize>,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
         let name = self.datapath(router);
-        let rule = rule.and_then(|index| self.tables().router(router)?.1.snat.get(index)).map(snat_text);
+        let rule = rule
+            .and_then(|index| self.tables().router(router)?.1.snat.get(index))
+            .map(snat_text);
         let by = match &rule {
             Some(rule) => format!("rule \"{rule}\""),
             None => "the connection's translation".to_owned(),
         };
-        let text = format!("router {name}: source {} to {} by {by}", self.end(from), self.end(to));
-        let fields = json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
+        let text = format!(
+            "router {name}: source {} to {} by {by}",
+            self.end(from),
+            self.end(to)
+        );
+        let fields =
+            json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
         self.step("nat", text, fields);
     }
 
@@ -252,17 +361,35 @@ impl<'a> Narrator<'a> {
     fn route(&mut self, router: DatapathId, id: RouteId, port: PortId, next_hop: IpAddr) {
         self.context.router = Some(router);
         self.context.route_port = Some(port);
-        let Some((piece, table)) = self.tables().router(router) else { return };
-        let Some(route) = table.routes.get(id.0 as usize) else { return };
-        let hops = route.group.and_then(|group| table.groups.get(group as usize)).map_or(0, Vec::len);
-        let choice = if hops > 1 { format!(" (one of {hops} equal next hops)") } else { String::new() };
+        self.context.route = None;
+        let Some((piece, table)) = self.tables().router(router) else {
+            return;
+        };
+        let Some(route) = table.routes.get(id.0 as usize) else {
+            return;
+        };
+        self.context.route = Some(route.prefix);
+        let hops = route
+            .group
+            .and_then(|group| table.groups.get(group as usize))
+            .map_or(0, Vec::len);
+        let choice = if hops > 1 {
+            format!(" (one of {hops} equal next hops)")
+        } else {
+            String::new()
+        };
         let source = route_source(route.source);
         let port = self.tables().port_name(port);
         let via = match self.context.last.ip() {
-            Some(_) if route.source == sluice_fastpath::tables::RouteSource::Connected => "on the link".to_owned(),
+            Some(_) if route.source == sluice_fastpath::tables::RouteSource::Connected => {
+                "on the link".to_owned()
+            }
             _ => format!("via {next_hop}"),
         };
-        let text = format!("router {}: {} {via} out of port {port}, {source}{choice}", piece.name, route.prefix);
+        let text = format!(
+            "router {}: {} {via} out of port {port}, {source}{choice}",
+            piece.name, route.prefix
+        );
         let fields = json!({
             "router": piece.name, "prefix": route.prefix, "source": source, "next_hop": next_hop, "port": port,
         });
@@ -271,18 +398,31 @@ impl<'a> Narrator<'a> {
 
     fn time_to_live(&mut self, ttl: u8) {
         let before = self.ttl.replace(ttl);
-        let name = self.context.router.map_or("?", |router| self.datapath(router));
+        let name = self
+            .context
+            .router
+            .map_or("?", |router| self.datapath(router));
         let text = match before {
             Some(before) => format!("router {name}: TTL {before} -> {ttl}"),
             None => format!("router {name}: TTL -> {ttl}"),
         };
-        self.step("ttl", text, json!({ "router": name, "before": before, "after": ttl }));
+        self.step(
+            "ttl",
+            text,
+            json!({ "router": name, "before": before, "after": ttl }),
+        );
     }
 
     fn neighbor(&mut self, id: PortId, next_hop: IpAddr, mac: Mac, learned: bool) {
         let tables = self.tables();
-        let Some((piece, _, port)) = tables.router_port(id) else { return };
-        let how = if learned { "learned" } else { "from the topology" };
+        let Some((piece, _, port)) = tables.router_port(id) else {
+            return;
+        };
+        let how = if learned {
+            "learned"
+        } else {
+            "from the topology"
+        };
         let text = format!(
             "router {}: {next_hop} behind port {} is {mac} ({how}); Ethernet source {}, destination {mac}",
             piece.name, port.name, port.mac
@@ -297,11 +437,18 @@ impl<'a> Narrator<'a> {
 
 /// A rule of port security as it is written in a topology.
 pub(super) fn rule_text(rule: &SecurityRule) -> String {
-    let addresses = rule.addresses.iter().map(|net| match net.prefix_len() == net.max_prefix_len() {
-        true => net.addr().to_string(),
-        false => net.to_string(),
-    });
-    [rule.mac.to_string()].into_iter().chain(addresses).collect::<Vec<_>>().join(" ")
+    let addresses =
+        rule.addresses
+            .iter()
+            .map(|net| match net.prefix_len() == net.max_prefix_len() {
+                true => net.addr().to_string(),
+                false => net.to_string(),
+            });
+    [rule.mac.to_string()]
+        .into_iter()
+        .chain(addresses)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A SNAT rule in one line.
@@ -325,7 +472,11 @@ pub(super) fn claim(headers: &Headers) -> String {
     match &headers.l3 {
         L3::Arp(arp) => format!("{} is {}", arp.sender_ip, arp.sender_mac),
         L3::Ip(ip) => match ip.l4 {
-            L4::NeighborAdvert { target, target_mac: Some(mac), .. } => format!("{target} is {mac}"),
+            L4::NeighborAdvert {
+                target,
+                target_mac: Some(mac),
+                ..
+            } => format!("{target} is {mac}"),
             L4::NeighborAdvert { target, .. } => format!("{target} is {}", headers.eth_src),
             _ => format!("{} is {}", ip.src, headers.eth_src),
         },

@@ -26,35 +26,78 @@ pub(super) struct Ends {
 }
 
 /// Who is behind a switch port, in the family of `like`: declared, or learned.
-pub(super) fn of_port(view: View<'_>, switch: &Switch, index: u16, port: &SwitchPort, like: Option<IpAddr>) -> Ends {
+pub(super) fn of_port(
+    view: View<'_>,
+    switch: &Switch,
+    index: u16,
+    port: &SwitchPort,
+    like: Option<IpAddr>,
+) -> Ends {
     let family = |ip: &IpAddr| like.is_none_or(|like| like.is_ipv4() == ip.is_ipv4());
     let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let owned = switch.known.iter().filter(|(ip, known)| known.port == index && family(ip));
+    let owned = switch
+        .known
+        .iter()
+        .filter(|(ip, known)| known.port == index && family(ip));
     let known = owned.min_by_key(|(ip, _)| (link_local(ip), ip.is_ipv6(), **ip));
     if let Some((ip, known)) = known {
-        return Ends { mac: Some(known.mac), ip: Some(*ip) };
+        return Ends {
+            mac: Some(known.mac),
+            ip: Some(*ip),
+        };
     }
-    let declared = switch.by_mac.iter().filter(|(_, at)| **at == index).map(|(mac, _)| *mac).min();
-    let learned = || view.learned.fdb.iter().filter(|entry| entry.port == port.id).map(|entry| entry.mac).min();
-    Ends { mac: declared.or_else(learned), ip: None }
+    let declared = switch
+        .by_mac
+        .iter()
+        .filter(|(_, at)| **at == index)
+        .map(|(mac, _)| *mac)
+        .min();
+    let learned = || {
+        view.learned
+            .fdb
+            .iter()
+            .filter(|entry| entry.port == port.id)
+            .map(|entry| entry.mac)
+            .min()
+    };
+    Ends {
+        mac: declared.or_else(learned),
+        ip: None,
+    }
 }
 
 /// The MAC that the machine behind a port sends packets for `dst` to: that of `dst` on its own switch, else that
 /// of its router.
-pub(super) fn gateway_mac(view: View<'_>, switch: &Switch, index: u16, src: Option<IpAddr>, dst: Option<IpAddr>) -> Option<Mac> {
+pub(super) fn gateway_mac(
+    view: View<'_>,
+    switch: &Switch,
+    index: u16,
+    src: Option<IpAddr>,
+    dst: Option<IpAddr>,
+) -> Option<Mac> {
     let dst = dst?;
     if let Some(known) = switch.known.get(&dst).filter(|known| known.port != index) {
         return Some(known.mac);
     }
     let mut fallback = None;
-    for (at, port) in switch.ports.iter().enumerate().filter(|(_, port)| port.router) {
+    for (at, port) in switch
+        .ports
+        .iter()
+        .enumerate()
+        .filter(|(_, port)| port.router)
+    {
         let (Place::Router(id) | Place::Gateway { port: id, .. }) = port.place else {
             // A gateway router on another chassis: only its MAC is known here.
-            let declared = switch.by_mac.iter().find(|(_, owner)| usize::from(**owner) == at);
+            let declared = switch
+                .by_mac
+                .iter()
+                .find(|(_, owner)| usize::from(**owner) == at);
             fallback = fallback.or(declared.map(|(mac, _)| *mac));
             continue;
         };
-        let Some((_, _, router_port)) = view.tables.router_port(id) else { continue };
+        let Some((_, _, router_port)) = view.tables.router_port(id) else {
+            continue;
+        };
         let holds = |ip: &IpAddr| router_port.networks.iter().any(|net| net.contains(ip));
         if holds(&dst) {
             return view.learned.neighbors.resolve(id, dst).map(|(_, mac)| mac);
@@ -75,13 +118,24 @@ pub(super) fn build(
     notes: &mut Vec<String>,
 ) -> Result<Vec<u8>, TraceError> {
     let missing = |what: &str, option: &str| {
-        TraceError::new(format!("the topology does not say {what}")).help(format!("say it with {option}"))
+        TraceError::new(format!("the topology does not say {what}"))
+            .help(format!("say it with {option}"))
     };
-    let eth_src = spec.eth_src.or(source.mac).ok_or_else(|| missing("the source MAC", "--eth-src"))?;
-    let dst = spec.dst.ok_or_else(|| TraceError::new("the packet has no destination").help("say it with --dst"))?;
-    let src = spec.src.or(source.ip).ok_or_else(|| missing(&family("source address", dst), "--src"))?;
+    let eth_src = spec
+        .eth_src
+        .or(source.mac)
+        .ok_or_else(|| missing("the source MAC", "--eth-src"))?;
+    let dst = spec.dst.ok_or_else(|| {
+        TraceError::new("the packet has no destination").help("say it with --dst")
+    })?;
+    let src = spec
+        .src
+        .or(source.ip)
+        .ok_or_else(|| missing(&family("source address", dst), "--src"))?;
     if src.is_ipv4() != dst.is_ipv4() {
-        return Err(TraceError::new(format!("{src} and {dst} are of different families")));
+        return Err(TraceError::new(format!(
+            "{src} and {dst} are of different families"
+        )));
     }
     let proto = spec.proto.as_deref().unwrap_or("icmp");
     if proto == "arp" {
@@ -90,12 +144,17 @@ pub(super) fn build(
     let eth_dst = match spec.eth_dst {
         Some(mac) => mac,
         None => {
-            let mac = next(Some(src), Some(dst)).ok_or_else(|| missing("the destination MAC", "--eth-dst"))?;
-            notes.push(format!("destination MAC {mac}: what the sender would find by ARP or ND"));
+            let mac = next(Some(src), Some(dst))
+                .ok_or_else(|| missing("the destination MAC", "--eth-dst"))?;
+            notes.push(format!(
+                "destination MAC {mac}: what the sender would find by ARP or ND"
+            ));
             mac
         }
     };
-    let builder = Builder::ethernet(eth_src, eth_dst).ip(src, dst).ttl(spec.ttl.unwrap_or(64));
+    let builder = Builder::ethernet(eth_src, eth_dst)
+        .ip(src, dst)
+        .ttl(spec.ttl.unwrap_or(64));
     let builder = tag(builder, spec.vlan).dont_fragment(spec.dont_fragment);
     let builder = upper(builder, spec, proto)?;
     let frame = builder.build();
@@ -103,9 +162,14 @@ pub(super) fn build(
     let ping = matches!(protocol(proto), Some(ip_proto::ICMP | ip_proto::ICMPV6));
     let wanted = usize::from(spec.len.unwrap_or(if ping { PING } else { 0 }));
     if spec.len.is_some() && wanted < header {
-        return Err(TraceError::new(format!("its headers alone are {header} bytes")).help("leave --len out, or say more"));
+        return Err(
+            TraceError::new(format!("its headers alone are {header} bytes"))
+                .help("leave --len out, or say more"),
+        );
     }
-    Ok(builder.payload(&vec![0; wanted.saturating_sub(header)]).build())
+    Ok(builder
+        .payload(&vec![0; wanted.saturating_sub(header)])
+        .build())
 }
 
 fn family(what: &str, like: IpAddr) -> String {
@@ -121,34 +185,47 @@ fn arp(spec: &PacketSpec, eth_src: Mac, src: IpAddr, dst: IpAddr) -> Result<Vec<
         return Err(TraceError::new("ARP is for IPv4"));
     };
     let eth_dst = spec.eth_dst.unwrap_or(Mac::BROADCAST);
-    Ok(tag(Builder::ethernet(eth_src, eth_dst), spec.vlan).arp_request(src, dst).build())
+    Ok(tag(Builder::ethernet(eth_src, eth_dst), spec.vlan)
+        .arp_request(src, dst)
+        .build())
 }
 
 fn upper(builder: Builder, spec: &PacketSpec, proto: &str) -> Result<Builder, TraceError> {
     let (sport, dport) = (spec.sport.unwrap_or(CLIENT_PORT), spec.dport);
     match protocol(proto) {
         // Of the family of the addresses, whichever was said.
-        Some(ip_proto::ICMP | ip_proto::ICMPV6) => Ok(builder.icmp_echo(Echo::Request, spec.sport.unwrap_or(1), 1)),
-        Some(ip_proto::TCP) => {
-            Ok(builder.tcp(sport, dport.unwrap_or(80), tcp_flags(spec.flags.as_deref().unwrap_or("syn"))?))
+        Some(ip_proto::ICMP | ip_proto::ICMPV6) => {
+            Ok(builder.icmp_echo(Echo::Request, spec.sport.unwrap_or(1), 1))
         }
+        Some(ip_proto::TCP) => Ok(builder.tcp(
+            sport,
+            dport.unwrap_or(80),
+            tcp_flags(spec.flags.as_deref().unwrap_or("syn"))?,
+        )),
         Some(ip_proto::UDP) => Ok(builder.udp(sport, dport.unwrap_or(53))),
         Some(number) => Ok(builder.protocol(number)),
-        None => Err(TraceError::new(format!("`{proto}` is no protocol")).help("icmp, tcp, udp, arp, or a number")),
+        None => Err(TraceError::new(format!("`{proto}` is no protocol"))
+            .help("icmp, tcp, udp, arp, or a number")),
     }
 }
 
 fn tcp_flags(text: &str) -> Result<u8, TraceError> {
-    text.split(',').map(str::trim).filter(|name| !name.is_empty()).try_fold(0, |flags, name| {
-        let flag = match name.to_ascii_lowercase().as_str() {
-            "fin" => tcp::FIN,
-            "syn" => tcp::SYN,
-            "rst" => tcp::RST,
-            "psh" => tcp::PSH,
-            "ack" => tcp::ACK,
-            "urg" => tcp::URG,
-            _ => return Err(TraceError::new(format!("`{name}` is no TCP flag")).help("fin, syn, rst, psh, ack, urg")),
-        };
-        Ok(flags | flag)
-    })
+    text.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .try_fold(0, |flags, name| {
+            let flag = match name.to_ascii_lowercase().as_str() {
+                "fin" => tcp::FIN,
+                "syn" => tcp::SYN,
+                "rst" => tcp::RST,
+                "psh" => tcp::PSH,
+                "ack" => tcp::ACK,
+                "urg" => tcp::URG,
+                _ => {
+                    return Err(TraceError::new(format!("`{name}` is no TCP flag"))
+                        .help("fin, syn, rst, psh, ack, urg"));
+                }
+            };
+            Ok(flags | flag)
+        })
 }

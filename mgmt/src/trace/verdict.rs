@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 use sluice_fastpath::ids::DatapathId;
 use sluice_fastpath::pipeline::View;
+use sluice_fastpath::stage::enter;
 use sluice_fastpath::tables::{Domain, FloodMember, PieceKind, Tables, UNDERLAY_PORT};
-use sluice_fastpath::verdict::{Egress, Flood, IcmpError, Punt, Verdict};
+use sluice_fastpath::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Verdict};
+
+use sluice_net::Headers;
 
 use super::narrate::noun;
 use crate::show::encap_kind;
@@ -38,7 +41,11 @@ pub(super) fn fields(tables: &Tables, verdict: &Verdict) -> Value {
         Verdict::Flood(flood) => json!({ "copies": copies(tables, flood) }),
         Verdict::Punt(_) => json!({}),
         Verdict::HandOff(worker) => json!({ "worker": worker.0 }),
-        Verdict::Reject { reason, error, port } => json!({
+        Verdict::Reject {
+            reason,
+            error,
+            port,
+        } => json!({
             "reason": reason.name(), "error": error_name(error), "from_port": tables.port_name(*port),
         }),
         Verdict::Drop(reason) => json!({ "reason": reason.name() }),
@@ -49,46 +56,87 @@ pub(super) fn fields(tables: &Tables, verdict: &Verdict) -> Value {
     fields
 }
 
-/// A verdict for people; of a drop only the reason, which the caller explains.
-pub(super) fn text(view: View<'_>, verdict: &Verdict) -> String {
+/// A verdict for people. `why` explains a drop, and `first` are the headers that the packet came with.
+pub(super) fn text(
+    view: View<'_>,
+    verdict: &Verdict,
+    why: Option<&str>,
+    first: &Headers,
+) -> String {
     let tables = view.tables;
     match verdict {
         Verdict::Transmit(egress) => transmit(view, egress),
         Verdict::Flood(flood) => {
             let copies = copies(tables, flood);
             match copies.is_empty() {
-                true => "flooded, but nobody is left to get a copy: drop flood-empty".to_owned(),
+                true => "drop flood-empty: nobody is left to get a copy".to_owned(),
                 false => format!("flood: a copy to {}", copies.join(", to ")),
             }
         }
         Verdict::Punt(punt) => punted(view, punt),
-        Verdict::HandOff(worker) => format!("handed to worker {}, which owns the connection", worker.0),
-        Verdict::Reject { reason, error, port } => {
-            let sender = tables.router_port(*port).map_or("?", |(_, _, port)| &port.name);
-            format!("drop {}, and the sender is told by ICMP \"{}\" from router port {sender}", reason.name(), error_name(error))
+        Verdict::HandOff(worker) => {
+            format!("handed to worker {}, which owns the connection", worker.0)
         }
-        Verdict::Drop(reason) => format!("drop {}", reason.name()),
+        Verdict::Reject {
+            reason,
+            error,
+            port,
+        } => {
+            let dropped = dropped(*reason, why);
+            let found = tables.router_port(*port).map(|(_, _, port)| port);
+            let name = found.map_or("?", |port| &port.name);
+            let address = found
+                .zip(first.ip())
+                .and_then(|(port, ip)| port.address_for(ip.src));
+            let address = address.map_or_else(|| "no address".to_owned(), |ip| ip.to_string());
+            let error = error_name(error);
+            format!(
+                "{dropped}; the sender is told \"{error}\" by ICMP from {address}, router port {name}"
+            )
+        }
+        Verdict::Drop(reason) => dropped(*reason, why),
     }
+}
+
+fn dropped(reason: DropReason, why: Option<&str>) -> String {
+    let description = lower(reason.description());
+    format!("drop {}: {}", reason.name(), why.unwrap_or(&description))
 }
 
 fn transmit(view: View<'_>, egress: &Egress) -> String {
     let tables = view.tables;
     match *egress {
         Egress::Device { device, vlan, port } => {
-            let interface = tables.devices.get(device.index()).map_or("?", |device| &device.name);
-            let tag = vlan.map(|vlan| format!(" with VLAN tag {vlan}")).unwrap_or_default();
-            let switch = tables.switch_port(port).map_or("?", |(piece, _, _)| &piece.name);
-            format!("out of port {} of switch {switch}, on interface {interface}{tag}", tables.port_name(port))
+            let interface = tables
+                .devices
+                .get(device.index())
+                .map_or("?", |device| &device.name);
+            let tag = vlan
+                .map(|vlan| format!(" with VLAN tag {vlan}"))
+                .unwrap_or_default();
+            let switch = tables
+                .switch_port(port)
+                .map_or("?", |(piece, _, _)| &piece.name);
+            format!(
+                "out of port {} of switch {switch}, on interface {interface}{tag}",
+                tables.port_name(port)
+            )
         }
         Egress::Tunnel { tunnel, vni, keys } => {
-            let Some(tunnel) = tables.tunnel(tunnel) else { return "into a tunnel that has gone".to_owned() };
+            let Some(tunnel) = tables.tunnel(tunnel) else {
+                return "into a tunnel that has gone".to_owned();
+            };
             let datapath = tables.by_vni.get(&vni).copied();
             let name = datapath.map_or_else(|| "?".to_owned(), |id| noun(tables, id));
             let keys = keys.map(|(in_key, out_key)| {
-                let key = |key| datapath.map_or_else(|| key_text(key), |id| key_name(tables, id, key));
+                let key =
+                    |key| datapath.map_or_else(|| key_text(key), |id| key_name(tables, id, key));
                 format!(", in by {}, out by {}", key(in_key), key(out_key))
             });
-            let mac = view.learned.neighbors.resolve(UNDERLAY_PORT, tunnel.next_hop.into());
+            let mac = view
+                .learned
+                .neighbors
+                .resolve(UNDERLAY_PORT, tunnel.next_hop.into());
             let mac = mac.map_or_else(|| "not resolved".to_owned(), |(_, mac)| mac.to_string());
             format!(
                 "to chassis {} by {} to {}, VNI {} ({name}){}, next hop {} at {mac}",
@@ -114,13 +162,20 @@ pub(super) fn key_name(tables: &Tables, id: DatapathId, key: u16) -> String {
     }
     let name = tables.piece(id).and_then(|piece| match &piece.kind {
         PieceKind::Switch(switch) => {
-            let port = switch.by_key.get(&key).and_then(|index| switch.ports.get(usize::from(*index)));
+            let port = switch
+                .by_key
+                .get(&key)
+                .and_then(|index| switch.ports.get(usize::from(*index)));
             port.map(|port| port.name.clone())
         }
         PieceKind::Router(router) => {
             let found = router.by_key.get(&key)?;
             let port = router.ports.get(usize::from(found.port))?;
-            Some(if found.redirect { format!("cr-{}", port.name) } else { port.name.clone() })
+            Some(if found.redirect {
+                format!("cr-{}", port.name)
+            } else {
+                port.name.clone()
+            })
         }
     });
     name.map_or_else(|| key_text(key), |name| format!("{name} (key {key})"))
@@ -128,41 +183,71 @@ pub(super) fn key_name(tables: &Tables, id: DatapathId, key: u16) -> String {
 
 /// Who gets a copy of a flood.
 fn copies(tables: &Tables, flood: &Flood) -> Vec<String> {
-    let domain: Option<&Domain> =
-        tables.switch(flood.switch).and_then(|(_, switch)| switch.domains.get(usize::from(flood.domain)));
-    let members = domain.map(|domain| if flood.unknown_only { &domain.unknown } else { &domain.flood });
+    let domain: Option<&Domain> = tables
+        .switch(flood.switch)
+        .and_then(|(_, switch)| switch.domains.get(usize::from(flood.domain)));
+    let members = domain.map(|domain| {
+        if flood.unknown_only {
+            &domain.unknown
+        } else {
+            &domain.flood
+        }
+    });
     let copy = |member: &FloodMember| match *member {
         FloodMember::Device { port, .. } if Some(port) == flood.except => None,
         FloodMember::Device { port, .. } => Some(format!("port {}", tables.port_name(port))),
         FloodMember::Chassis { .. } if flood.local_only => None,
-        FloodMember::Chassis { tunnel, .. } => {
-            Some(format!("chassis {}", tables.tunnel(tunnel).map_or("?", |tunnel| &tunnel.chassis)))
-        }
+        FloodMember::Chassis { tunnel, .. } => Some(format!(
+            "chassis {}",
+            tables.tunnel(tunnel).map_or("?", |tunnel| &tunnel.chassis)
+        )),
     };
     members.into_iter().flatten().filter_map(copy).collect()
 }
 
 fn punted(view: View<'_>, punt: &Punt) -> String {
     let tables = view.tables;
-    let port = |id| tables.router_port(id).map_or_else(|| "?".to_owned(), |(piece, _, port)| format!("{} of router {}", port.name, piece.name));
+    let port = |id| {
+        tables.router_port(id).map_or_else(
+            || "?".to_owned(),
+            |(piece, _, port)| format!("{} of router {}", port.name, piece.name),
+        )
+    };
     match *punt {
         Punt::AnswerNeighbor { from, mac } => {
-            format!("answered here in the name of port {}: the address is at {mac}", tables.port_name(from))
+            format!(
+                "answered here in the name of port {}: the address is at {mac}",
+                tables.port_name(from)
+            )
         }
         Punt::LearnNeighbor { port: id } => {
-            format!("taken by router port {}: it answers if asked for, and learns the sender", port(id))
+            format!(
+                "taken by router port {}: it answers if asked for, and learns the sender",
+                port(id)
+            )
         }
         Punt::ResolveNeighbor { port: id, next_hop } => {
-            format!("waits until {next_hop} behind router port {} says its MAC, then goes on", port(id))
+            format!(
+                "waits until {next_hop} behind router port {} says its MAC, then goes on",
+                port(id)
+            )
         }
         Punt::ResolveUnderlay { next_hop } => {
             format!("waits until the underlay next hop {next_hop} says its MAC, then goes on")
         }
-        Punt::Echo { port: id } => format!("echo request to an address of router port {}: answered", port(id)),
+        Punt::Echo { port: id } => format!(
+            "echo request to an address of router port {}: answered",
+            port(id)
+        ),
         Punt::Fragment { port: id, mtu } => {
-            format!("fragmented to {mtu} bytes by the slow path, then each piece goes on as if it came in by router port {}", port(id))
+            format!(
+                "fragmented to {mtu} bytes by the slow path, then each piece goes on as if it came in by router port {}",
+                port(id)
+            )
         }
-        Punt::Underlay => "for the underlay address of this node: taken by the slow path".to_owned(),
+        Punt::Underlay => {
+            "for the underlay address of this node: taken by the slow path".to_owned()
+        }
     }
 }
 
@@ -179,11 +264,9 @@ pub(super) fn error_name(error: &IcmpError) -> String {
 
 /// A verdict on a frame that never entered the logical network.
 pub(super) fn early(view: View<'_>, frame: &[u8], verdict: &Verdict) -> String {
-    let text = text(view, verdict);
-    let Verdict::Drop(reason) = verdict else { return text };
     match sluice_net::parse(frame) {
-        Err(error) => format!("{text}: {error}"),
-        Ok(_) => format!("{text}: {}", lower(reason.description())),
+        Ok(headers) => text(view, verdict, None, &headers),
+        Err(error) => format!("drop {}: {error}", enter::parse_failure(error).name()),
     }
 }
 

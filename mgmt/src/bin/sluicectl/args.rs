@@ -27,7 +27,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
     /// Shows a table.
-    Show(Show),
+    Show(Box<Show>),
     /// Says step by step what would happen to a packet.
     Trace(Box<Trace>),
     /// Reads the configuration anew and puts it into effect, or says what is wrong with it.

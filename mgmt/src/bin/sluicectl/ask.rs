@@ -17,7 +17,11 @@ use super::print::{JsonRows, Tables};
 
 /// Does what the command line says.
 pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
-    let Cli { socket, json, command } = cli;
+    let Cli {
+        socket,
+        json,
+        command,
+    } = cli;
     let ask = || Client::connect(&socket_path(socket)?);
     match command {
         Action::Completion { shell } => {
@@ -25,7 +29,12 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Show(show) => {
-            let query = Query { what: show.what, filter: show.filter, limit: show.limit };
+            let show = *show;
+            let query = Query {
+                what: show.what,
+                filter: show.filter,
+                limit: show.limit,
+            };
             rows(&mut ask()?, show.what, query, json)
         }
         Action::Trace(request) => traced(&mut ask()?, (*request).into(), json),
@@ -52,7 +61,12 @@ fn flush(forget: Forget) -> Flush {
 }
 
 /// Rows as they come: a table, or one JSON array.
-fn rows(client: &mut Client, what: What, query: Query, json: bool) -> Result<ExitCode, ClientError> {
+fn rows(
+    client: &mut Client,
+    what: What,
+    query: Query,
+    json: bool,
+) -> Result<ExitCode, ClientError> {
     let mut out = io::stdout().lock();
     let (mut array, mut tables) = (JsonRows::default(), Tables::new(what));
     let mut note = None;
@@ -65,7 +79,11 @@ fn rows(client: &mut Client, what: What, query: Query, json: bool) -> Result<Exi
         }
         Ok(())
     })?;
-    if json { array.end(&mut out)? } else { tables.end(&mut out)? }
+    if json {
+        array.end(&mut out)?
+    } else {
+        tables.end(&mut out)?
+    }
     if let Some(note) = note {
         eprintln!("{note}");
     }
@@ -76,7 +94,9 @@ fn rows(client: &mut Client, what: What, query: Query, json: bool) -> Result<Exi
 fn traced(client: &mut Client, request: TraceRequest, json: bool) -> Result<ExitCode, ClientError> {
     let mut out = io::stdout().lock();
     client.ask(Command::Trace(request), |reply| {
-        let Reply::Value { value } = reply else { return Ok(()) };
+        let Reply::Value { value } = reply else {
+            return Ok(());
+        };
         if json {
             writeln!(out, "{value}")?;
         } else {
@@ -89,19 +109,27 @@ fn traced(client: &mut Client, request: TraceRequest, json: bool) -> Result<Exit
 }
 
 /// What a reload did or a check found; a refused configuration is a failure.
-fn report(client: &mut Client, command: Command, json: bool, verb: &str) -> Result<ExitCode, ClientError> {
+fn report(
+    client: &mut Client,
+    command: Command,
+    json: bool,
+    verb: &str,
+) -> Result<ExitCode, ClientError> {
     let mut out = io::stdout().lock();
     let mut code = ExitCode::SUCCESS;
     client.ask(command, |reply| {
-        let Reply::Value { value } = reply else { return Ok(()) };
-        let report: ReloadReport = serde_json::from_value(value.clone()).map_err(io::Error::other)?;
+        let Reply::Value { value } = reply else {
+            return Ok(());
+        };
+        let report: ReloadReport =
+            serde_json::from_value(value.clone()).map_err(io::Error::other)?;
         if report.errors.is_some() {
             code = ExitCode::FAILURE;
         }
         match (json, &report.errors) {
             (true, _) => writeln!(out, "{value}")?,
             (false, Some(errors)) => eprintln!("{}\nnothing has changed", errors.trim_end()),
-            (false, None) => write!(out, "{report}{verb}: {}\n", report.summary())?,
+            (false, None) => writeln!(out, "{report}{verb}: {}", report.summary())?,
         }
         Ok(())
     })?;

@@ -46,16 +46,28 @@ pub(super) struct Tables {
 
 impl Tables {
     pub(super) fn new(what: What) -> Self {
-        Self { layout: layout(what), rows: Vec::new(), shown: false }
+        Self {
+            layout: layout(what),
+            rows: Vec::new(),
+            shown: false,
+        }
     }
 
     pub(super) fn rows(&mut self, out: &mut impl Write, rows: Vec<Value>) -> io::Result<()> {
         self.rows.extend(rows);
-        if self.rows.len() >= PAGE { self.show(out) } else { Ok(()) }
+        if self.rows.len() >= PAGE {
+            self.show(out)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.rows.is_empty() && self.shown { Ok(()) } else { self.show(out) }
+        if self.rows.is_empty() && self.shown {
+            Ok(())
+        } else {
+            self.show(out)
+        }
     }
 
     fn show(&mut self, out: &mut impl Write) -> io::Result<()> {
@@ -73,7 +85,11 @@ fn table(out: &mut impl Write, columns: &[Column], rows: &[Value]) -> io::Result
     table.load_preset(presets::NOTHING);
     table.set_header(columns.iter().map(|(heading, _)| *heading));
     for row in rows {
-        table.add_row(columns.iter().map(|(_, field)| cell(row.get(field).unwrap_or(&Value::Null))));
+        table.add_row(
+            columns
+                .iter()
+                .map(|(_, field)| cell(row.get(field).unwrap_or(&Value::Null))),
+        );
     }
     let last = columns.len().saturating_sub(1);
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -86,15 +102,27 @@ fn table(out: &mut impl Write, columns: &[Column], rows: &[Value]) -> io::Result
 }
 
 fn record(out: &mut impl Write, fields: &[Column], row: &Value) -> io::Result<()> {
-    let width = fields.iter().map(|(heading, _)| heading.len()).max().unwrap_or(0);
+    let width = fields
+        .iter()
+        .map(|(heading, _)| heading.len())
+        .max()
+        .unwrap_or(0);
     for (heading, field) in fields {
-        writeln!(out, "{heading:width$}  {}", text(row.get(field).unwrap_or(&Value::Null)))?;
+        writeln!(
+            out,
+            "{heading:width$}  {}",
+            text(row.get(field).unwrap_or(&Value::Null))
+        )?;
     }
     Ok(())
 }
 
 fn cell(value: &Value) -> Cell {
-    let alignment = if value.is_number() { CellAlignment::Right } else { CellAlignment::Left };
+    let alignment = if value.is_number() {
+        CellAlignment::Right
+    } else {
+        CellAlignment::Left
+    };
     Cell::new(text(value)).set_alignment(alignment)
 }
 

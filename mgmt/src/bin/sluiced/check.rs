@@ -16,10 +16,19 @@ pub(super) fn run(config: &Path, against: Option<&Path>) -> Result<(), String> {
     }
     let socket = &loaded.node.control.socket;
     match ask(socket, config) {
-        Some(report) => tell(&format!("against the sluiced on {}", socket.display()), &report?),
+        Some(report) => tell(
+            &format!("against the sluiced on {}", socket.display()),
+            &report?,
+        ),
         None => {
             let report = compare(config, None)?;
-            tell(&format!("no sluiced answers on {}, so everything is new", socket.display()), &report)
+            tell(
+                &format!(
+                    "no sluiced answers on {}, so everything is new",
+                    socket.display()
+                ),
+                &report,
+            )
         }
     }
 }
@@ -28,7 +37,9 @@ pub(super) fn run(config: &Path, against: Option<&Path>) -> Result<(), String> {
 fn ask(socket: &Path, config: &Path) -> Option<Result<ReloadReport, String>> {
     let mut client = Client::connect(socket).ok()?;
     let absolute: PathBuf = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-    let command = Command::Check { config: Some(absolute.display().to_string()) };
+    let command = Command::Check {
+        config: Some(absolute.display().to_string()),
+    };
     let mut report = None;
     let asked = client.ask(command, |reply| {
         if let Reply::Value { value } = reply {
@@ -38,7 +49,9 @@ fn ask(socket: &Path, config: &Path) -> Option<Result<ReloadReport, String>> {
     });
     Some(match (asked, report) {
         (Ok(()), Some(report)) => Ok(report),
-        (Ok(()), None) => Err("the answer of sluiced has no report; is it of another version?".to_owned()),
+        (Ok(()), None) => {
+            Err("the answer of sluiced has no report; is it of another version?".to_owned())
+        }
         (Err(error), _) => Err(error.to_string()),
     })
 }

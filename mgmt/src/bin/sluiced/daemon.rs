@@ -18,15 +18,23 @@ use super::notify::notify;
 pub(super) fn run(config: &Path, verbose: bool) -> Result<(), String> {
     let loaded = load(config).map_err(|errors| errors.render(std::io::stderr().is_terminal()))?;
     logging::init(&loaded.node.log);
-    tracing::info!("sluiced {} as chassis {}", env!("CARGO_PKG_VERSION"), loaded.node.chassis);
+    tracing::info!(
+        "sluiced {} as chassis {}",
+        env!("CARGO_PKG_VERSION"),
+        loaded.node.chassis
+    );
     for warning in loaded.warnings.findings() {
         tracing::warn!("{}", warning.message);
     }
     // Before any thread is there, so that none takes a signal meant for us.
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| format!("no signals: {error}"))?;
-    let server = Server::bind(&loaded.node.control.socket).map_err(|error| format!("error: {error}"))?;
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| format!("no signals: {error}"))?;
+    let server =
+        Server::bind(&loaded.node.control.socket).map_err(|error| format!("error: {error}"))?;
     let running = open(config, loaded, verbose)?;
-    server.serve(Arc::clone(&running.state)).map_err(|error| format!("no control socket: {error}"))?;
+    server
+        .serve(Arc::clone(&running.state))
+        .map_err(|error| format!("no control socket: {error}"))?;
     ready(&running);
     let ending = AtomicBool::new(false);
     for signal in signals.forever() {
@@ -45,8 +53,10 @@ pub(super) fn run(config: &Path, verbose: bool) -> Result<(), String> {
 }
 
 fn open(config: &Path, loaded: Loaded, verbose: bool) -> Result<Running, String> {
-    let file = std::path::absolute(config).map_err(|error| format!("{}: {error}", config.display()))?;
-    let (hardware, warnings) = dpdk::open(&loaded.node, verbose).map_err(|error| format!("error: {error}"))?;
+    let file =
+        std::path::absolute(config).map_err(|error| format!("{}: {error}", config.display()))?;
+    let (hardware, warnings) =
+        dpdk::open(&loaded.node, verbose).map_err(|error| format!("error: {error}"))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -57,7 +67,11 @@ fn ready(running: &Running) {
     let state = &running.state;
     let configuration = state.configuration();
     let tables = state.tables.current();
-    let cpus: Vec<String> = state.workers.iter().map(|worker| worker.cpu.to_string()).collect();
+    let cpus: Vec<String> = state
+        .workers
+        .iter()
+        .map(|worker| worker.cpu.to_string())
+        .collect();
     tracing::info!(
         "{} datapaths, {} tunnels, {} interfaces; workers on CPUs {}; topology {:016x}",
         tables.datapaths.iter().flatten().count(),
@@ -66,6 +80,9 @@ fn ready(running: &Running) {
         cpus.join(", "),
         configuration.digest,
     );
-    tracing::info!("ready; control socket {}", configuration.node.control.socket.display());
+    tracing::info!(
+        "ready; control socket {}",
+        configuration.node.control.socket.display()
+    );
     notify("READY=1");
 }

@@ -50,7 +50,12 @@ fn main() -> ExitCode {
         (None, Some(run)) => daemon::run(&run.config, run.verbose),
         (None, None) => {
             // Shows the usage and ends with clap's exit code.
-            <Cli as clap::CommandFactory>::command().error(clap::error::ErrorKind::MissingRequiredArgument, "--config FILE is missing").exit()
+            <Cli as clap::CommandFactory>::command()
+                .error(
+                    clap::error::ErrorKind::MissingRequiredArgument,
+                    "--config FILE is missing",
+                )
+                .exit()
         }
     };
     match result {

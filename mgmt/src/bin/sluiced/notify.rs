@@ -7,7 +7,9 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Sends a state such as `READY=1` to the service manager, if there is one.
 pub(super) fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
     let bytes = path.as_bytes();
     let address = match bytes.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name),
@@ -19,5 +21,7 @@ pub(super) fn notify(state: &str) {
 }
 
 fn send(state: &str, address: &SocketAddr) -> io::Result<()> {
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), address).map(|_| ())
+    UnixDatagram::unbound()?
+        .send_to_addr(state.as_bytes(), address)
+        .map(|_| ())
 }

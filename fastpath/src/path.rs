@@ -47,6 +47,8 @@ pub struct NeighborUse {
 /// What a decision rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Deps {
+    /// Generation in which devices and tunnels last changed.
+    pub wiring: u64,
     /// Datapaths crossed, with the epoch of their tables.
     pub datapaths: ArrayVec<(DatapathId, u64), MAX_DATAPATHS>,
     /// FDB entries: of the source at the entry and of the destination.
@@ -81,6 +83,7 @@ impl Deps {
             .iter()
             .all(|&(id, epoch)| tables.piece(id).is_some_and(|piece| piece.epoch == epoch));
         tables_hold
+            && tables.wiring == self.wiring
             && self
                 .fdb
                 .iter()

@@ -82,6 +82,7 @@ pub fn walk<R: Recorder>(
         nat_zone: Zone::NONE,
         outcome: Outcome::new(entered.headers),
     };
+    walk.outcome.deps.wiring = view.tables.wiring;
     let Break(verdict) = walk.run();
     walk.finish(verdict)
 }

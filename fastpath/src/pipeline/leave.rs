@@ -19,7 +19,23 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 _ => self.outcome.proposal = None,
             }
         }
+        if matches!(verdict, Verdict::Transmit(_)) && !self.went_as_recorded() {
+            // Another rule, or none, or another way: the connection must not translate what comes next.
+            self.outcome.close = true;
+        }
         self.outcome
+    }
+
+    /// The packet of a known connection has the addresses and ports that the connection gives it.
+    fn went_as_recorded(&self) -> bool {
+        let (Some((connection, direction)), L3::Ip(ip)) = (&self.hit, &self.headers.l3) else {
+            return true;
+        };
+        let to = connection.rewrite(*direction);
+        let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
+        ip.src == IpAddr::V4(Ipv4Addr::from_bits(to.src))
+            && ip.dst == IpAddr::V4(Ipv4Addr::from_bits(to.dst))
+            && (src_port, dst_port) == (to.src_port, to.dst_port)
     }
 
     pub(super) fn leave(&mut self, egress: Egress) -> Step<At> {

@@ -130,7 +130,10 @@ fn from_underlay(
         return drop(DropReason::UnderlayNotForUs);
     }
     let ip = match &outer.l3 {
-        L3::Arp(arp) if arp.target_ip == underlay.address.addr() => {
+        // What is asked of us, and what peers announce of themselves (RFC 5227 section 3).
+        L3::Arp(arp)
+            if arp.target_ip == underlay.address.addr() || arp.target_ip == arp.sender_ip =>
+        {
             return Break(Verdict::Punt(Punt::Underlay));
         }
         L3::Arp(_) | L3::Other => return drop(DropReason::UnderlayNotForUs),

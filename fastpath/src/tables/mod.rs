@@ -37,6 +37,8 @@ pub use underlay::{Device, DeviceEntry, EncapKind, Tunnel, UNDERLAY_PORT, Underl
 pub struct Tables {
     /// Raised by one with every publish.
     pub generation: u64,
+    /// Generation in which devices, tunnels or the underlay last changed.
+    pub wiring: u64,
     /// By [`DatapathId`]; `None` where a datapath has gone.
     pub datapaths: Vec<Option<Arc<Piece>>>,
     /// By [`PortId`]: where the port is declared; `None` where it has gone.
@@ -108,6 +110,13 @@ impl Tables {
     #[inline]
     pub fn piece(&self, id: DatapathId) -> Option<&Piece> {
         self.datapaths.get(id.0 as usize)?.as_deref()
+    }
+
+    /// The datapath of this connection zone is still there, and connections are still looked up in it.
+    pub fn has_zone(&self, zone: Zone) -> bool {
+        let id = zone.0.checked_sub(1).map(DatapathId);
+        id.and_then(|id| self.piece(id))
+            .is_some_and(|piece| piece.zone() == zone)
     }
 
     /// The switch with this id.

@@ -30,6 +30,8 @@ pub struct Router {
     pub snat: Vec<Snat>,
     /// Neighbors given in the topology, and the ends of router-to-router links.
     pub neighbors: HashMap<(u16, IpAddr), Mac>,
+    /// A gateway router, bound to this node.
+    pub bound: bool,
     /// Administrative state.
     pub enabled: bool,
     /// A NAT is reachable from here, so connections are looked up.

@@ -64,6 +64,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn stands(&mut self, connection: &Connection) -> bool {
         let path = connection.paths[Direction::Original.index()];
         let tables = self.tables.tables();
+        if !tables.has_zone(connection.original.zone) || !tables.has_zone(connection.reply.zone) {
+            // No packet of it would be looked up.
+            return false;
+        }
         if self
             .paths
             .fresh(path, tables, &self.learned, self.changes, self.now)

@@ -154,7 +154,14 @@ impl Compiler {
             return Err(round.problems);
         }
         let (pieces, sources) = (round.pieces, round.sources);
-        let tables = pieces::assemble(pieces, devices, &tunnels, &self.registry, self.compilations);
+        let tables = pieces::assemble(
+            pieces,
+            devices,
+            &tunnels,
+            &self.registry,
+            self.compilations,
+            &self.state.tables,
+        );
         let items = diff::changes(&self.state.tables, &tables);
         let node = node.clone();
         let state = State {

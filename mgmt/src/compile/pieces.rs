@@ -151,9 +151,11 @@ pub(super) fn assemble(
     tunnels: &Tunnels,
     registry: &Registry,
     generation: u64,
+    before: &Tables,
 ) -> Tables {
     let mut tables = Tables {
         generation,
+        wiring: generation,
         datapaths: vec![None; registry.datapaths()],
         ports: vec![None; registry.ports()],
         by_vni: HashMap::with_capacity(pieces.len()),
@@ -162,6 +164,12 @@ pub(super) fn assemble(
         peers: tunnels.peers(),
         underlay: tunnels.underlay.clone(),
     };
+    if tables.devices == before.devices
+        && tables.tunnels == before.tunnels
+        && tables.underlay == before.underlay
+    {
+        tables.wiring = before.wiring;
+    }
     for piece in pieces {
         let datapath = piece.id;
         let mut seat = |port: usize, index: u16| {

@@ -150,6 +150,7 @@ pub(super) fn compile(
         local: local(router),
         snat: snat(name, router, problems),
         neighbors: neighbors(router, facts),
+        bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,
         stateful: facts.stateful,
     }

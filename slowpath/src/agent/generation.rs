@@ -89,7 +89,8 @@ impl<P: FramePool> Agent<P> {
     /// Announces addresses that are new here or have another MAC; falls silent about those that went.
     fn take_announcements(&mut self, tables: &Tables) {
         let mut addresses: HashMap<Key, Mac> = HashMap::new();
-        for (router, port) in router_ports(tables).filter(|(_, port)| self.announces(tables, port))
+        for (router, port) in
+            router_ports(tables).filter(|(router, port)| self.announces(tables, router, port))
         {
             addresses
                 .extend(addresses_of(tables, router, port).map(|ip| ((port.id, ip), port.mac)));
@@ -116,7 +117,11 @@ impl<P: FramePool> Agent<P> {
 
     /// Is the port this node's to announce: active here, on a switch that a physical network is attached to here?
     /// Elsewhere the MAC of a router port is known from the topology.
-    fn announces(&self, tables: &Tables, port: &RouterPort) -> bool {
+    fn announces(&self, tables: &Tables, router: &Router, port: &RouterPort) -> bool {
+        // A port that every node has is announced by none: the wire would see its MAC everywhere.
+        if !router.bound && port.gateway.is_none() {
+            return false;
+        }
         let Peer::Switch { switch, port: side } = port.peer else {
             return false;
         };

@@ -5,6 +5,7 @@ mod concurrency;
 mod eviction;
 mod expiry;
 mod hashing;
+mod interleaving;
 mod lifecycle;
 mod model;
 mod ports;

@@ -270,6 +270,7 @@ fn n1_the_gateway_router_is_on_node1() {
         built.pieces().all(|piece| piece.zone().0 == piece.id.0 + 1),
         "all can meet gw1's NAT"
     );
+    assert!(built.router("gw1").bound && !built.router("router1").bound);
 }
 
 #[test]

@@ -329,3 +329,24 @@ fn changes_tell_kinds_apart() {
         compiled.changes.items.len()
     );
 }
+
+#[test]
+fn the_wiring_is_as_old_as_its_last_change() {
+    let (mut resolved, mut view) = reference("n0", "gw1");
+    let mut compiler = Compiler::new();
+    let (first, _) = next(&mut compiler, &resolved, &view);
+    assert_eq!(first.wiring, first.generation);
+    resolved
+        .switches
+        .get_mut("sw1")
+        .unwrap()
+        .ports
+        .remove("vm3");
+    let (second, _) = next(&mut compiler, &resolved, &view);
+    assert_eq!(second.wiring, first.generation);
+    if let Some(underlay) = &mut view.underlay {
+        underlay.mtu -= 1;
+    }
+    let (third, _) = next(&mut compiler, &resolved, &view);
+    assert_eq!(third.wiring, third.generation);
+}

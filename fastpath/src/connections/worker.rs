@@ -322,8 +322,9 @@ impl WorkerConnections {
         true
     }
 
-    /// Takes a connection that belongs to nobody; its idle time begins anew. True when it is this worker's
-    /// now; false when another was faster or it is gone.
+    /// Takes a connection that belongs to nobody; its idle time begins anew and it has no paths
+    /// ([`PathId::NONE`], also where a [`Hit`](super::Hit) from before says otherwise). True when it is this
+    /// worker's now; false when another was faster or it is gone.
     pub fn claim(&mut self, conn: ConnRef, now: Tick) -> bool {
         let Some(entry) = self.table.entry(conn.slot) else {
             return false;
@@ -337,8 +338,12 @@ impl WorkerConnections {
             return false;
         }
         entry.set_owner(self.id.0);
-        entry.line(Direction::Original).mark_seen(now);
-        entry.line(Direction::Reply).mark_seen(now);
+        for direction in [Direction::Original, Direction::Reply] {
+            let line = entry.line(direction);
+            line.mark_seen(now);
+            // A path is of the worker that had the connection before.
+            line.set_path(PathId::NONE);
+        }
         let deadline = now.plus(self.timeouts.of(seen.state()));
         self.wheel.place(&self.table.sides, conn.slot, deadline);
         self.enqueue(conn.slot, seen.state());

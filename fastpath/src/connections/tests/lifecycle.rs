@@ -259,6 +259,7 @@ fn only_the_owner_writes_and_what_nobody_owns_can_be_claimed_once() {
     );
     assert!(b.claim(synced, late) && !a.claim(synced, late));
     assert_eq!(table.read(synced).unwrap().owner, Some(WorkerId(1)));
+    assert_eq!(table.read(synced).unwrap().paths, [PathId::NONE; 2]);
     assert_eq!(
         find(&table, &snat(2, State::TcpEstablished).reply)
             .unwrap()

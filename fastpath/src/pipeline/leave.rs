@@ -6,6 +6,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// The verdict with all that belongs to it.
     pub(super) fn finish(mut self, verdict: Verdict) -> Outcome {
         self.recorder.record(Event::End(verdict));
+        if let L3::Ip(ip) = &mut self.headers.l3
+            && let Some(tos) = self.entered.tos(ip)
+        {
+            ip.tos = tos;
+        }
         self.outcome.verdict = verdict;
         self.outcome.headers = self.headers;
         if let Some(proposal) = &mut self.outcome.proposal {
@@ -15,11 +20,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
                     self.outcome.proposal =
                         (proposal.reply.zone != Zone::NONE).then_some(*proposal);
                 }
-                Verdict::Transmit(_) => {}
+                Verdict::Flood(flood) if proposal.reply_zone_open => {
+                    let switch = self.view.tables.piece(flood.switch);
+                    proposal.reply.zone = switch.map_or(Zone::NONE, Piece::zone);
+                    self.outcome.proposal =
+                        (proposal.reply.zone != Zone::NONE).then_some(*proposal);
+                }
+                Verdict::Transmit(_) | Verdict::Flood(_) => {}
                 _ => self.outcome.proposal = None,
             }
         }
-        if matches!(verdict, Verdict::Transmit(_)) && !self.went_as_recorded() {
+        let sent = matches!(verdict, Verdict::Transmit(_) | Verdict::Flood(_));
+        if sent && !self.went_as_recorded() {
             // Another rule, or none, or another way: the connection must not translate what comes next.
             self.outcome.close = true;
         }
@@ -39,11 +51,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     pub(super) fn leave(&mut self, egress: Egress) -> Step<At> {
-        if self.entered.congestion
-            && let L3::Ip(ip) = &mut self.headers.l3
-        {
-            ip.tos |= 0b11;
-        }
         Break(Verdict::Transmit(egress))
     }
 
@@ -55,13 +62,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         out_key: u16,
     ) -> Step<At> {
         let tunnel = gone(self.view.tables.tunnel(id))?;
-        let bytes = match self.headers.ip() {
-            Some(ip) => ip.total_len,
-            None => self
-                .entered
-                .len
-                .saturating_sub(self.entered.headers.l3_offset),
-        };
+        let bytes = self.entered.packet_len();
         self.outcome.mtu = self.outcome.mtu.min(tunnel.inner_mtu);
         if bytes > tunnel.inner_mtu {
             return self.too_big_for_tunnel(tunnel.inner_mtu);

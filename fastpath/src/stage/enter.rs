@@ -53,8 +53,23 @@ pub struct Entered {
     pub headers: Headers,
     /// Bytes of the logical frame.
     pub len: u16,
-    /// Congestion experienced in the outer header, to be carried over (RFC 6040 section 4.2).
-    pub congestion: bool,
+    /// ECN field that the packet gets from its outer header (RFC 6040 section 4.2), if another than its own.
+    pub ecn: Option<u8>,
+}
+
+impl Entered {
+    /// TOS or traffic class to write into its packet, when it came with another.
+    pub fn tos(&self, ip: &Ip) -> Option<u8> {
+        Some(ip.tos & !0b11 | self.ecn?)
+    }
+
+    /// Bytes behind the Ethernet header, padding of an IP packet not counted.
+    pub fn packet_len(&self) -> u16 {
+        match self.headers.ip() {
+            Some(ip) => ip.total_len,
+            None => self.len.saturating_sub(self.headers.l3_offset),
+        }
+    }
 }
 
 /// The drop reason for a frame that cannot be parsed.
@@ -93,7 +108,7 @@ pub fn from_device(tables: &Tables, device: DeviceId, frame: &[u8]) -> Step<Ente
             inner: 0,
             headers,
             len: frame.len() as u16,
-            congestion: false,
+            ecn: None,
         }),
         Some(DeviceEntry::Underlay) => match &tables.underlay {
             Some(underlay) => from_underlay(tables, underlay, frame, &headers),
@@ -111,7 +126,7 @@ pub fn from_slow_path(entry: Entry, frame: &[u8]) -> Step<Entered> {
         inner: 0,
         headers,
         len: frame.len() as u16,
-        congestion: false,
+        ecn: None,
     })
 }
 
@@ -175,15 +190,15 @@ fn from_underlay(
     let Some(inner) = frame.get(inner_at..end) else {
         return drop(DropReason::TunnelMalformed);
     };
-    let mut headers = parse(inner)?;
-    let congestion = carry_congestion(ip, &mut headers)?;
+    let headers = parse(inner)?;
+    let ecn = carry_congestion(ip, &headers)?;
     let entry = resolve_keys(tables, *tunnel, &keys)?;
     Continue(Entered {
         entry,
         inner: inner_at as u16,
         headers,
         len: inner.len() as u16,
-        congestion,
+        ecn,
     })
 }
 
@@ -229,20 +244,21 @@ fn parse_tunnel(kind: EncapKind, payload: &[u8]) -> Step<TunnelKeys> {
     }
 }
 
-/// RFC 6040 section 4.2, figure 4: outer CE with an inner packet that knows no ECN is dropped; with one
-/// that does, CE is carried over.
-fn carry_congestion(outer: &Ip, inner: &mut Headers) -> Step<bool> {
+/// RFC 6040 section 4.2, figure 4: what the outer header says of congestion goes into an inner packet that
+/// knows ECN; one that does not is dropped when there was congestion. The field to write, if it changes.
+fn carry_congestion(outer: &Ip, inner: &Headers) -> Step<Option<u8>> {
+    const NOT_CAPABLE: u8 = 0b00;
+    const ECT_1: u8 = 0b01;
+    const ECT_0: u8 = 0b10;
     const CE: u8 = 0b11;
-    let L3::Ip(ip) = &mut inner.l3 else {
-        return Continue(false);
+    let L3::Ip(ip) = &inner.l3 else {
+        return Continue(None);
     };
-    if outer.tos & 0b11 != CE {
-        return Continue(false);
-    }
-    match ip.tos & 0b11 {
-        0 => drop(DropReason::TunnelEcn),
-        CE => Continue(false),
-        _ => Continue(true),
+    match (ip.tos & CE, outer.tos & CE) {
+        (NOT_CAPABLE, CE) => drop(DropReason::TunnelEcn),
+        (ECT_0 | ECT_1, CE) => Continue(Some(CE)),
+        (ECT_0, ECT_1) => Continue(Some(ECT_1)),
+        _ => Continue(None),
     }
 }
 

@@ -52,7 +52,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             eth_dst,
             eth_src: way.eth_src,
             ttl: (way.ttl_steps > 0).then(|| ip.ttl - way.ttl_steps),
-            tos: pending.entered.congestion.then_some(ip.tos | 0b11),
+            tos: pending.entered.tos(ip),
             tuple: translated(ip, &hit.rewrite).then_some(hit.rewrite),
             quoted: None,
         };
@@ -122,7 +122,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
                 self.emit(frame, &entered, &edit, egress);
             }
-            Verdict::Flood(flood) => self.flood(&frame, &entered, flood),
+            Verdict::Flood(flood) => {
+                let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
+                self.flood(&frame, &entered, &edit, flood);
+            }
             Verdict::Punt(punt) => self.punt(frame, entered.inner, origin, punt),
             Verdict::HandOff(worker) => {
                 self.hand_over(worker, frame, crate::exchange::HandedTo::Owner(origin));
@@ -244,7 +247,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         entered: &Entered,
         outcome: &Outcome,
     ) {
-        let Verdict::Transmit(_) = outcome.verdict else {
+        let (Verdict::Transmit(_) | Verdict::Flood(_)) = outcome.verdict else {
             return;
         };
         let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();

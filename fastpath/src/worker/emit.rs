@@ -12,7 +12,7 @@ use crate::ids::WorkerId;
 use crate::io::{DeviceId, Frame, FramePool, Ports};
 use crate::rewrite::{self, Edit};
 use crate::stage::enter::Entered;
-use crate::tables::{FloodMember, UNDERLAY_PORT};
+use crate::tables::{FloodMember, Tables, UNDERLAY_PORT};
 use crate::verdict::{DropReason, Egress, Flood};
 
 /// Copies that one loop makes at most.
@@ -153,8 +153,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    /// A copy to every member of the flood but the one it came from.
-    pub(super) fn flood(&mut self, frame: &P::Frame, entered: &Entered, flood: Flood) {
+    /// A copy, rewritten, to every member of the flood but the one it came from.
+    pub(super) fn flood(&mut self, frame: &P::Frame, entered: &Entered, edit: &Edit, flood: Flood) {
         let tables = Arc::clone(self.tables.tables());
         let members = tables
             .switch(flood.switch)
@@ -174,7 +174,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let Some((vni, members)) = members else {
             return self.counters.dropped(DropReason::InjectStale);
         };
-        let edit = unchanged(entered);
         let mut copies = 0;
         for member in members {
             let egress = match *member {
@@ -188,13 +187,17 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 },
             };
             copies += 1;
+            if !fits(&tables, entered, egress) {
+                self.counters.dropped(DropReason::TunnelMtu);
+                continue;
+            }
             if self.flood_budget == 0 {
                 self.counters.dropped(DropReason::FloodBudget);
                 continue;
             }
             self.flood_budget -= 1;
             match self.pool.alloc(frame.data()) {
-                Some(copy) => self.emit(copy, entered, &edit, egress),
+                Some(copy) => self.emit(copy, entered, edit, egress),
                 None => self.counters.dropped(DropReason::NoBuffer),
             }
         }
@@ -206,21 +209,15 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 }
 
-/// The edit of a frame that is bridged: nothing but congestion carried over from a tunnel.
-fn unchanged(entered: &Entered) -> Edit {
-    let headers = &entered.headers;
-    let tos = headers
-        .ip()
-        .filter(|_| entered.congestion)
-        .map(|ip| ip.tos | 0b11);
-    Edit {
-        eth_dst: headers.eth_dst,
-        eth_src: headers.eth_src,
-        ttl: None,
-        tos,
-        tuple: None,
-        quoted: None,
-    }
+/// The frame is not larger than the tunnel carries.
+fn fits(tables: &Tables, entered: &Entered, egress: Egress) -> bool {
+    let Egress::Tunnel { tunnel, .. } = egress else {
+        return true;
+    };
+    let bytes = entered.packet_len();
+    tables
+        .tunnel(tunnel)
+        .is_some_and(|tunnel| bytes <= tunnel.inner_mtu)
 }
 
 /// Takes the 802.1Q tag out of a frame.

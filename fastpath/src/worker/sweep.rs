@@ -132,6 +132,6 @@ fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
         inner: 0,
         headers,
         len: 54,
-        congestion: false,
+        ecn: None,
     }
 }

@@ -1,3 +1,13 @@
 //! The cases, by subject.
 
+mod drops;
+mod gateway;
+mod lab;
+mod limits;
+mod nat;
 mod reference;
+mod routing;
+mod switching;
+mod tunnels;
+mod vxlan;
+mod workers;

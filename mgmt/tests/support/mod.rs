@@ -58,3 +58,21 @@ pub fn packet(macs: (&str, &str), ips: (&str, &str)) -> Builder {
 
 /// The broadcast MAC, as text.
 pub const BROADCAST: &str = "ff:ff:ff:ff:ff:ff";
+
+/// Something to put on a wire.
+pub trait IntoFrame {
+    /// The bytes.
+    fn into_frame(self) -> Vec<u8>;
+}
+
+impl IntoFrame for Vec<u8> {
+    fn into_frame(self) -> Vec<u8> {
+        self
+    }
+}
+
+impl IntoFrame for Builder {
+    fn into_frame(self) -> Vec<u8> {
+        self.build()
+    }
+}

@@ -10,6 +10,7 @@ use sluice_fastpath::io::DeviceId;
 use sluice_net::builder::Echo;
 use sluice_net::{Builder, L3, L4, Mac, pcap, show};
 
+use super::IntoFrame;
 use super::checks::verify;
 use super::host::Host;
 use super::node::{Node, NodeOptions};
@@ -48,6 +49,8 @@ pub struct Network {
     pub wrong_checksums: bool,
     /// The queue a frame arrives on, by its bytes; a node with one worker has queue 0 only.
     pub queue: fn(&[u8]) -> u16,
+    /// Keep what passes the wires; off where there is very much.
+    pub record: bool,
     passed: Vec<Passed>,
     scratch: Option<Scratch>,
 }
@@ -76,9 +79,9 @@ impl Network {
     pub fn with(topology: &str, nodes: &[NodeFile], options: &NodeOptions) -> Network {
         let scratch = Scratch::new();
         scratch.write("topology.toml", topology);
-        let files = nodes.iter().map(|node| {
-            scratch.write(&format!("{}.toml", node.name), &node.text("topology.toml"))
-        });
+        let files = nodes
+            .iter()
+            .map(|node| scratch.write(&format!("{}.toml", node.name), &node.text("topology.toml")));
         let files = files.collect();
         Self::start(files, options, Some(scratch))
     }
@@ -92,6 +95,7 @@ impl Network {
             now,
             wrong_checksums: false,
             queue: |_| 0,
+            record: true,
             passed: Vec::new(),
             scratch,
         };
@@ -161,18 +165,18 @@ impl Network {
     }
 
     /// A host sends a frame; everything runs until it is quiet.
-    pub fn send(&mut self, host: &str, frame: impl Into<Vec<u8>>) {
+    pub fn send(&mut self, host: &str, frame: impl IntoFrame) {
         self.send_later(host, frame);
         self.settle();
     }
 
     /// A host sends a frame, which waits until the next settling.
-    pub fn send_later(&mut self, host: &str, frame: impl Into<Vec<u8>>) {
+    pub fn send_later(&mut self, host: &str, frame: impl IntoFrame) {
         self.hosts
             .get_mut(host)
             .unwrap_or_else(|| panic!("no host {host}"))
             .outbox
-            .push(frame.into());
+            .push(frame.into_frame());
     }
 
     /// The frames a host got, as they were on the wire.
@@ -269,7 +273,10 @@ impl Network {
         if let Some(source) = source.filter(|mac| !cut && !mac.is_multicast()) {
             wire.learned.insert(source, from);
         }
-        let known = target.and_then(|target| wire.learned.get(&target).copied());
+        // Two ends need no switch.
+        let known = target
+            .filter(|_| wire.ends.len() > 2)
+            .and_then(|target| wire.learned.get(&target).copied());
         let ends: Vec<End> = wire
             .ends
             .iter()
@@ -291,11 +298,13 @@ impl Network {
                 End::Host(host) => self.hosts.get_mut(&host).unwrap().receive(frame.clone()),
             }
         }
-        self.passed.push(Passed {
-            at: self.now,
-            wire: name.to_owned(),
-            frame,
-        });
+        if self.record {
+            self.passed.push(Passed {
+                at: self.now,
+                wire: name.to_owned(),
+                frame,
+            });
+        }
     }
 
     /// What moved at each node since the counters were marked: one line a node that did anything.
@@ -313,7 +322,7 @@ impl Network {
     }
 
     /// Sends a frame and says what came of it: who got which frame, and which counters moved where.
-    pub fn probe(&mut self, host: &str, frame: impl Into<Vec<u8>>) -> Outcome {
+    pub fn probe(&mut self, host: &str, frame: impl IntoFrame) -> Outcome {
         self.forget();
         self.send(host, frame);
         let hosts: Vec<String> = self.hosts.keys().cloned().collect();
@@ -451,10 +460,7 @@ impl Network {
     fn capture(&self, path: &Path) -> std::io::Result<()> {
         let mut writer = pcap::Writer::new(std::fs::File::create(path)?, pcap::Precision::Micro)?;
         for passed in &self.passed {
-            writer.write(
-                Duration::from_millis(u64::from(passed.at.0)),
-                &passed.frame,
-            )?;
+            writer.write(Duration::from_millis(u64::from(passed.at.0)), &passed.frame)?;
         }
         writer.finish().map(drop)
     }

@@ -67,7 +67,9 @@ impl NodeFile {
     pub fn underlay_with(mut self, address: &str, keys: &str) -> Self {
         self.interfaces
             .push(("eth0".to_owned(), "mtu = 1600".to_owned()));
-        self.underlay = Some(format!("interface = \"eth0\"\naddress = \"{address}\"\n{keys}\n"));
+        self.underlay = Some(format!(
+            "interface = \"eth0\"\naddress = \"{address}\"\n{keys}\n"
+        ));
         self
     }
 

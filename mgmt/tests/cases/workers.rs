@@ -1,0 +1,79 @@
+//! Several workers: frames go to the worker that owns their connection, and out by the one that has the queue.
+
+use sluice_net::{L3, parse};
+
+use super::nat::{back, nat_with, out};
+use crate::support::{Network, NodeOptions};
+
+/// Odd source ports of a packet (the low byte of the port field) arrive on queue 1.
+fn by_port(frame: &[u8]) -> u16 {
+    match parse(frame).map(|headers| headers.l3) {
+        Ok(L3::Ip(ip)) => ip.ports().map_or(0, |(src, _)| src & 1),
+        _ => 0,
+    }
+}
+
+fn two(queues: Option<(u16, u16)>, depth: usize) -> Network {
+    let options = NodeOptions {
+        workers: 2,
+        queues,
+        depth,
+        ..NodeOptions::default()
+    };
+    let mut net = nat_with(&options);
+    net.queue = by_port;
+    net
+}
+
+#[test]
+fn an_answer_on_another_queue_is_handed_to_the_owner() {
+    let mut net = two(None, 1024);
+    // Port 4000: worker 0. The answer comes from port 53: worker 1.
+    let outcome = net.probe("vm", out("8.8.8.8").udp(4000, 53));
+    assert_eq!(outcome.moved, ["gw: opened 1, walk 1"]);
+    let reply =
+        ["vm: 02:00:00:00:01:01 > 02:00:00:00:00:10 8.8.8.8.53 > 10.0.0.10.4000 udp ttl 63 len 28"];
+    net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4000))
+        .expect("first", &reply, &["gw: hand-off 1, walk 1"]);
+    net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4000))
+        .expect("second", &reply, &["gw: established 1, hand-off 1"]);
+    // Both on one queue: no hand-off.
+    net.probe("vm", out("8.8.8.8").udp(4001, 53));
+    let outcome = net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4001));
+    assert_eq!(outcome.moved, ["gw: walk 1"]);
+    net.assert_no_buffer_lost();
+}
+
+#[test]
+fn the_ring_to_the_owner_is_full() {
+    let mut net = two(None, 1);
+    net.probe("vm", out("8.8.8.8").udp(4000, 53));
+    net.forget();
+    // Worker 1 hands over a burst of 32 before worker 0 takes any; the ring holds 8.
+    for _ in 0..32 {
+        net.send_later("up", back("8.8.8.8", "203.0.113.1").udp(53, 4000));
+    }
+    net.settle();
+    assert_eq!(net.take("vm").len(), 8);
+    assert_eq!(
+        net.moved(),
+        ["gw: drop:hand-off-full 24, established 7, hand-off 32, walk 1"]
+    );
+    net.assert_no_buffer_lost();
+}
+
+#[test]
+fn a_worker_without_a_transmit_queue_hands_its_frames_over() {
+    let mut net = two(Some((2, 1)), 1024);
+    for port in [4000, 4001] {
+        net.probe("vm", out("8.8.8.8").udp(port, 53));
+    }
+    net.forget();
+    for port in [4000, 4001] {
+        net.send_later("vm", out("8.8.8.8").udp(port, 53));
+    }
+    net.settle();
+    assert_eq!(net.take("up").len(), 2);
+    assert_eq!(net.moved(), ["gw: established 2, tx-hand-off 1"]);
+    net.assert_no_buffer_lost();
+}

@@ -15,6 +15,8 @@ pub mod protocol;
 pub mod server;
 
 mod answer;
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, ClientError};
 pub use protocol::{Command, PROTOCOL, Reply, Request};

@@ -11,6 +11,8 @@
 
 mod report;
 mod restart;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use report::ReloadReport;

@@ -13,6 +13,8 @@ mod supervisor;
 
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use interfaces::{InterfaceStatus, Interfaces};
 pub use start::{Hardware, Running, StartError, start};

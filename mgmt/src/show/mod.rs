@@ -13,6 +13,8 @@ mod node;
 mod routing;
 mod rows;
 mod switching;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 

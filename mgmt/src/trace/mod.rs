@@ -16,6 +16,8 @@ mod narrate;
 mod packet;
 mod refusal;
 mod request;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use serde::{Deserialize, Serialize};

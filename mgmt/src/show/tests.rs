@@ -1,0 +1,394 @@
+//! Tables of a node in memory.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sluice_fastpath::io::DeviceId;
+use sluice_net::wire::tcp;
+use sluice_net::{Builder, Mac};
+
+use super::columns::{Layout, layout};
+use super::{Filter, Query, What, show};
+use crate::control::Reply;
+use crate::runtime::testing::Bench;
+
+const OUTSIDE: DeviceId = DeviceId(1);
+
+fn ask(bench: &Bench, query: &Query) -> Result<(Vec<Value>, Option<String>), String> {
+    let (mut rows, mut end) = (Vec::new(), None);
+    let written = show(&bench.state, query, &mut |reply| {
+        match reply {
+            Reply::Rows { rows: more } => rows.extend(more),
+            last => end = Some(last),
+        }
+        Ok(())
+    });
+    written.expect("nothing fails to write");
+    match end.expect("an end") {
+        Reply::Done { note } => Ok((rows, note)),
+        Reply::Error { message, .. } => Err(message),
+        other => panic!("{other:?} is no end"),
+    }
+}
+
+fn rows(bench: &Bench, what: What, filter: Filter) -> Vec<Value> {
+    ask(
+        bench,
+        &Query {
+            what,
+            filter,
+            limit: None,
+        },
+    )
+    .unwrap_or_else(|e| panic!("{e}"))
+    .0
+}
+
+/// N1's gateway with one translated connection, opened by vm1 through node2's tunnel.
+fn gateway() -> Bench {
+    let mut bench = Bench::example("n1/node1.toml");
+    let tables = bench.state.tables.current();
+    let id = tables
+        .datapaths
+        .iter()
+        .flatten()
+        .find(|piece| piece.name == "ls3")
+        .expect("ls3")
+        .id;
+    let (piece, switch) = tables.switch(id).expect("a switch");
+    let key = |name: &str| {
+        switch
+            .ports
+            .iter()
+            .find(|port| port.name == name)
+            .map_or(0, |port| port.key)
+    };
+    let far = Mac::from_u64(0x0200_0000_0111);
+    let [underlay, wire] = [1, 2].map(|n| Mac::from_u64(0x0200_0000_0000 + n));
+    let outside = Mac::from_u64(0x0200_0000_0161);
+    let arp = |bench: &mut Bench, device, mac, ip: [u8; 4], target: [u8; 4]| {
+        let ask = Builder::ethernet(mac, Mac::BROADCAST).arp_request(ip.into(), target.into());
+        bench.devices.feed(device, &ask.build());
+        let reply = Builder::ethernet(mac, if device == OUTSIDE { wire } else { underlay });
+        bench
+            .devices
+            .feed(device, &reply.arp_reply(ip.into(), target.into()).build());
+        bench.settle();
+    };
+    arp(
+        &mut bench,
+        DeviceId(0),
+        far,
+        [192, 168, 209, 111],
+        [192, 168, 209, 110],
+    );
+    arp(
+        &mut bench,
+        OUTSIDE,
+        outside,
+        [192, 168, 209, 161],
+        [192, 168, 209, 120],
+    );
+    let option = sluice_net::wire::geneve::OvnOption {
+        in_key: key("ls3-router1"),
+        out_key: key("ls3-gw1"),
+    };
+    let inner = Builder::ethernet(
+        Mac::from_u64(0x02ac_10ff_ff02),
+        Mac::from_u64(0x02ac_10ff_ff01),
+    )
+    .ip([172, 18, 100, 10].into(), [192, 168, 209, 161].into())
+    .ttl(63)
+    .tcp(4000, 80, tcp::SYN);
+    let outer = Builder::ethernet(far, underlay)
+        .ip([192, 168, 209, 111].into(), [192, 168, 209, 110].into());
+    let frame = inner.encap_geneve(outer, piece.vni, Some(option)).build();
+    bench.devices.feed(DeviceId(0), &frame);
+    // Nobody has port 9 here.
+    bench.devices.feed(DeviceId(0), &[0; 20]);
+    bench.settle();
+    bench
+}
+
+#[test]
+fn every_column_is_a_field_of_every_row() {
+    let bench = gateway();
+    for what in What::ALL {
+        let rows = rows(&bench, what, Filter::default());
+        assert!(!rows.is_empty(), "{} shows something", what.name());
+        let (Layout::Table(columns) | Layout::Record(columns)) = layout(what);
+        let fields: BTreeSet<&str> = columns.iter().map(|(_, field)| *field).collect();
+        assert_eq!(
+            fields.len(),
+            columns.len(),
+            "{}: a field is shown once",
+            what.name()
+        );
+        for row in &rows {
+            for field in &fields {
+                assert!(
+                    row.get(field).is_some(),
+                    "{}: {field} in {row}",
+                    what.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_and_its_rule_are_shown() {
+    let bench = gateway();
+    let [connection] = &rows(&bench, What::Connections, Filter::default())[..] else {
+        panic!("one connection")
+    };
+    let expected = [
+        ("proto", json!("tcp")),
+        ("state", json!("syn-sent")),
+        ("src", json!("172.18.100.10:4000")),
+        ("dst", json!("192.168.209.161:80")),
+        ("reply_src", json!("192.168.209.161:80")),
+        ("reply_dst", json!("192.168.209.120:4000")),
+        ("translation", json!("snat")),
+        ("zone", json!("gw1")),
+        ("reply_zone", json!("outside")),
+        ("worker", json!(0)),
+    ];
+    for (field, value) in expected {
+        assert_eq!(connection[field], value, "{field} of {connection}");
+    }
+    let [rule] = &rows(&bench, What::Nat, Filter::default())[..] else {
+        panic!("one rule")
+    };
+    assert_eq!(
+        *rule,
+        json!({
+            "router": "gw1", "type": "snat", "logical_ip": "172.18.0.0/16", "external_ip": "192.168.209.120",
+            "port": "gw1-outside", "connections": 1,
+        })
+    );
+}
+
+#[test]
+fn connections_are_filtered_before_and_after_translation() {
+    let bench = gateway();
+    let ip = |text: &str| Some(text.parse().expect("an address"));
+    let cases = [
+        (
+            Filter {
+                src: ip("172.18.100.10"),
+                ..Filter::default()
+            },
+            1,
+        ),
+        (
+            Filter {
+                src: ip("192.168.209.120"),
+                ..Filter::default()
+            },
+            1,
+        ),
+        (
+            Filter {
+                src: ip("192.168.209.161"),
+                ..Filter::default()
+            },
+            0,
+        ),
+        (
+            Filter {
+                dst: ip("192.168.209.161"),
+                ..Filter::default()
+            },
+            1,
+        ),
+        (
+            Filter {
+                dst: ip("::1"),
+                ..Filter::default()
+            },
+            0,
+        ),
+        (
+            Filter {
+                proto: Some("tcp".to_owned()),
+                dport: Some(80),
+                ..Filter::default()
+            },
+            1,
+        ),
+        (
+            Filter {
+                proto: Some("6".to_owned()),
+                sport: Some(4000),
+                ..Filter::default()
+            },
+            1,
+        ),
+        (
+            Filter {
+                proto: Some("udp".to_owned()),
+                ..Filter::default()
+            },
+            0,
+        ),
+        (
+            Filter {
+                dport: Some(81),
+                ..Filter::default()
+            },
+            0,
+        ),
+    ];
+    for (filter, count) in cases {
+        assert_eq!(
+            rows(&bench, What::Connections, filter.clone()).len(),
+            count,
+            "{filter:?}"
+        );
+    }
+}
+
+#[test]
+fn routes_are_found_by_router_port_and_address() {
+    let bench = gateway();
+    let prefixes = |filter| -> Vec<Value> {
+        rows(&bench, What::Routes, filter)
+            .iter()
+            .map(|row| row["prefix"].clone())
+            .collect()
+    };
+    let gw1 = Filter {
+        router: Some("gw1".to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(prefixes(gw1.clone()).len(), 4);
+    let dst = "172.18.1.1".parse().ok();
+    assert_eq!(
+        prefixes(Filter { dst, ..gw1.clone() }),
+        ["0.0.0.0/0", "172.18.0.0/16"]
+    );
+    let port = Some("gw1-outside".to_owned());
+    assert_eq!(
+        prefixes(Filter { port, ..gw1 }),
+        ["0.0.0.0/0", "192.168.192.0/19"]
+    );
+    let row = &rows(
+        &bench,
+        What::Routes,
+        Filter {
+            dst,
+            router: Some("gw1".to_owned()),
+            ..Filter::default()
+        },
+    )[1];
+    let expected = json!({
+        "router": "gw1", "prefix": "172.18.0.0/16", "source": "static", "via": ["172.19.255.2"], "ports": ["gw1-ls3"],
+    });
+    assert_eq!(*row, expected);
+}
+
+#[test]
+fn a_limit_cuts_and_says_so() {
+    let bench = gateway();
+    let all = rows(&bench, What::Ports, Filter::default()).len() as u64;
+    assert!(all > 3);
+    let limited = |limit| {
+        let query = Query {
+            what: What::Ports,
+            filter: Filter::default(),
+            limit: Some(limit),
+        };
+        let (rows, note) = ask(&bench, &query).expect("rows");
+        (rows.len() as u64, note.is_some())
+    };
+    assert_eq!(limited(3), (3, true));
+    assert_eq!(limited(all), (all, false));
+    assert_eq!(limited(0), (0, true));
+}
+
+#[test]
+fn a_filter_that_a_table_does_not_know_is_refused() {
+    let bench = gateway();
+    let refused = |what, filter| {
+        ask(
+            &bench,
+            &Query {
+                what,
+                filter,
+                limit: None,
+            },
+        )
+        .expect_err("refused")
+    };
+    let switch = Filter {
+        switch: Some("s".to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(
+        refused(What::Routes, switch.clone()),
+        "`show routes` has no filter --switch; it has --router, --port, --dst"
+    );
+    assert_eq!(
+        refused(What::Version, switch),
+        "`show version` has no filter --switch, nor any other"
+    );
+}
+
+#[test]
+fn drops_are_those_that_happened_unless_all_are_wanted() {
+    let bench = gateway();
+    let names = |filter| -> Vec<String> {
+        let rows = rows(&bench, What::Drops, filter);
+        rows.iter()
+            .map(|row| row["reason"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let happened = names(Filter::default());
+    assert!(
+        happened.contains(&"malformed-l2".to_owned())
+            || happened.contains(&"underlay-not-for-us".to_owned()),
+        "{happened:?}"
+    );
+    let all = names(Filter {
+        all: true,
+        ..Filter::default()
+    });
+    assert_eq!(all.len(), sluice_fastpath::verdict::DropReason::ALL.len());
+    let one = rows(
+        &bench,
+        What::Drops,
+        Filter {
+            reason: Some("no-route".to_owned()),
+            ..Filter::default()
+        },
+    );
+    assert_eq!((one.len(), &one[0]["packets"]), (1, &json!(0)));
+}
+
+#[test]
+fn metrics_have_each_family_once_and_every_reason() {
+    let bench = gateway();
+    let text = crate::metrics::render(&bench.state);
+    let families: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .collect();
+    let distinct: BTreeSet<&&str> = families.iter().collect();
+    assert_eq!(distinct.len(), families.len());
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a sample");
+        assert!(name.starts_with("sluice_"), "{line}");
+        value
+            .parse::<u64>()
+            .unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    for reason in sluice_fastpath::verdict::DropReason::ALL {
+        assert!(text.contains(&format!(
+            "sluice_drops_total{{reason=\"{}\"}} ",
+            reason.name()
+        )));
+    }
+    assert!(text.contains("sluice_connections 1\n"), "{text}");
+    assert!(text.contains("sluice_interface_packets_total{interface=\"eth1\",direction=\"tx\"}"));
+}

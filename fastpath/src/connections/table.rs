@@ -160,6 +160,8 @@ pub struct ConnectionTable {
     pub(super) tallies: Box<[CachePadded<Tally>]>,
     /// Slots that insertions found wanting since somebody last evicted for others.
     pub(super) wanted: AtomicU32,
+    /// How often everything was asked to close.
+    closings: AtomicU32,
 }
 
 impl ConnectionTable {
@@ -182,6 +184,7 @@ impl ConnectionTable {
             sources: Sources::new(capacity, seed ^ 0x5bd1_e995),
             tallies: (0..workers).map(|_| CachePadded::default()).collect(),
             wanted: AtomicU32::new(0),
+            closings: AtomicU32::new(0),
         })
     }
 
@@ -359,6 +362,19 @@ impl ConnectionTable {
             }
         }
         (end < self.capacity()).then_some(end)
+    }
+
+    /// Asks the owners to close all connections that are open now. Each does so beside its packets, some at a
+    /// time.
+    pub fn ask_to_close_all(&self) {
+        self.closings.fetch_add(1, Release);
+    }
+
+    /// How often [`ConnectionTable::ask_to_close_all`] was called, wrapping.
+    #[inline]
+    #[must_use]
+    pub fn closings(&self) -> u32 {
+        self.closings.load(Acquire)
     }
 
     /// Connections now open.

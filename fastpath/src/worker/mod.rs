@@ -5,7 +5,7 @@
 //!         rx burst of a device ──┴─► enter (parse, decap) ─► keys ─► lookup_burst
 //!             established: path fresh? ─► edit ─► emit
 //!             else: walk ─► commit the proposal ─► edit ─► emit | flood | punt | hand over | drop
-//!         flush tx, expire, sweep after a reload
+//!         flush tx, expire, sweep after a reload or when asked to close all
 //! ```
 
 mod apply;
@@ -160,6 +160,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if self.tables.refresh() {
             self.sweep.begin();
         }
+        let closings = self.connections.table().closings();
+        self.sweep.heed(closings, now);
         self.changes = self.learned.changes();
         self.flood_budget = emit::FLOOD_COPIES;
         let mut taken = self.take_handed() + self.take_injected();

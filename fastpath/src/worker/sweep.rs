@@ -1,4 +1,5 @@
-//! After a reload: idle connections whose rule has gone are ended, a few each loop.
+//! After a reload: idle connections whose rule has gone are ended, a few each loop. When an operator asks for
+//! it, all that are open are.
 //!
 //! Connections with traffic are checked by their next packet; this finds the silent ones. The packet that
 //! opened the connection is made up from its key and its cached way and walked again.
@@ -12,6 +13,7 @@ use sluice_net::{Fragment, Headers, Ip, L3, L4};
 
 use super::Worker;
 use crate::connections::{ConnRef, Connection, Direction, FlowKey4};
+use crate::ids::Tick;
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
 use crate::pipeline;
@@ -26,12 +28,30 @@ const SLOTS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     next: Option<usize>,
+    /// How often everything was asked to close.
+    closings: u32,
+    /// What was opened until then goes, whether or not it stands.
+    close_until: Option<Tick>,
 }
 
 impl Sweep {
     /// Starts over.
     pub(super) fn begin(&mut self) {
         self.next = Some(0);
+    }
+
+    /// Starts over when everything was asked to close since the last call.
+    pub(super) fn heed(&mut self, closings: u32, now: Tick) {
+        if self.closings != closings {
+            self.closings = closings;
+            self.close_until = Some(now);
+            self.begin();
+        }
+    }
+
+    fn closes(&self, connection: &Connection) -> bool {
+        self.close_until
+            .is_some_and(|until| until.reached(connection.created))
     }
 
     pub(super) fn active(&self) -> bool {
@@ -42,7 +62,10 @@ impl Sweep {
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Looks at the next slots of the table.
     pub(super) fn sweep_some(&mut self) {
-        let Some(from) = self.sweep.next else { return };
+        let Some(from) = self.sweep.next else {
+            self.sweep.close_until = None;
+            return;
+        };
         let mut own: ArrayVec<Connection, SLOTS> = ArrayVec::new();
         let id = self.id;
         self.sweep.next = self.connections.table().scan(from, SLOTS, |connection| {
@@ -52,7 +75,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         });
         let doomed: ArrayVec<ConnRef, SLOTS> = own
             .iter()
-            .filter(|connection| !self.stands(connection))
+            .filter(|connection| self.sweep.closes(connection) || !self.stands(connection))
             .map(|connection| connection.conn)
             .collect();
         for conn in doomed {

@@ -104,6 +104,11 @@ fn forget(state: &State, flush: Flush) -> Result<String, Reply> {
             }
             Ok(format!("{forgotten} MACs forgotten"))
         }
+        Flush::Connections => {
+            let open = state.connections.len();
+            state.connections.ask_to_close_all();
+            Ok(format!("{open} connections are being closed"))
+        }
     }
 }
 

@@ -59,6 +59,8 @@ pub enum Flush {
         /// Only of this switch.
         switch: Option<String>,
     },
+    /// Connections: what is open now ends; packets that follow may open it anew.
+    Connections,
 }
 
 /// One line of an answer.

@@ -175,4 +175,6 @@ pub(super) enum Forget {
         #[arg(long, value_name = "NAME")]
         switch: Option<String>,
     },
+    /// Connections: what is open now ends; packets that follow may open it anew.
+    Connections,
 }

@@ -57,6 +57,7 @@ fn flush(forget: Forget) -> Flush {
     match forget {
         Forget::Neighbors { port, ip } => Flush::Neighbors { port, ip },
         Forget::Fdb { switch } => Flush::Fdb { switch },
+        Forget::Connections => Flush::Connections,
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Fib`] is built once, when the topology is compiled, and never changes: generations share it or
 //! replace it. Equal route sets give equal values, whatever order the routes came in.
 //!
-//! Each family is a multibit trie with six bits a step ([`trie`]). A node says by one 64-bit map which of
+//! Each family is a multibit trie with six bits a step (`trie`). A node says by one 64-bit map which of
 //! its 64 slots lead on and by another where runs of equal answers begin; counting bits gives the index
 //! into two flat arrays, so a step costs one cache line and no pointer. Stretches where all routes agree
 //! are one node, which keeps a router of three routes in a few hundred bytes and host routes of IPv6

@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 const MOST_SHOWN: usize = 50;
 
 /// A text that diagnostics point into: a file, or a few lines of a large one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Source {
     /// As the operator knows it.
     pub name: String,

@@ -97,6 +97,46 @@ pub fn parse_topology(name: &str, text: &str, directory: &Path) -> Result<Resolv
     resolved.ok_or(diagnostics)
 }
 
+/// Points problems that were found after loading, when the topology met this node, into the files they come
+/// from. `topology` is the topology file of the node file `path`.
+pub fn explain(path: &Path, topology: &Path, problems: Vec<Problem>) -> Diagnostics {
+    // Read again, since this is rare and a topology can have megabytes. Files that changed meanwhile lack places.
+    let read = |path: &Path| read_source(path).unwrap_or_default();
+    let (node, source) = (read(path), read(topology));
+    let (node_table, _) = parse(&node.text, NODE, &mut Vec::new());
+    let (table, _) = parse(&source.text, TOPOLOGY, &mut Vec::new());
+    let directory = topology.parent().unwrap_or(Path::new(""));
+    let file = topology_file::read(table.get_ref(), TOPOLOGY, directory, &Findings::default());
+    let mut lines = Vec::new();
+    let mut places = Places {
+        table: table.get_ref(),
+        index: TOPOLOGY,
+        file: &file,
+        lines: &mut lines,
+        known: HashMap::new(),
+    };
+    places.read_lines(&problems);
+    let of_node = |problem: &Problem| {
+        let span = locate(node_table.get_ref(), &problem.path, problem.index)?;
+        Some(Location {
+            source: NODE,
+            span: span.into(),
+        })
+    };
+    let explained = problems.into_iter().map(|problem| {
+        let at = of_node(&problem);
+        let mut diagnostic = places.diagnostic(problem);
+        diagnostic.at = diagnostic.at.or(at);
+        diagnostic
+    });
+    let items = explained.collect();
+    let mut sources = vec![node, source];
+    sources.append(&mut lines);
+    let mut diagnostics = Diagnostics { sources, items };
+    diagnostics.order();
+    diagnostics
+}
+
 impl Diagnostics {
     fn has_errors(&self) -> bool {
         self.items

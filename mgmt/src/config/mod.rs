@@ -27,7 +27,7 @@ mod values;
 
 pub use diagnostic::{Diagnostics, Finding, Severity};
 pub use host::Host;
-pub use load::{Loaded, load, load_on, parse_topology};
+pub use load::{Loaded, explain, load, load_on, parse_topology};
 pub use node::{
     Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node, Underlay,
 };

@@ -23,8 +23,8 @@ use std::path::Path;
 
 use sluice_net::Mac;
 
-use crate::compile::{Compiler, NodeView};
-use crate::config::{Loaded, Node, load};
+use crate::compile::{Compiled, Compiler, NodeView};
+use crate::config::{Loaded, Node, explain, load};
 use crate::topology::Problem;
 
 /// The node as the compiler sees it, its devices having these MACs (in the order of their names).
@@ -41,18 +41,10 @@ pub fn node_view(node: &Node, macs: &[Mac]) -> Result<NodeView, Vec<Problem>> {
     })
 }
 
-/// Problems that have no excerpt, a line each.
+/// Problems that only showed when the topology met this node, rendered with their places in the files.
 #[must_use]
-pub fn render_problems(problems: &[Problem]) -> String {
-    let line = |problem: &Problem| {
-        let help = problem
-            .mend
-            .as_ref()
-            .map(|mend| format!("\n  = help: {mend}"))
-            .unwrap_or_default();
-        format!("error: {}: {}{help}\n\n", problem.place(), problem.message)
-    };
-    problems.iter().map(line).collect()
+pub fn render_problems(file: &Path, loaded: &Loaded, problems: Vec<Problem>) -> String {
+    explain(file, &loaded.node.topology, problems).render(false)
 }
 
 /// What a configuration would change against another one, or against nothing. For machines where no daemon runs:
@@ -60,28 +52,30 @@ pub fn render_problems(problems: &[Problem]) -> String {
 ///
 /// # Errors
 /// Everything that is wrong with either, rendered.
-pub fn compare(new: &Path, old: Option<&Path>) -> Result<ReloadReport, String> {
-    let new = read(new)?;
+pub fn compare(new_file: &Path, old_file: Option<&Path>) -> Result<ReloadReport, String> {
+    let new = read(new_file)?;
     let mut compiler = Compiler::new();
     let mut restart = Vec::new();
-    if let Some(path) = old {
-        let old = read(path).map_err(|error| {
+    if let Some(file) = old_file {
+        let old = read(file).and_then(|old| {
+            let compiled = compile(&mut compiler, file, &old)?;
+            compiler.commit(compiled);
+            Ok(old)
+        });
+        let old = old.map_err(|error| {
             format!(
                 "{}, which is to be compared with, is not right:\n{error}",
-                path.display()
+                file.display()
             )
         })?;
-        let compiled = compile(&mut compiler, &old)?;
-        compiler.commit(compiled);
         restart = needs_restart(&old.node, &new.node);
     }
-    let compiled = compile(&mut compiler, &new)?;
+    let compiled = compile(&mut compiler, new_file, &new)?;
     let mut report = ReloadReport::of(&compiled.changes, restart);
-    report.warnings.extend(
-        new.warnings
-            .findings()
-            .map(|finding| finding.message.to_owned()),
-    );
+    let warnings = new.warnings.findings();
+    report
+        .warnings
+        .extend(warnings.map(|finding| finding.message.to_owned()));
     Ok(report)
 }
 
@@ -89,12 +83,12 @@ fn read(path: &Path) -> Result<Loaded, String> {
     load(path).map_err(|diagnostics| diagnostics.render(false))
 }
 
-fn compile(compiler: &mut Compiler, loaded: &Loaded) -> Result<crate::compile::Compiled, String> {
-    let macs: Vec<Mac> = (0..loaded.node.interfaces.len() as u64)
+fn compile(compiler: &mut Compiler, file: &Path, loaded: &Loaded) -> Result<Compiled, String> {
+    let count = loaded.node.interfaces.len() as u64;
+    let macs: Vec<Mac> = (0..count)
         .map(|n| Mac::from_u64(0x0a00_0000_0000 + n))
         .collect();
-    let view = node_view(&loaded.node, &macs).map_err(|problems| render_problems(&problems))?;
-    compiler
-        .compile(&loaded.topology, &view)
-        .map_err(|problems| render_problems(&problems))
+    let compiled =
+        node_view(&loaded.node, &macs).and_then(|view| compiler.compile(&loaded.topology, &view));
+    compiled.map_err(|problems| render_problems(file, loaded, problems))
 }

@@ -320,3 +320,28 @@ fn bindings_to_interfaces_that_are_not_open_wait() {
     );
     assert!(needs_restart(&old, &old).is_empty());
 }
+
+#[test]
+fn what_does_not_fit_this_node_is_pointed_at() {
+    let scratch = Scratch::new();
+    // Right by itself; only a node with an underlay cannot reach n2.
+    let topology =
+        format!("{TOPOLOGY}\n[chassis.n2]\nencap = {{ type = \"geneve\", ip = \"fd00::2\" }}\n");
+    let node = format!(
+        "{NODE}\n[interface.eth0]\ndevice = \"net_null5\"\n\
+         [underlay]\ninterface = \"eth0\"\naddress = \"172.16.0.1/24\"\n"
+    );
+    let topology = scratch.write("topology.toml", &topology);
+    let new = scratch.write("new.toml", &node);
+    let errors = compare(&new, None).expect_err("no tunnels over IPv6");
+    let line = 1 + TOPOLOGY.lines().count() + 2;
+    let place = format!("--> {}:{line}:", topology.display());
+    for part in [
+        "error: tunnels over IPv6 are not supported",
+        &place,
+        "encap = { type = \"geneve\", ip = \"fd00::2\" }",
+        "help: give the chassis an encap with an IPv4 address",
+    ] {
+        assert!(errors.contains(part), "{part}:\n{errors}");
+    }
+}

@@ -177,9 +177,9 @@ impl Reloader {
     fn compile(&mut self, running: &Node, file: &Path) -> Result<(Loaded, Node, Compiled), String> {
         let loaded = load(file).map_err(|diagnostics| diagnostics.render(false))?;
         let node = in_effect(running, &loaded.node);
-        let view = node_view(&node, &self.macs).map_err(|problems| render_problems(&problems))?;
-        let compiled = self.compiler.compile(&loaded.topology, &view);
-        let compiled = compiled.map_err(|problems| render_problems(&problems))?;
+        let compiled = node_view(&node, &self.macs)
+            .and_then(|view| self.compiler.compile(&loaded.topology, &view))
+            .map_err(|problems| render_problems(file, &loaded, problems))?;
         Ok((loaded, node, compiled))
     }
 

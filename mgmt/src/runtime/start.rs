@@ -1,7 +1,7 @@
 //! Puts a node together and starts its threads.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -26,7 +26,6 @@ use super::{Interfaces, supervisor};
 use crate::compile::{Compiler, ROLE_CAPACITY};
 use crate::config::{Idle, Loaded, Node};
 use crate::reload::{Reloader, node_view, render_problems};
-use crate::topology::Problem;
 
 /// Frames that wait in one queue between a worker and the slow path.
 const QUEUE_DEPTH: usize = 512;
@@ -122,7 +121,7 @@ where
         hardware: Hardware<P, Q>,
     ) -> Result<Self, StartError> {
         let (start, started) = (Instant::now(), SystemTime::now());
-        let (compiler, cell) = first_generation(&loaded, &hardware.macs)?;
+        let (compiler, cell) = first_generation(&file, &loaded, &hardware.macs)?;
         let stores = Stores::new(&loaded.node, hardware.queues.devices())?;
         let asleep = Arc::new(AtomicBool::new(false));
         let parker = Parker::new();
@@ -212,13 +211,14 @@ where
 
 /// The first tables, published before anybody reads.
 fn first_generation(
+    file: &Path,
     loaded: &Loaded,
     macs: &[Mac],
 ) -> Result<(Compiler, Arc<TablesCell>), StartError> {
-    let refused = |problems: Vec<Problem>| StartError::Compile(render_problems(&problems));
     let mut compiler = Compiler::new();
-    let view = node_view(&loaded.node, macs).map_err(refused)?;
-    let compiled = compiler.compile(&loaded.topology, &view).map_err(refused)?;
+    let compiled = node_view(&loaded.node, macs)
+        .and_then(|view| compiler.compile(&loaded.topology, &view))
+        .map_err(|problems| StartError::Compile(render_problems(file, loaded, problems)))?;
     for warning in &compiled.changes.warnings {
         tracing::warn!("{warning}");
     }

@@ -11,7 +11,7 @@ use sluice_net::Mac;
 
 /// Asks a running sluiced, and tells it what to do.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "sluicectl", version)]
 pub(super) struct Cli {
     /// Control socket of the daemon; by default the only one in /run/sluice.
     #[arg(long, value_name = "PATH", global = true)]

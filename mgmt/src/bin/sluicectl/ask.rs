@@ -25,7 +25,10 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
     let ask = || Client::connect(&socket_path(socket)?);
     match command {
         Action::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sluicectl", &mut io::stdout());
+            // Into memory: it panics where the reader goes away.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sluicectl", &mut script);
+            io::stdout().write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Show(show) => {

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use sluice_mgmt::config::{Loaded, load};
 use sluice_mgmt::control::Server;
 use sluice_mgmt::logging;
-use sluice_mgmt::runtime::{Running, dpdk, start};
+use sluice_mgmt::runtime::{Running, StartError, dpdk, start};
 
 use super::notify::notify;
 
@@ -60,7 +60,10 @@ fn open(config: &Path, loaded: Loaded, verbose: bool) -> Result<Running, String>
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    start(file, loaded, hardware).map_err(|error| format!("error: {error}"))
+    start(file, loaded, hardware).map_err(|error| match error {
+        StartError::Compile(rendered) => rendered,
+        other => format!("error: {other}"),
+    })
 }
 
 fn ready(running: &Running) {

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// A virtual router for overlay networks.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(name = "sluiced", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

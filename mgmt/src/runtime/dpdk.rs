@@ -1,6 +1,6 @@
 //! The node's devices by DPDK.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_fastpath::io::dpdk::{
     DeviceConfig, Devices, DpdkError, DpdkPorts, Eal, EalOptions, Hugepages, Pool,
@@ -60,7 +60,7 @@ pub fn open(
             .iter()
             .map(|device| Mac(device.mac()))
             .collect(),
-        interfaces: Box::new(DpdkInterfaces(devices)),
+        interfaces: Box::new(DpdkInterfaces(Mutex::new(Some(devices)))),
     };
     Ok((hardware, warnings))
 }
@@ -76,7 +76,14 @@ fn device(name: &str, interface: &config::Interface) -> DeviceConfig {
     }
 }
 
-struct DpdkInterfaces(Arc<Devices>);
+/// The devices until they are closed.
+struct DpdkInterfaces(Mutex<Option<Arc<Devices>>>);
+
+impl DpdkInterfaces {
+    fn devices(&self) -> MutexGuard<'_, Option<Arc<Devices>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Interfaces for DpdkInterfaces {
     fn status(&self) -> Vec<InterfaceStatus> {
@@ -96,6 +103,12 @@ impl Interfaces for DpdkInterfaces {
                 tx_errors: stats.tx_errors,
             }
         };
-        self.0.devices().iter().map(status).collect()
+        let devices = self.devices();
+        let devices = devices.iter().flat_map(|devices| devices.devices());
+        devices.map(status).collect()
+    }
+
+    fn close(&self) {
+        *self.devices() = None;
     }
 }

@@ -4,8 +4,11 @@ use sluice_net::Mac;
 
 /// Whatever moves the packets, seen from outside the packet path.
 pub trait Interfaces: Send + Sync + 'static {
-    /// All devices now, in the order of their ids.
+    /// All devices now, in the order of their ids; none once closed.
     fn status(&self) -> Vec<InterfaceStatus>;
+
+    /// Gives the devices back, once no worker uses them. Clients may still hold the state of the node then.
+    fn close(&self);
 }
 
 /// A device now.

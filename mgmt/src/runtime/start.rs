@@ -73,7 +73,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Ends all threads and waits for them; the devices close with them.
+    /// Ends all threads, waits for them and closes the devices.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
         for thread in self.threads {
@@ -81,6 +81,7 @@ impl Running {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
+        self.state.interfaces.close();
     }
 }
 

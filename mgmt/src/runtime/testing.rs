@@ -66,6 +66,8 @@ impl Interfaces for InMemory {
         };
         self.0.iter().map(status).collect()
     }
+
+    fn close(&self) {}
 }
 
 /// A node that does what it is told to, step by step.

@@ -1,10 +1,10 @@
 //! `sluiced check`.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, IsTerminal};
+use std::path::Path;
 
 use sluice_mgmt::config::load;
-use sluice_mgmt::control::{Client, Command, Reply};
+use sluice_mgmt::control::{Client, ClientError, Command, Reply};
 use sluice_mgmt::reload::{ReloadReport, compare};
 
 /// Prints what a configuration would change against another file, the running daemon, or nothing.
@@ -15,45 +15,42 @@ pub(super) fn run(config: &Path, against: Option<&Path>) -> Result<(), String> {
         return tell(&format!("against {}", against.display()), &report);
     }
     let socket = &loaded.node.control.socket;
-    match ask(socket, config) {
-        Some(report) => tell(
-            &format!("against the sluiced on {}", socket.display()),
-            &report?,
-        ),
-        None => {
-            let report = compare(config, None)?;
-            tell(
-                &format!(
-                    "no sluiced answers on {}, so everything is new",
-                    socket.display()
-                ),
+    let nobody = match Client::connect(socket) {
+        Ok(client) => {
+            let report = ask(client, config)?;
+            return tell(
+                &format!("against the sluiced on {}", socket.display()),
                 &report,
+            );
+        }
+        Err(ClientError::Connect { reason, .. })
+            if reason.kind() == ErrorKind::PermissionDenied =>
+        {
+            format!(
+                "the sluiced on {} may not be asked (use sudo)",
+                socket.display()
             )
         }
-    }
+        Err(_) => format!("no sluiced answers on {}", socket.display()),
+    };
+    let report = compare(config, None)?;
+    tell(&format!("{nobody}, so everything is new"), &report)
 }
 
-/// What the running daemon says; `None` when none answers.
-fn ask(socket: &Path, config: &Path) -> Option<Result<ReloadReport, String>> {
-    let mut client = Client::connect(socket).ok()?;
-    let absolute: PathBuf = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-    let command = Command::Check {
-        config: Some(absolute.display().to_string()),
-    };
+/// What the running daemon says.
+fn ask(mut client: Client, config: &Path) -> Result<ReloadReport, String> {
+    let absolute = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let config = Some(absolute.display().to_string());
     let mut report = None;
-    let asked = client.ask(command, |reply| {
+    let asked = client.ask(Command::Check { config }, |reply| {
         if let Reply::Value { value } = reply {
             report = serde_json::from_value(value).ok();
         }
         Ok(())
     });
-    Some(match (asked, report) {
-        (Ok(()), Some(report)) => Ok(report),
-        (Ok(()), None) => {
-            Err("the answer of sluiced has no report; is it of another version?".to_owned())
-        }
-        (Err(error), _) => Err(error.to_string()),
-    })
+    asked.map_err(|error| error.to_string())?;
+    report
+        .ok_or_else(|| "the answer of sluiced has no report; is it of another version?".to_owned())
 }
 
 fn tell(against: &str, report: &ReloadReport) -> Result<(), String> {

@@ -296,7 +296,7 @@ drop_reasons! {
     NatProtocol = "nat-protocol",
     /// No free source port for the SNAT address towards this destination.
     NatPortsExhausted = "nat-ports-exhausted",
-    /// Another packet took the same ports at the same moment.
+    /// The connection's addresses and ports, or those of its answers, are another connection's.
     NatRace = "nat-race",
     /// The first packet of a TCP connection was no SYN.
     TcpNoSyn = "tcp-no-syn",

@@ -387,7 +387,7 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
     (InjectStale, "limits::an_injected_frame_whose_port_is_gone"),
     (
         NatRace,
-        "none: takes two workers at the same instant, and these turn by turn",
+        "nat::a_direct_connection_that_clashes_with_a_translated_one",
     ),
     (
         NoHeadroom,

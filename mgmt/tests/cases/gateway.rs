@@ -2,7 +2,7 @@
 
 use sluice_fastpath::learned::Role;
 use sluice_net::wire::geneve::OvnOption;
-use sluice_net::{Builder, Vni};
+use sluice_net::{Builder, Vni, parse};
 use sluice_slowpath::{AgentRequest, Alive};
 
 use crate::support::{BROADCAST, Host, Network, device_mac, mac, packet, v4};
@@ -336,4 +336,43 @@ fn n2_the_highest_listed_chassis_holds_the_port() {
     net.reload(&list("gw1 = 10, gw2 = 20, gw3 = 15"));
     net.run(20_000);
     assert_eq!(holder(&mut net), ["gw2"]);
+}
+
+/// The watcher of chassis is played by the test: it tells every node who is alive.
+fn tell(net: &mut Network, alive: &[&str]) {
+    for node in net.nodes.values() {
+        let names = alive.iter().map(|name| (*name).to_owned()).collect();
+        node.request(AgentRequest::Alive(Alive::Only(names)));
+    }
+    net.settle();
+}
+
+#[test]
+fn n0_goes_on_through_the_second_gateway_and_returns() {
+    let mut net = n0(&["hv1", "hv2", "gw1", "gw2"]).quiet();
+    let all = ["hv1", "hv2", "gw1", "gw2"];
+    let by = |net: &Network| {
+        let last = net.frames().filter(|(wire, _)| *wire == "underlay");
+        let redirected = last.filter_map(|(_, frame)| {
+            let headers = parse(frame).ok()?;
+            let ip = *headers.ip()?;
+            (ip.src == "172.16.0.11".parse::<std::net::IpAddr>().unwrap()).then_some(ip.dst)
+        });
+        redirected.last().unwrap().to_string()
+    };
+    assert_eq!(net.ping("vm1", "8.8.8.8"), Some(63));
+    assert_eq!(by(&net), "172.16.0.21");
+    net.kill("gw1");
+    tell(&mut net, &["hv1", "hv2", "gw2"]);
+    for vm in ["vm1", "vm2", "vm3", "vm4"] {
+        assert_eq!(net.ping(vm, "8.8.8.8"), Some(63), "{vm} without gw1");
+    }
+    assert_eq!(by(&net), "172.16.0.22");
+    net.restart("n0", "gw1");
+    net.run(1_000);
+    tell(&mut net, &all);
+    for vm in ["vm1", "vm2", "vm3", "vm4"] {
+        assert_eq!(net.ping(vm, "8.8.8.8"), Some(63), "{vm} with gw1 again");
+    }
+    assert_eq!(by(&net), "172.16.0.21");
 }

@@ -5,6 +5,7 @@ mod gateway;
 mod lab;
 mod limits;
 mod nat;
+mod properties;
 mod reference;
 mod routing;
 mod switching;

@@ -494,3 +494,83 @@ fn connections_end_by_time_and_by_reset() {
     net.run(300_000);
     assert_eq!(net.node("gw").connections.len(), 0);
 }
+
+/// The upstream router's MAC has left the FDB while its address is still known: the packet goes to all that take
+/// unknown MACs, translated all the same.
+#[test]
+fn a_flooded_packet_is_translated_too() {
+    let mut net = nat();
+    net.node("gw")
+        .request(sluice_slowpath::AgentRequest::FlushFdb {
+            domain: None,
+            done: None,
+        });
+    net.settle();
+    let wanted = [
+        "up: 02:00:00:00:01:02 > 02:00:00:00:00:fe 203.0.113.1.4000 > 8.8.8.8.53 udp ttl 63 len 28",
+    ];
+    net.probe("vm", out("8.8.8.8").udp(4000, 53)).expect(
+        "first",
+        &wanted,
+        &["gw: copy 1, flood 1, opened 1, walk 1"],
+    );
+    net.probe("vm", out("8.8.8.8").udp(4000, 53)).expect(
+        "second",
+        &wanted,
+        &["gw: copy 1, flood 1, walk 1"],
+    );
+    let answer = net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4000));
+    assert_eq!(answer.moved, ["gw: slow:macs-learned 1, walk 1"]);
+    assert_eq!(answer.got.len(), 1);
+    for moved in ["gw: walk 1", "gw: established 1"] {
+        net.probe("vm", out("8.8.8.8").udp(4000, 53))
+            .expect("known again", &wanted, &[moved]);
+    }
+}
+
+/// What a direct connection's answers would look like is another connection already: one of the two must yield.
+#[test]
+fn a_direct_connection_that_clashes_with_a_translated_one() {
+    let mut net = nat();
+    net.probe("vm", out("8.8.8.8").udp(4000, 53));
+    net.probe("up", back("8.8.8.8", "10.0.0.10").udp(53, 4000))
+        .expect("clash", &[], &["gw: drop:nat-race 1, walk 1"]);
+    let outcome = net.probe("vm", out("8.8.8.8").udp(4000, 53));
+    assert_eq!(outcome.moved, ["gw: established 1"]);
+}
+
+/// A reload that touches a router on the way lets each direction walk once; one that does not, not at all.
+#[test]
+fn cached_ways_after_a_reload() {
+    let mut net = nat();
+    let there = |net: &mut Network| net.probe("vm", out("8.8.8.8").udp(4000, 53)).moved;
+    let and_back = |net: &mut Network| {
+        net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4000))
+            .moved
+    };
+    for _ in 0..2 {
+        there(&mut net);
+        and_back(&mut net);
+    }
+    assert_eq!(there(&mut net), ["gw: established 1"]);
+    let route = "[[router.g.route]]\nip_prefix = \"192.0.2.0/24\"\nnexthop = \"203.0.113.254\"\n";
+    net.reload(&(both_rules() + route));
+    net.run(100);
+    assert_eq!(there(&mut net), ["gw: walk 1"]);
+    assert_eq!(there(&mut net), ["gw: established 1"]);
+    assert_eq!(and_back(&mut net), ["gw: walk 1"]);
+    assert_eq!(and_back(&mut net), ["gw: established 1"]);
+    // A VIF of the client's switch goes to another chassis.
+    let moved = both_rules().replace("chassis = \"hv\"", "chassis = \"gw\"");
+    net.reload(&(moved + route));
+    net.run(100);
+    assert_eq!(there(&mut net), ["gw: walk 1"]);
+    // What the route said is said by another one now.
+    net.reload(
+        &(both_rules()
+            + route
+            + "[[router.g.route]]\nip_prefix = \"8.8.8.0/24\"\nnexthop = \"discard\"\n"),
+    );
+    net.run(100);
+    assert_eq!(there(&mut net), ["gw: drop:blackhole 1, walk 1"]);
+}

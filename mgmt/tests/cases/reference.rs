@@ -64,3 +64,51 @@ fn n1_has_the_ttls_of_its_readme() {
     }
     net.assert_no_buffer_lost();
 }
+
+/// traceroute from a VM to the world: both routers, in the names of the ports it came in by.
+#[test]
+fn n1_traceroute() {
+    use crate::support::packet;
+    let mut net = n1();
+    net.ping("vm1", "8.8.8.8");
+    net.hosts.get_mut("vm1").unwrap().answers = false;
+    for (ttl, router) in [(1, "172.18.100.1"), (2, "172.19.255.1")] {
+        let probe = packet(
+            ("02:ac:10:ff:00:10", "02:ac:10:ff:00:01"),
+            ("172.18.100.10", "8.8.8.8"),
+        )
+        .ttl(ttl)
+        .udp(33_434, 33_434);
+        let outcome = net.probe("vm1", probe);
+        assert_eq!(outcome.got.len(), 1, "{outcome:#?}");
+        let wanted = format!(
+            "{router} > 172.18.100.10 icmp error 11/0 about 172.18.100.10.33434 > 8.8.8.8.33434 udp"
+        );
+        assert!(outcome.got[0].contains(&wanted), "{outcome:#?}");
+    }
+}
+
+/// A node that comes back knows nothing; the others go on, and it heals by itself.
+#[test]
+fn n1_heals_when_a_node_comes_back() {
+    for lost in ["node1", "node2", "node3"] {
+        let mut net = n1();
+        assert_eq!(net.ping("vm1", "8.8.8.8"), Some(62));
+        net.kill(lost);
+        net.run(60_000);
+        net.restart("n1", lost);
+        net.run(10_000);
+        for (from, to, ttl) in [
+            ("vm1", "8.8.8.8", 62),
+            ("vm3", "8.8.8.8", 62),
+            ("vm3", "172.18.100.10", 63),
+            ("outside", "172.18.100.10", 62),
+        ] {
+            assert_eq!(
+                net.ping(from, to),
+                Some(ttl),
+                "{from} -> {to} after {lost} was lost"
+            );
+        }
+    }
+}

@@ -334,3 +334,38 @@ chassis = "hv"
     net.probe("router", untagged)
         .expect("without the tag", &[], &["gw: drop:no-port-for-vlan 1"]);
 }
+
+/// An underlay of 1358 bytes: what is routed into its tunnels is told of 1300, or goes in pieces.
+#[test]
+fn routed_packets_that_do_not_fit_a_tunnel() {
+    let node = NodeFile::new("gw")
+        .underlay_with("172.16.0.1/24", "mtu = 1358")
+        .vifs(&["a", "b", "d", "e", "f", "off", "v1", "v2", "v3"]);
+    let mut net = Network::new(TOPOLOGY, &[node]);
+    net.chassis("hv", "172.16.0.2/24");
+    let mut net = net.quiet();
+    let to_far = |len: usize| {
+        packet((D, R_RIGHT), ("10.2.0.10", "10.1.0.14"))
+            .dont_fragment(true)
+            .udp(1, 2)
+            .payload(&vec![0; len - 28])
+    };
+    assert_eq!(net.probe("d", to_far(1300)).moved, ["gw: walk 1"]);
+    net.forget();
+    net.send("d", to_far(1301));
+    let error = net.take_one("d");
+    assert_eq!(
+        show(&error),
+        "02:00:00:00:01:02 > 02:00:00:00:00:0d 10.2.0.1 > 10.2.0.10 icmp error 3/4 about 10.2.0.10.1 > 10.1.0.14.2 udp ttl 254 tos 0xc0 len 576"
+    );
+    assert_eq!(error[38..42], [0, 0, 0x05, 0x14], "the MTU is 1300");
+    let pieces = net.probe("d", to_far(1400).dont_fragment(false));
+    assert_eq!(pieces.got.len(), 2, "{pieces:#?}");
+    assert!(
+        pieces
+            .got
+            .iter()
+            .all(|got| got.starts_with("hv: ") && got.contains("fragment of"))
+    );
+    net.assert_no_buffer_lost();
+}

@@ -44,14 +44,6 @@ impl Counts {
         });
         moved.collect::<Vec<_>>().join(", ")
     }
-
-    /// The value of one counter.
-    pub fn get(&self, name: &str) -> u64 {
-        *self
-            .0
-            .get(name)
-            .unwrap_or_else(|| panic!("no counter {name}"))
-    }
 }
 
 /// Every frame that came into the workers must have come out: sent, given to the slow path, copied, or dropped by name.

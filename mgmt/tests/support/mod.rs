@@ -17,12 +17,10 @@ mod network;
 mod node;
 mod scratch;
 
-pub use checks::verify;
-pub use counts::Counts;
 pub use host::Host;
 pub use network::Network;
 pub use node::{NodeOptions, device_mac};
-pub use scratch::{NodeFile, Scratch};
+pub use scratch::NodeFile;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -30,7 +30,6 @@ enum End {
 struct Wire {
     ends: Vec<End>,
     learned: HashMap<Mac, usize>,
-    cut: Vec<End>,
 }
 
 struct Passed {
@@ -267,10 +266,9 @@ impl Network {
             panic!("{node} sent {}: {error}", show(&frame));
         }
         let wire = self.wires.get_mut(name).unwrap();
-        let cut = wire.cut.contains(end);
         let source = frame.get(6..12).map(|mac| Mac(mac.try_into().unwrap()));
         let target = frame.get(..6).map(|mac| Mac(mac.try_into().unwrap()));
-        if let Some(source) = source.filter(|mac| !cut && !mac.is_multicast()) {
+        if let Some(source) = source.filter(|mac| !mac.is_multicast()) {
             wire.learned.insert(source, from);
         }
         // Two ends need no switch.
@@ -281,11 +279,7 @@ impl Network {
             .ends
             .iter()
             .enumerate()
-            .filter(|(index, end)| {
-                !cut && *index != from
-                    && known.is_none_or(|known| known == *index)
-                    && !wire.cut.contains(end)
-            })
+            .filter(|(index, _)| *index != from && known.is_none_or(|known| known == *index))
             .map(|(_, end)| end.clone())
             .collect();
         for end in ends {
@@ -372,14 +366,12 @@ impl Network {
         self.nodes.remove(node).expect("a node to kill");
     }
 
-    /// Takes a node's device off its wire, or a host.
-    pub fn cut(&mut self, wire: &str, node: &str) {
-        let wire = self.wires.get_mut(wire).unwrap();
-        let ends = wire.ends.iter().filter(|end| match end {
-            End::Device(name, _) | End::Host(name) => name == node,
-        });
-        let ends: Vec<End> = ends.cloned().collect();
-        wire.cut.extend(ends);
+    /// Starts a node of a reference network again, with nothing learned.
+    pub fn restart(&mut self, network: &str, node: &str) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+        let file = root.join(network).join(format!("{node}.toml"));
+        let started = Node::start(file, &NodeOptions::default(), self.now);
+        self.nodes.insert(node.to_owned(), started);
     }
 
     /// Writes another topology and lets all nodes reload.

@@ -43,7 +43,6 @@ pub struct NodeFile {
     interfaces: Vec<(String, String)>,
     mappings: Vec<(String, String)>,
     underlay: Option<String>,
-    dataplane: String,
 }
 
 impl NodeFile {
@@ -54,7 +53,6 @@ impl NodeFile {
             interfaces: Vec::new(),
             mappings: Vec::new(),
             underlay: None,
-            dataplane: String::new(),
         }
     }
 
@@ -92,18 +90,9 @@ impl NodeFile {
         self
     }
 
-    /// A key of `[dataplane]`.
-    pub fn dataplane(mut self, line: &str) -> Self {
-        writeln!(self.dataplane, "{line}").unwrap();
-        self
-    }
-
     /// The text.
     pub fn text(&self, topology: &str) -> String {
         let mut text = format!("chassis = \"{}\"\ntopology = \"{topology}\"\n", self.name);
-        if !self.dataplane.is_empty() {
-            write!(text, "[dataplane]\n{}", self.dataplane).unwrap();
-        }
         for (number, (name, keys)) in self.interfaces.iter().enumerate() {
             write!(
                 text,

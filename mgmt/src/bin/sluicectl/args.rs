@@ -73,19 +73,19 @@ pub(super) struct Trace {
     #[arg(long, value_name = "CHASSIS", requires = "vni")]
     pub(super) tunnel_from: Option<String>,
     /// Tunnel key, or name, of the switch or router in the tunnel packet.
-    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from")]
+    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from", conflicts_with_all = ["port", "device"])]
     pub(super) vni: Option<String>,
     /// Key, or name, of the logical input port in the tunnel packet.
-    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from")]
+    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from", conflicts_with_all = ["port", "device"])]
     pub(super) in_key: Option<String>,
     /// Key, or name, of the logical output port in the tunnel packet; cr-PORT is a redirected gateway port.
-    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from")]
+    #[arg(long, value_name = "KEY|NAME", requires = "tunnel_from", conflicts_with_all = ["port", "device"])]
     pub(super) out_key: Option<String>,
     /// Starts as a frame on this interface of the node.
     #[arg(long, value_name = "NAME", requires = "hex")]
     pub(super) device: Option<String>,
     /// The frame.
-    #[arg(long, value_name = "BYTES", requires = "device")]
+    #[arg(long, value_name = "BYTES", requires = "device", conflicts_with_all = ["port", "tunnel_from"])]
     pub(super) hex: Option<String>,
     /// Ethernet source.
     #[arg(long, value_name = "MAC")]
@@ -177,4 +177,66 @@ pub(super) enum Forget {
     },
     /// Connections: what is open now ends; packets that follow may open it anew.
     Connections,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn traced(words: &str) -> Result<TraceRequest, String> {
+        let words = ["sluicectl", "trace"].into_iter().chain(words.split(' '));
+        match Cli::try_parse_from(words)
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Action::Trace(args) => Ok((*args).into()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_trace_has_one_start() {
+        let port = traced("--port vm1 --dst 8.8.8.8 --proto tcp --flags syn,ack --ttl 3");
+        let packet = PacketSpec {
+            dst: "8.8.8.8".parse().ok(),
+            proto: Some("tcp".to_owned()),
+            flags: Some("syn,ack".to_owned()),
+            ttl: Some(3),
+            ..PacketSpec::default()
+        };
+        let start = Start::Port {
+            name: "vm1".to_owned(),
+        };
+        assert_eq!(port, Ok(TraceRequest { start, packet }));
+        let tunnel = traced("--tunnel-from hv1 --vni r1 --in-key 3 --out-key cr-p1 --dst 1.1.1.1");
+        let start = Start::Tunnel {
+            chassis: "hv1".to_owned(),
+            datapath: "r1".to_owned(),
+            in_port: Some("3".to_owned()),
+            out_port: Some("cr-p1".to_owned()),
+        };
+        assert_eq!(tunnel.map(|request| request.start), Ok(start));
+        let frame = traced("--device eth0 --hex 0200");
+        assert!(matches!(
+            frame.map(|request| request.start),
+            Ok(Start::Frame { .. })
+        ));
+        for wrong in [
+            "--dst 1.1.1.1",
+            "--port vm1 --device eth0 --hex 02",
+            "--device eth0",
+            "--tunnel-from hv1 --dst 1.1.1.1",
+            "--port vm1 --vni 3",
+            "--port vm1 --eth-src 02:00",
+        ] {
+            assert!(traced(wrong).is_err(), "{wrong}");
+        }
+    }
 }

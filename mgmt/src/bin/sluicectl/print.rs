@@ -138,3 +138,68 @@ fn text(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(what: What, rows: Vec<Value>) -> String {
+        let (mut out, mut tables) = (Vec::new(), Tables::new(what));
+        for row in rows {
+            tables.rows(&mut out, vec![row]).expect("memory");
+        }
+        tables.end(&mut out).expect("memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_table_aligns_numbers_and_names_nothing() {
+        let row = |reason: &str, packets: u64| json!({ "reason": reason, "packets": packets, "description": "Why." });
+        let text = shown(
+            What::Drops,
+            vec![row("no-route", 7), row("blackhole", 1234)],
+        );
+        let expected = "\
+REASON     PACKETS  MEANING
+no-route         7  Why.
+blackhole     1234  Why.
+";
+        assert_eq!(text, expected);
+        assert_eq!(shown(What::Drops, Vec::new()), "REASON  PACKETS  MEANING\n");
+        let fdb = shown(
+            What::Fdb,
+            vec![json!({ "switch": "s1", "vlan": null, "kind": "static" })],
+        );
+        assert_eq!(
+            fdb.lines().nth(1),
+            Some("s1      -     -    -     static  -        -")
+        );
+    }
+
+    #[test]
+    fn json_is_one_array_however_it_comes() {
+        let write = |pieces: &[&[Value]]| {
+            let (mut out, mut array) = (Vec::new(), JsonRows::default());
+            for piece in pieces {
+                array.rows(&mut out, piece).expect("memory");
+            }
+            array.end(&mut out).expect("memory");
+            serde_json::from_slice::<Value>(&out).expect("JSON")
+        };
+        assert_eq!(write(&[]), json!([]));
+        assert_eq!(
+            write(&[&[json!(1), json!(2)], &[json!(3)]]),
+            json!([1, 2, 3])
+        );
+    }
+
+    #[test]
+    fn a_long_table_is_shown_in_pages() {
+        let row = json!({ "reason": "r", "packets": 1, "description": "d" });
+        let text = shown(What::Drops, vec![row; PAGE + 1]);
+        assert_eq!(text.matches("REASON").count(), 2);
+        assert_eq!(text.lines().count(), PAGE + 1 + 2);
+    }
+}

@@ -66,3 +66,28 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+        let parse = |words: &[&str]| Cli::try_parse_from(["sluiced"].iter().chain(words));
+        let run = parse(&["--config", "n.toml"]).expect("runs");
+        assert!(run.command.is_none() && run.run.is_some());
+        let check = parse(&["check", "--config", "n.toml", "--against", "o.toml"]).expect("checks");
+        assert!(matches!(
+            check.command,
+            Some(Command::Check {
+                against: Some(_),
+                ..
+            })
+        ));
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--config", "n.toml", "check", "--config", "n.toml"]).is_err());
+    }
+}

@@ -73,7 +73,8 @@ pub(super) fn explain(view: View<'_>, context: &Context, verdict: &Verdict) -> O
     };
     Some(
         why.in_switch(reason)
-            .or_else(|| why.in_router(reason, error))
+            .or_else(|| why.in_router(reason))
+            .or_else(|| why.in_forwarding(reason, error))
             .or_else(|| why.in_nat(reason))
             .unwrap_or_else(|| lower(reason.description())),
     )
@@ -189,7 +190,7 @@ impl Why<'_> {
         })
     }
 
-    fn in_router(&self, reason: DropReason, error: Option<IcmpError>) -> Option<String> {
+    fn in_router(&self, reason: DropReason) -> Option<String> {
         let router = self.router_name();
         let target = self.context.last.eth_dst;
         let (src, dst) = self
@@ -220,6 +221,17 @@ impl Why<'_> {
                     text(dst)
                 )
             }
+            _ => return None,
+        })
+    }
+
+    fn in_forwarding(&self, reason: DropReason, error: Option<IcmpError>) -> Option<String> {
+        let router = self.router_name();
+        let (src, dst) = self
+            .ip()
+            .map_or((None, None), |ip| (Some(ip.src), Some(ip.dst)));
+        let text = |ip: Option<IpAddr>| ip.map_or_else(|| "?".to_owned(), |ip| ip.to_string());
+        Some(match reason {
             DropReason::NoRoute => self.no_route(&router, src, dst),
             DropReason::Blackhole => {
                 let route = self

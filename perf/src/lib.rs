@@ -1,8 +1,21 @@
 //! Benchmarks and load tools.
 //!
-//! [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
-//! and how much memory.
+//! ```text
+//!  scenario ──► traffic ──► rig (in each contestant) ──► bench ──► report
+//!  a network    records     net_null, replaced           windows   table, JSON, charts
+//! ```
+//!
+//! - [`bench`] compares our worker with others on one core; [`scenario`] says what they do, [`traffic`] what
+//!   arrives, [`rig`] how it gets in and out, [`contestant`] who they are, [`report`] what is told.
+//! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
+//!   and how much memory.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
 
+pub mod bench;
+pub mod contestant;
 pub mod mutate;
+pub mod report;
+pub mod rig;
 pub mod scale;
+pub mod scenario;
+pub mod traffic;

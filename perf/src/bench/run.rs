@@ -1,0 +1,227 @@
+//! The order of a run.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::result::{Cell, Outcome, Results};
+use super::window::{Window, first_lap, measure};
+use crate::contestant::{Contestant, Kind, Process, Site};
+use crate::report::Machine;
+use crate::rig::Playing;
+use crate::scenario::{ALL, Network, Place, Scenario, Side};
+use crate::traffic::{Load, Order, Size, Tape, parse_flows};
+
+/// Frames on each line of the rig.
+const DELAY: u32 = 1_000;
+/// Loss above which a contestant does not do the work.
+const LOSS: f64 = 0.001;
+
+/// Compares contestants on the rig in one process, on one core.
+#[derive(Clone, Debug, Args)]
+pub struct Bench {
+    /// Scenarios; all unless named.
+    #[arg(long, value_delimiter = ',', value_parser = scenario)]
+    pub scenario: Vec<&'static Scenario>,
+    /// Flows in one direction: 1, 1k, 100k, 1M; each scenario's own unless given.
+    #[arg(long, value_delimiter = ',', value_parser = parse_flows)]
+    pub flows: Vec<u32>,
+    /// Frame sizes on the wire, or IMIX.
+    #[arg(long, value_delimiter = ',', default_value = "64")]
+    pub size: Vec<Size>,
+    /// Order of flows: uniform or zipf.
+    #[arg(long, default_value = "uniform")]
+    pub order: Order,
+    /// Who is measured.
+    #[arg(long, value_delimiter = ',', default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,ovs")]
+    pub contestants: Vec<Kind>,
+    /// Windows of each contestant under each load.
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+    /// CPU to measure on; the last one that we may use unless given.
+    #[arg(long)]
+    pub cpu: Option<usize>,
+    /// Directory for the report as JSON and the charts.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+fn scenario(name: &str) -> Result<&'static Scenario, String> {
+    let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
+    Scenario::named(name).ok_or_else(|| format!("one of {}", names.join(", ")))
+}
+
+/// Runs the comparison; `told` hears of each cell as it is done.
+///
+/// # Errors
+/// When the run as a whole is not possible. A contestant that fails is part of the results.
+pub fn run(bench: &Bench, mut told: impl FnMut(&Cell)) -> anyhow::Result<Results> {
+    let site = site(bench.cpu)?;
+    let directory = site.directory.clone();
+    let result = Run {
+        bench,
+        site,
+        contestants: bench.contestants.iter().copied().map(Contestant::new).collect(),
+        cells: Vec::new(),
+    }
+    .all(&mut told);
+    // What cannot be removed stays behind in the temporary directory.
+    let _ = std::fs::remove_dir_all(directory);
+    Ok(Results { machine: Machine::detect(), cells: result? })
+}
+
+fn site(cpu: Option<usize>) -> anyhow::Result<Site> {
+    let cpus = sluice_mgmt::config::Host::detect().cpus;
+    let cpu = cpu.or(cpus.last().copied()).context("no CPU")?;
+    let other_cpu = cpus.iter().copied().find(|&other| other != cpu).unwrap_or(cpu);
+    let directory = PathBuf::from(format!("/dev/shm/sluice-perf-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    Ok(Site { directory, cpu, other_cpu })
+}
+
+struct Run<'a> {
+    bench: &'a Bench,
+    site: Site,
+    contestants: Vec<Contestant>,
+    cells: Vec<Cell>,
+}
+
+impl Run<'_> {
+    fn all(mut self, told: &mut impl FnMut(&Cell)) -> anyhow::Result<Vec<Cell>> {
+        let every: Vec<&Scenario> = ALL.iter().collect();
+        let scenarios = if self.bench.scenario.is_empty() { &every } else { &self.bench.scenario };
+        for scenario in scenarios.clone() {
+            let flows = if self.bench.flows.is_empty() { scenario.flows } else { &self.bench.flows };
+            for &flows in flows {
+                for &size in &self.bench.size {
+                    let load = Load { flows, size, order: self.bench.order };
+                    let from = self.cells.len();
+                    self.load(scenario, &load)?;
+                    self.cells[from..].iter().for_each(&mut *told);
+                }
+            }
+        }
+        Ok(self.cells)
+    }
+
+    /// All contestants under one load.
+    fn load(&mut self, scenario: &Scenario, load: &Load) -> anyhow::Result<()> {
+        let place = place(&self.site, scenario, load);
+        let network = scenario.network(&place);
+        let records = network.records(load)?;
+        let [a, b] = &records;
+        let tape = Tape::write(&self.site.file("tape"), [a.as_ref(), b.as_ref()])?;
+        drop(records);
+        let playing = playing(&tape, &network);
+        let mut turns: Vec<Turn> = Vec::new();
+        for contestant in &mut self.contestants {
+            let ready = contestant
+                .prepare(&self.site, scenario, &network, &place)
+                .and_then(|process| begin(process, &playing));
+            turns.push(Turn::new(ready));
+        }
+        for _ in 0..self.bench.runs {
+            for (contestant, turn) in self.contestants.iter_mut().zip(&mut turns) {
+                turn.take(contestant, scenario);
+            }
+        }
+        for (contestant, turn) in self.contestants.iter_mut().zip(turns) {
+            self.cells.push(Cell {
+                scenario: scenario.name.to_owned(),
+                flows: load.flows,
+                size: load.size.to_string(),
+                order: load.order.to_string(),
+                contestant: contestant.kind.name().to_owned(),
+                outcome: turn.outcome(contestant, &network),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Connections are as many as the default, or as the load needs.
+fn place(site: &Site, scenario: &Scenario, load: &Load) -> Place {
+    let wanted = if scenario.name == "new-connections" { 1 << 23 } else { load.flows.saturating_mul(2) };
+    Place { cpus: vec![site.cpu], connections: wanted.max(1 << 20) }
+}
+
+fn playing(tape: &Tape, network: &Network) -> Playing {
+    let mut feeds = tape.feeds;
+    for (feed, side) in feeds.iter_mut().zip(&network.sides) {
+        feed.turned = matches!(side, Side::Turned);
+        if feed.count > 0 {
+            feed.lap_at = network.lap_at;
+        }
+    }
+    Playing { records: tape.path().to_owned(), feeds, delay: DELAY }
+}
+
+fn begin(process: &mut Process, playing: &Playing) -> anyhow::Result<u32> {
+    let epoch = process.control.play(playing)?;
+    first_lap(process, epoch)?;
+    Ok(epoch)
+}
+
+/// One contestant's part under one load.
+struct Turn {
+    epoch: Result<u32, String>,
+    windows: Vec<Window>,
+}
+
+impl Turn {
+    fn new(ready: anyhow::Result<u32>) -> Self {
+        Self { epoch: ready.map_err(|error| format!("{error:#}")), windows: Vec::new() }
+    }
+
+    fn take(&mut self, contestant: &mut Contestant, scenario: &Scenario) {
+        if self.epoch.is_err() {
+            return;
+        }
+        let Some(process) = contestant.process() else { return };
+        match measure(process) {
+            Ok(window) if window.loss > LOSS => {
+                let percent = window.loss * 100.0;
+                self.epoch = Err(format!("{percent:.2} % of the packets of {} did not leave", scenario.name));
+            }
+            Ok(window) => self.windows.push(window),
+            Err(error) => self.epoch = Err(format!("{error:#}")),
+        }
+    }
+
+    fn outcome(self, contestant: &mut Contestant, network: &Network) -> Outcome {
+        let epoch = match self.epoch {
+            Ok(epoch) => epoch,
+            Err(why) => return Outcome::Failed(why),
+        };
+        let routes = contestant.kind.routes();
+        let Some(process) = contestant.process() else {
+            return Outcome::Failed("it does not run".into());
+        };
+        match verify(process, epoch, network, routes) {
+            Ok(verified) => Outcome::Measured { windows: self.windows, verified },
+            Err(why) => Outcome::Failed(why),
+        }
+    }
+}
+
+/// Compares what was sampled with what should have come out.
+fn verify(process: &mut Process, epoch: u32, network: &Network, routes: bool) -> Result<usize, String> {
+    if !routes {
+        return Ok(0);
+    }
+    let samples = process.control.samples().map_err(|error| error.to_string())?;
+    let mut verified = 0;
+    // Whoever resolves addresses asks; that is not what is measured.
+    let asks = |frame: &[u8]| frame.get(12..14) == Some(&[0x08, 0x06]);
+    for sample in samples.iter().filter(|sample| sample.epoch == epoch && !asks(&sample.frame)) {
+        network
+            .verify(sample.side, &sample.frame)
+            .map_err(|why| format!("wrong packet out of side {}: {why}", sample.side))?;
+        verified += 1;
+    }
+    if verified == 0 {
+        return Err("no packet was sampled".into());
+    }
+    Ok(verified)
+}

@@ -1,0 +1,119 @@
+//! Who is measured. Each is a process of its own with the rig inside, stopped except while its turn is.
+
+mod ovs;
+mod process;
+mod sluice;
+mod testpmd;
+
+pub use process::{Process, Site};
+#[cfg(feature = "dpdk")]
+pub use sluice::play;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::scenario::{Network, Place, Scenario};
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `dpdk-testpmd` passes frames on unseen: what the rig itself costs.
+    TestpmdIo,
+    /// It swaps the MACs.
+    TestpmdMacswap,
+    /// It swaps MACs, addresses and ports.
+    Testpmd5tswap,
+    /// This repository's worker, as the daemon runs it.
+    Sluice,
+    /// Open vSwitch with DPDK, from the distribution.
+    Ovs,
+}
+
+impl Kind {
+    /// All, in the order of the report.
+    pub const ALL: [Kind; 5] =
+        [Kind::TestpmdIo, Kind::TestpmdMacswap, Kind::Testpmd5tswap, Kind::Sluice, Kind::Ovs];
+
+    /// Its name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::TestpmdIo => "testpmd-io",
+            Kind::TestpmdMacswap => "testpmd-macswap",
+            Kind::Testpmd5tswap => "testpmd-5tswap",
+            Kind::Sluice => "sluice",
+            Kind::Ovs => "ovs",
+        }
+    }
+
+    /// Does what comes out tell whether it works? testpmd routes nothing.
+    pub const fn routes(self) -> bool {
+        matches!(self, Kind::Sluice | Kind::Ovs)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || Kind::ALL.map(Kind::name).join(", ");
+        Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| format!("one of {}", names()))
+    }
+}
+
+/// A contestant and, while it runs, its process.
+#[derive(Debug)]
+pub struct Contestant {
+    /// Who it is.
+    pub kind: Kind,
+    running: Option<Process>,
+}
+
+impl Contestant {
+    /// One that does not run yet.
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, running: None }
+    }
+
+    /// Gets it ready for a scenario, stopped. What can go on from the scenario before does.
+    ///
+    /// # Errors
+    /// Why it cannot do this one.
+    pub fn prepare(
+        &mut self,
+        site: &Site,
+        scenario: &Scenario,
+        network: &Network,
+        place: &Place,
+    ) -> anyhow::Result<&mut Process> {
+        let running = match self.kind {
+            Kind::Sluice => {
+                self.running = None;
+                sluice::start(site, scenario.name, network)?
+            }
+            Kind::Ovs => {
+                self.running = None;
+                ovs::start(site, network, place)?
+            }
+            kind => {
+                let mut running = self.running.take();
+                let lives = running.as_mut().is_some_and(|process| process.reading().is_ok());
+                match running.filter(|_| lives) {
+                    Some(process) => process,
+                    None => testpmd::start(site, kind)?,
+                }
+            }
+        };
+        Ok(self.running.insert(running))
+    }
+
+    /// Its process, if it runs.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.running.as_mut()
+    }
+}

@@ -1,0 +1,45 @@
+//! Our own worker, in the daemon's own frame: configuration, compiler, agent and reload threads as shipped.
+
+use std::process::Command;
+
+use super::process::{Process, Site};
+use crate::scenario::Network;
+
+/// Starts this program again as the contestant.
+pub(super) fn start(site: &Site, scenario: &str, network: &Network) -> anyhow::Result<Process> {
+    let directory = site.file(&format!("sluice-{scenario}"));
+    std::fs::create_dir_all(&directory)?;
+    for (name, text) in &network.files {
+        std::fs::write(directory.join(name), text)?;
+    }
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("play").arg(directory.join("node.toml"));
+    let mut process = Process::start(site, "sluice", "TERM", command)?;
+    process.wait_until_polling()?;
+    Ok(process)
+}
+
+/// The contestant: a node on the rig's devices, until this process is ended.
+///
+/// # Errors
+/// When the node does not start.
+#[cfg(feature = "dpdk")]
+pub fn play(node: &std::path::Path) -> anyhow::Result<()> {
+    use anyhow::{Context, anyhow};
+    use sluice_mgmt::config::load;
+    use sluice_mgmt::runtime;
+
+    let control = std::env::var_os("SLUICE_RIG").context("SLUICE_RIG names no control file")?;
+    let loaded = load(node).map_err(|errors| anyhow!("{}", errors.render(false)))?;
+    let (mut hardware, warnings) = runtime::dpdk::open(&loaded.node, false)?;
+    for warning in warnings {
+        eprintln!("{warning}");
+    }
+    hardware.macs = crate::scenario::SIDE_MACS.to_vec();
+    crate::rig::attach::attach(control.as_ref())?;
+    let running = runtime::start(node.to_owned(), loaded, hardware)?;
+    while !running.state.workers.is_empty() {
+        std::thread::park();
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The test bed inside a contestant's process, seen from both ends.
+//!
+//! ```text
+//!  this process                    control file            the contestant's process
+//!  Control::play ── feeds ──────► /dev/shm/... ──────────► rig/rig.c: receives and sends in place of a driver
+//!  Control::reading, samples ◄───────────────── counts ──┘
+//! ```
+//!
+//! The rig replaces the receive and transmit functions of two `net_null` ports, so a packet costs the same
+//! in every contestant before it gets it and after it gave it back. It is linked into this program
+//! ([`attach`]) and preloaded into others ([`OBJECT`]).
+
+mod control;
+
+#[cfg(feature = "dpdk")]
+#[allow(unsafe_code)]
+pub mod attach;
+
+pub use control::{Control, Feed, Playing, Reading, Sample};
+
+/// The rig as an object to be preloaded with `LD_PRELOAD`; `SLUICE_RIG` names the control file.
+#[cfg(feature = "dpdk")]
+pub const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rig.so"));
+
+/// DPDK's name of the device of each side.
+pub const DEVICES: [&str; 2] = ["net_null0", "net_null1"];

@@ -1,0 +1,79 @@
+//! What scenarios say must hold together before anything is measured by them.
+
+use sluice_mgmt::config::{Host, load_on};
+
+use super::*;
+use crate::traffic::{Order, Size};
+
+fn place() -> Place {
+    Place { cpus: vec![0], connections: 1 << 16 }
+}
+
+#[test]
+fn every_node_is_accepted() {
+    for scenario in ALL {
+        let network = scenario.network(&place());
+        let directory = std::env::temp_dir().join(format!("sluice-perf-{}-{}", scenario.name, std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for (name, text) in &network.files {
+            std::fs::write(directory.join(name), text).unwrap();
+        }
+        let loaded = load_on(&directory.join("node.toml"), &Host { cpus: vec![0] });
+        std::fs::remove_dir_all(&directory).unwrap();
+        if let Err(errors) = loaded {
+            panic!("{}: {}", scenario.name, errors.render(false));
+        }
+    }
+}
+
+#[test]
+fn every_flow_gives_a_frame_that_parses_and_says_which() {
+    for scenario in ALL {
+        let network = scenario.network(&place());
+        for size in [Size::Bytes(64), Size::Imix] {
+            let load = Load { flows: 300, size, order: Order::Uniform };
+            for records in network.records(&load).unwrap().iter().flatten() {
+                for number in 0..300 {
+                    let frame = records.frame(number);
+                    let flow = flow_of(&frame).unwrap();
+                    assert!(flow < 300, "{}", scenario.name);
+                    assert!(frame.len() <= 1514 + 58 && frame.len() >= 60, "{}", frame.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_out_is_compared_byte_by_byte() {
+    for scenario in ALL {
+        let network = scenario.network(&place());
+        let side = (0..2).find(|&side| (network.expected)(side, 5).is_some()).unwrap();
+        let expected = (network.expected)(side, 5).unwrap();
+        let length = 20 + expected.entered;
+        let packet = expected.packet;
+        let right = match &expected.outer {
+            Some(outer) => {
+                // The payload is that of the frame as it came in.
+                let inner = packet.frame(5, length - expected.entered + packet.headers());
+                let mut frame = packet.tunnelled(outer, 5, outer.headers() + inner.len());
+                let at = frame.len() - inner.len();
+                frame[at..].copy_from_slice(&inner);
+                frame[40..42].fill(0);
+                frame
+            }
+            None => packet.frame(5, length - expected.entered + packet.headers()),
+        };
+        assert_eq!(network.verify(side, &right), Ok(()), "{}", scenario.name);
+        for at in 0..right.len() {
+            let mut wrong = right.clone();
+            wrong[at] ^= 0x40;
+            // A source port that is free to choose, fields of the outer header that the sender chooses.
+            let outer = expected.outer.is_some() && (18..42).contains(&at);
+            let port = (34..36).contains(&at) && expected.any_source_port && !packet.checksum;
+            if !outer && !port {
+                assert!(network.verify(side, &wrong).is_err(), "{}: byte {at}", scenario.name);
+            }
+        }
+    }
+}

@@ -413,7 +413,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 .map(|seat| seat.index)
         };
         let dst = self.headers.eth_dst;
-        let to = bridge::forward(switch, self.view.learned, index_of, domain, dst)?;
+        let from = port.map(|port| port.id);
+        let to = bridge::forward(switch, self.view.learned, index_of, domain, from, dst)?;
         self.recorder.record(Event::Forward {
             switch: id,
             dst,

@@ -10,7 +10,7 @@ use crate::exchange::Sighting;
 use crate::ids::PortId;
 use crate::learned::Learned;
 use crate::tables::fdb::FdbHit;
-use crate::tables::{Domain, Known, Switch, SwitchPort};
+use crate::tables::{Domain, FloodMember, Known, Switch, SwitchPort};
 use crate::verdict::{DropReason, Step, Verdict};
 
 /// How the switch sends a frame on.
@@ -119,13 +119,15 @@ pub fn source(
     }
 }
 
-/// Chooses where a frame goes by its destination MAC. `index_of` gives a port's index in the switch.
+/// Chooses where a frame goes by its destination MAC. `index_of` gives a port's index in the
+/// switch; `from` is the port it came in by.
 #[inline]
 pub fn forward(
     switch: &Switch,
     learned: &Learned,
     index_of: impl Fn(PortId) -> Option<u16>,
     domain: &Domain,
+    from: Option<PortId>,
     dst: Mac,
 ) -> Step<Forward> {
     if dst.is_multicast() {
@@ -144,9 +146,13 @@ pub fn forward(
             slot: Some(hit.slot),
         });
     }
-    if domain.unknown.is_empty() {
-        Break(Verdict::Drop(DropReason::UnknownDestination))
-    } else {
-        Continue(Forward::Flood { unknown_only: true })
+    match domain.unknown.as_slice() {
+        [] => Break(Verdict::Drop(DropReason::UnknownDestination)),
+        // There is only one place where it can be: no flood, and the way may be cached.
+        [FloodMember::Device { port, .. }] if Some(*port) != from => match index_of(*port) {
+            Some(port) => Continue(Forward::Port { port, slot: None }),
+            None => Continue(Forward::Flood { unknown_only: true }),
+        },
+        _ => Continue(Forward::Flood { unknown_only: true }),
     }
 }

@@ -135,6 +135,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
+    /// Its queues, for harnesses that make and check traffic between bursts.
+    pub fn ports_mut(&mut self) -> &mut P {
+        &mut self.ports
+    }
+
     /// Polls until `stop` is set.
     pub fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {

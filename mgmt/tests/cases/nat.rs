@@ -98,7 +98,11 @@ pub fn nat() -> Network {
 }
 
 pub fn nat_with(options: &NodeOptions) -> Network {
-    let mut net = Network::with(&both_rules(), &[gw()], options);
+    nat_on(&both_rules(), gw(), options)
+}
+
+fn nat_on(topology: &str, node: NodeFile, options: &NodeOptions) -> Network {
+    let mut net = Network::with(topology, &[node], options);
     net.chassis("hv", "172.16.0.2/24");
     net.host(
         "up",
@@ -499,32 +503,31 @@ fn connections_end_by_time_and_by_reset() {
 /// unknown MACs, translated all the same.
 #[test]
 fn a_flooded_packet_is_translated_too() {
-    let mut net = nat();
+    let other = "[switch.out.port.other]\naddresses = [\"unknown\"]\nchassis = \"gw\"\n";
+    let topology = both_rules() + other;
+    let mut net = nat_on(&topology, gw().vifs(&["other"]), &NodeOptions::default());
     net.node("gw")
         .request(sluice_slowpath::AgentRequest::FlushFdb {
             domain: None,
             done: None,
         });
     net.settle();
-    let wanted = [
-        "up: 02:00:00:00:01:02 > 02:00:00:00:00:fe 203.0.113.1.4000 > 8.8.8.8.53 udp ttl 63 len 28",
-    ];
-    net.probe("vm", out("8.8.8.8").udp(4000, 53)).expect(
-        "first",
-        &wanted,
-        &["gw: copy 1, flood 1, opened 1, walk 1"],
-    );
-    net.probe("vm", out("8.8.8.8").udp(4000, 53)).expect(
-        "second",
-        &wanted,
-        &["gw: copy 1, flood 1, walk 1"],
-    );
+    let sent =
+        "02:00:00:00:01:02 > 02:00:00:00:00:fe 203.0.113.1.4000 > 8.8.8.8.53 udp ttl 63 len 28";
+    let [at_other, at_up] = ["other", "up"].map(|host| format!("{host}: {sent}"));
+    for (name, moved) in [
+        ("first", "gw: copy 2, flood 1, opened 1, walk 1"),
+        ("second", "gw: copy 2, flood 1, walk 1"),
+    ] {
+        net.probe("vm", out("8.8.8.8").udp(4000, 53))
+            .expect(name, &[&at_other, &at_up], &[moved]);
+    }
     let answer = net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4000));
     assert_eq!(answer.moved, ["gw: slow:macs-learned 1, walk 1"]);
     assert_eq!(answer.got.len(), 1);
     for moved in ["gw: walk 1", "gw: established 1"] {
         net.probe("vm", out("8.8.8.8").udp(4000, 53))
-            .expect("known again", &wanted, &[moved]);
+            .expect("known again", &[&at_up], &[moved]);
     }
 }
 

@@ -428,3 +428,88 @@ fn routes_by_source_and_their_preference() {
         .collect();
     assert!(hops.iter().all(|hop| *hop == by_source));
 }
+
+/// A distributed router on two nodes that both have ports of a switch, and a VM whose addresses are not declared: the node that needs it asks
+/// through the tunnel, and hears the answer although it goes to the router of the VM's own node.
+#[test]
+fn an_undeclared_vm_behind_a_distributed_router() {
+    let topology = r#"
+[chassis.n1]
+encap = { type = "geneve", ip = "172.16.0.1" }
+[chassis.n2]
+encap = { type = "geneve", ip = "172.16.0.2" }
+[switch.s1.port.x]
+addresses = ["unknown"]
+chassis = "n1"
+[switch.s1.port.z]
+addresses = ["02:00:00:00:00:0f 10.1.0.15"]
+chassis = "n2"
+[switch.s1.port.s1-r]
+type = "router"
+router_port = "r-s1"
+[switch.s2.port.y]
+addresses = ["02:00:00:00:00:0e 10.2.0.10 fd00:2::10"]
+chassis = "n2"
+[switch.s2.port.s2-r]
+type = "router"
+router_port = "r-s2"
+[router.r.port.r-s1]
+mac = "02:00:00:00:01:01"
+networks = ["10.1.0.1/24", "fd00:1::1/64"]
+[router.r.port.r-s2]
+mac = "02:00:00:00:01:02"
+networks = ["10.2.0.1/24", "fd00:2::1/64"]
+"#;
+    let nodes = [
+        NodeFile::new("n1").underlay("172.16.0.1/24").vifs(&["x"]),
+        NodeFile::new("n2")
+            .underlay("172.16.0.2/24")
+            .vifs(&["y", "z"]),
+    ];
+    for (first, second) in [("y", "x"), ("x", "y")] {
+        let mut net = Network::new(topology, &nodes);
+        let gateways = |own| match own {
+            "x" => ("10.1.0.10/24", "fd00:1::10/64", "10.1.0.1"),
+            _ => ("10.2.0.10/24", "fd00:2::10/64", "10.2.0.1"),
+        };
+        for (vm, its_mac) in [("x", "02:00:00:00:00:0d"), ("y", "02:00:00:00:00:0e")] {
+            let (v4, v6, gateway) = gateways(vm);
+            net.host(
+                vm,
+                vm,
+                Host::station(mac(its_mac), &[v4, v6], Some(gateway)),
+            );
+        }
+        let mut net = net.quiet();
+        let to = |vm| if vm == "x" { "10.1.0.10" } else { "10.2.0.10" };
+        assert_eq!(net.ping(first, to(second)), Some(63), "{first} -> {second}");
+        assert_eq!(net.ping(second, to(first)), Some(63), "{second} -> {first}");
+        // Long after: the neighbor is asked again and is still there.
+        net.run(120_000);
+        assert_eq!(
+            net.ping(first, to(second)),
+            Some(63),
+            "{first} -> {second} later"
+        );
+        for (vm, gateway) in [("x", "fd00:1::1"), ("y", "fd00:2::1")] {
+            net.hosts.get_mut(vm).unwrap().gateway = Some(crate::support::ip(gateway));
+        }
+        let to = |vm| {
+            if vm == "x" {
+                "fd00:1::10"
+            } else {
+                "fd00:2::10"
+            }
+        };
+        assert_eq!(
+            net.ping(first, to(second)),
+            Some(63),
+            "{first} -> {second}, IPv6"
+        );
+        assert_eq!(
+            net.ping(second, to(first)),
+            Some(63),
+            "{second} -> {first}, IPv6"
+        );
+    }
+}

@@ -347,3 +347,27 @@ fn an_inner_tag_of_a_vif_is_no_business_of_ours() {
     let parsed = parse(&frame(P, Q).build()).unwrap();
     assert_ne!(parsed.eth_src, Mac::ZERO);
 }
+
+#[test]
+fn ports_and_devices_count_frames_and_bytes() {
+    let mut net = lab();
+    for len in [10, 20] {
+        net.send(
+            "a",
+            packet((A, B), ("10.1.0.10", "10.1.0.11"))
+                .udp(1, 2)
+                .payload(&vec![0; len]),
+        );
+    }
+    net.send("b", Builder::ethernet(mac(B), mac("02:00:00:00:00:77")));
+    let node = net.node("gw");
+    let port = |name: &str| {
+        let (rx, tx) = node.counters[0].port(node.port(name));
+        [rx.packets, rx.bytes, tx.packets, tx.bytes]
+    };
+    // 42 bytes of headers; a dropped frame came in all the same.
+    assert_eq!(port("a"), [2, 42 + 10 + 42 + 20, 0, 0]);
+    assert_eq!(port("b"), [1, 14, 2, 42 + 10 + 42 + 20]);
+    let (rx, tx) = node.counters[0].device(node.device("b"));
+    assert_eq!([rx.packets, rx.bytes, tx.packets, tx.bytes], port("b"));
+}

@@ -28,17 +28,20 @@ class Ping:
         return self.sent > 0 and self.received == self.sent
 
 
-def ping(namespace, target, count=3, interval=0.2, size=None, ttl=None, wait=2, dont_fragment=False):
-    """Pings `target`; fails only when ping itself cannot run."""
-    argv = ["ping", "-n", "-c", count, "-i", interval, "-W", wait]
+def ping(namespace, target, count=3, size=None, ttl=None, wait=3, dont_fragment=False):
+    """Pings `target` with `count` requests at once; fails only when ping itself cannot run.
+
+    Sent one by one, ping would give the last answer no longer than the one before it took; sent at
+    once, each has `wait` seconds, and nothing is waited for when all are there.
+    """
+    argv = ["ping", "-n", "-c", count, "-l", count, "-i", wait, "-W", wait]
     if size is not None:
         argv += ["-s", size]
     if ttl is not None:
         argv += ["-t", ttl]
     if dont_fragment:
         argv += ["-M", "do"]
-    limit = count * max(interval, 0.2) + wait + 15
-    text = namespace.run(*argv, target, check=False, timeout=limit).stdout
+    text = namespace.run(*argv, target, check=False, timeout=2 * wait + 15).stdout
     return parse_ping(text)
 
 
@@ -65,7 +68,7 @@ def traceroute(namespace, target, options=("-I",)):
     """Addresses of the hops towards `target`; `*` for a silent one."""
     family = "-6" if ":" in target else "-4"
     done = namespace.run(
-        "traceroute", family, "-n", "-q", "1", "-w", "2", "-m", "8", *options, target, timeout=40
+        "traceroute", family, "-n", "-q", "1", "-w", "3,0,0", "-m", "8", *options, target, timeout=40
     )
     return parse_traceroute(done.stdout)
 

@@ -34,7 +34,7 @@ def test_what_fits_passes(network):
 
 def test_what_may_be_cut_is_cut(network):
     seen = network.vm("vm2").run(
-        *("ping", "-n", "-c", 3, "-i", 0.2, "-W", 2, "-M", "dont", "-s", 2500, "172.18.200.20"),
+        *("ping", "-n", "-c", 3, "-l", 3, "-i", 3, "-M", "dont", "-s", 2500, "172.18.200.20"),
         check=False,
     )
     assert probes.parse_ping(seen.stdout).complete, seen.stdout

@@ -36,7 +36,7 @@ struct line {
 
 struct lane {
 	/* what every receive call reads */
-	uint32_t epoch, side, queue, stride, turned, lap_at, delay, calls;
+	uint32_t epoch, side, queue, stride, turned, lap_at, delay, patience, calls;
 	const uint8_t *next, *first, *end;
 	uint64_t rearm;
 	struct rte_mempool *pool;
@@ -115,6 +115,8 @@ static __rte_noinline void reload(struct lane *lane)
 	lane->lap = 0;
 	lane->delay = control->delay < LINE / 2 ? control->delay : LINE / 2;
 	lane->epoch = epoch;
+	/* An answer must not wait for frames that never come. */
+	lane->patience = feed.count || feed.turned ? lane->delay : 0;
 	if (feed.count == 0)
 		return;
 	fd = open((const char *)control->records, O_RDONLY | O_CLOEXEC);
@@ -217,7 +219,7 @@ static uint16_t receive(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	if (lane->stride)
 		produce(lane, n);
 	ready = waiting(&lane->in);
-	ready = ready > lane->delay ? ready - lane->delay : 0;
+	ready = ready > lane->patience ? ready - lane->patience : 0;
 	if (n > ready)
 		n = (uint16_t)ready;
 	for (uint32_t i = 0; i < n; i++)

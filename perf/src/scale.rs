@@ -2,7 +2,7 @@
 //!
 //! The node is a gateway of every router, so it needs every datapath. What is timed is what the daemon does:
 //! read and check both files, compile, publish. Then VMs come to and go from one switch, and each time the
-//! files are read whole again.
+//! node is told to reload.
 
 mod network;
 
@@ -16,7 +16,7 @@ use clap::Args;
 use sluice_fastpath::snapshot::TablesCell;
 use sluice_fastpath::tables::Tables;
 use sluice_mgmt::compile::{Compiler, NodeView};
-use sluice_mgmt::config::{Host, Loaded, load_on};
+use sluice_mgmt::config::{Host, Loaded, Loader};
 use sluice_net::Mac;
 
 /// How large the topology is.
@@ -186,6 +186,7 @@ pub fn run(scale: &Scale) -> anyhow::Result<Report> {
 /// The part of the daemon that is measured.
 struct Node {
     file: PathBuf,
+    loader: Loader,
     compiler: Compiler,
     cell: Arc<TablesCell>,
     /// The daemon shows what it runs, so it keeps it.
@@ -196,6 +197,7 @@ impl Node {
     fn new(file: PathBuf) -> Self {
         Self {
             file,
+            loader: Loader::default(),
             compiler: Compiler::new(),
             cell: TablesCell::new(),
             running: None,
@@ -207,7 +209,8 @@ impl Node {
         let on_cpu = on_cpu()?;
         let start = Instant::now();
         let host = Host { cpus: vec![0] };
-        let loaded = load_on(&self.file, &host).map_err(|errors| anyhow!("{errors}"))?;
+        let loaded = self.loader.load_on(&self.file, &host);
+        let loaded = loaded.map_err(|errors| anyhow!("{errors}"))?;
         let load = start.elapsed();
         let view = NodeView::new(&loaded.node, |_| Mac([2, 0, 0, 0, 0, 1])).map_err(refused)?;
         let compiled = self

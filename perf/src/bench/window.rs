@@ -17,6 +17,10 @@ const LENGTH: Duration = Duration::from_millis(250);
 const LEAST_SHARE: f64 = 0.99;
 /// Windows tried for one that counts.
 const TRIES: usize = 6;
+/// How often it is looked how far a contestant is.
+const STEP: Duration = Duration::from_millis(20);
+/// How long addresses may take to be learned.
+const LEARNING: Duration = Duration::from_secs(6);
 /// How long all flows may take to be met once.
 const FIRST_LAP: Duration = Duration::from_secs(30);
 
@@ -68,25 +72,45 @@ impl Window {
 pub(super) fn first_lap(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
     process.control.answer(true)?;
     process.go()?;
+    all_flows(process, epoch)?;
+    until_nothing_is_lost(process)?;
+    process.control.answer(false)?;
+    process.stop()
+}
+
+fn all_flows(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
     let begin = Instant::now();
     let mut laps = None;
     loop {
-        sleep(Duration::from_millis(20));
+        sleep(STEP);
         let reading = process.reading()?;
         if reading.epoch != epoch {
             continue;
         }
-        let before = *laps.get_or_insert(reading.laps);
         // Two sides that wrap once each, or one that wraps twice.
-        if reading.laps >= before + 2 && begin.elapsed() > Duration::from_millis(300) {
-            break;
+        let before = *laps.get_or_insert(reading.laps);
+        if reading.laps >= before + 2 {
+            return Ok(());
         }
         if begin.elapsed() > FIRST_LAP {
             bail!("it did not get through all flows in {} s", FIRST_LAP.as_secs());
         }
     }
-    process.control.answer(false)?;
-    process.stop()
+}
+
+/// Whoever cannot do without losing is found out by the windows.
+fn until_nothing_is_lost(process: &mut Process) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let mut before = process.reading()?;
+    while begin.elapsed() < LEARNING {
+        sleep(5 * STEP);
+        let after = process.reading()?;
+        if Window::between(&before, &after).is_some_and(|window| window.loss == 0.0) {
+            break;
+        }
+        before = after;
+    }
+    Ok(())
 }
 
 /// Measures once; tries again when others took the CPU.

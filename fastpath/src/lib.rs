@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod counters;
 pub mod exchange;
+pub mod glance;
 pub mod ids;
 pub mod io;
 pub mod learned;

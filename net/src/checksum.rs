@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// Partial sums may be chained as long as every part but the last has even length. The result is
 /// reduced to at most 17 bits, so the chain may be of any length.
+#[inline]
 #[must_use]
 pub fn ones_complement_sum(data: &[u8], initial: u32) -> u32 {
     // 32-bit words into a 64-bit accumulator: 2^32 of them fit, more than any frame has.
@@ -32,6 +33,7 @@ pub fn ones_complement_sum(data: &[u8], initial: u32) -> u32 {
 
 /// Folds a sum to 16 bits and complements it: the value for the checksum field.
 /// Over data that already holds a right checksum the result is 0.
+#[inline]
 #[must_use]
 pub const fn finish(sum: u32) -> u16 {
     let sum = (sum >> 16) + (sum & 0xffff);
@@ -46,6 +48,7 @@ pub fn checksum(data: &[u8]) -> u16 {
 }
 
 /// Partial sum of the IPv4 pseudo-header (RFC 9293 section 3.1); `len` is header plus payload of the upper layer, in bytes.
+#[inline]
 #[must_use]
 pub fn pseudo_v4(src: Ipv4Addr, dst: Ipv4Addr, proto: u8, len: u32) -> u32 {
     let (src, dst) = (src.to_bits(), dst.to_bits());
@@ -70,12 +73,14 @@ pub fn pseudo(src: IpAddr, dst: IpAddr, proto: u8, len: u32) -> u32 {
 ///
 /// The word must lie at an even offset. The result equals a full recomputation except that data whose
 /// words are all zero is not told from data that sums to 0xffff; no packet is all zeroes.
+#[inline]
 #[must_use]
 pub const fn update16(sum: u16, old: u16, new: u16) -> u16 {
     finish(!sum as u32 + !old as u32 + new as u32)
 }
 
 /// The checksum after a 32-bit word of the covered data changed.
+#[inline]
 #[must_use]
 pub const fn update32(sum: u16, old: u32, new: u32) -> u16 {
     finish(!sum as u32 + halves(!old) + halves(new))
@@ -89,6 +94,7 @@ pub fn update_addr(sum: u16, old: IpAddr, new: IpAddr) -> u16 {
 }
 
 /// UDP sends 0xffff for a computed zero, because zero means "no checksum" (RFC 768).
+#[inline]
 #[must_use]
 pub const fn udp_nonzero(sum: u16) -> u16 {
     if sum == 0 { 0xffff } else { sum }

@@ -75,10 +75,22 @@ pub fn flow_hash(headers: &Headers) -> u32 {
 
 fn hash_ip(ip: &Ip) -> u32 {
     let key = FlowKey::of(ip);
-    let mut hash = mix_address(PI, key.src);
-    hash = mix_address(hash, key.dst);
-    let ports = u64::from(key.src_port) << 16 | u64::from(key.dst_port);
-    finalize(mix(hash, u64::from(key.proto) << 32 | ports))
+    let hash = mix_address(mix_address(PI, key.src), key.dst);
+    finish_hash(hash, key.proto, (key.src_port, key.dst_port))
+}
+
+/// [`flow_hash`] of an IPv4 packet that is no fragment, from its tuple; an echo has its identifier in both
+/// ports.
+#[inline]
+#[must_use]
+pub fn flow_hash_v4(src: u32, dst: u32, proto: u8, ports: (u16, u16)) -> u32 {
+    finish_hash(mix(mix(PI, src.into()), dst.into()), proto, ports)
+}
+
+#[inline]
+fn finish_hash(hash: u64, proto: u8, (src_port, dst_port): (u16, u16)) -> u32 {
+    let ports = u64::from(src_port) << 16 | u64::from(dst_port);
+    finalize(mix(hash, u64::from(proto) << 32 | ports))
 }
 
 fn mix_address(hash: u64, address: IpAddr) -> u64 {

@@ -192,7 +192,7 @@ fn from_underlay(
     };
     let headers = parse(inner)?;
     let ecn = carry_congestion(ip, &headers)?;
-    let entry = resolve_keys(tables, *tunnel, &keys)?;
+    let entry = resolve_keys(tables, *tunnel, keys.vni, keys.ports)?;
     Continue(Entered {
         entry,
         inner: inner_at as u16,
@@ -262,12 +262,18 @@ fn carry_congestion(outer: &Ip, inner: &Headers) -> Step<Option<u8>> {
     }
 }
 
-fn resolve_keys(tables: &Tables, tunnel: TunnelId, keys: &TunnelKeys) -> Step<Entry> {
-    let Some(&datapath) = tables.by_vni.get(&keys.vni) else {
+/// What the keys of a tunnel packet of a known peer enter.
+pub fn resolve_keys(
+    tables: &Tables,
+    tunnel: TunnelId,
+    vni: Vni,
+    ports: Option<(u16, u16)>,
+) -> Step<Entry> {
+    let Some(&datapath) = tables.by_vni.get(&vni) else {
         return drop(DropReason::TunnelUnknownVni);
     };
     match (
-        keys.ports,
+        ports,
         tables.tunnel(tunnel).is_some_and(|tunnel| tunnel.port_keys),
     ) {
         (Some((in_key, out_key)), true) => Continue(Entry::Keyed {

@@ -70,8 +70,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         None
     }
 
-    /// Walks a packet and does what the walk decided; true when that opened a connection.
-    pub(super) fn walk(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>) -> bool {
+    /// Walks a packet and does what the walk decided.
+    pub(super) fn walk(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>) {
         self.counters.count(Work::Walk, 1);
         let connection =
             hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
@@ -95,10 +95,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         match (&outcome.proposal, connection) {
             (Some(proposal), None) => match self.open(proposal, &pending.entered, &outcome) {
-                Ok(()) => {
-                    self.finish(pending, &outcome);
-                    return true;
-                }
+                Ok(()) => self.finish(pending, &outcome),
                 Err(reason) => self.counters.dropped(reason),
             },
             (_, Some((connection, direction))) if !outcome.close => {
@@ -107,7 +104,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
             _ => self.finish(pending, &outcome),
         }
-        false
     }
 
     fn finish(&mut self, pending: Pending<P::Frame>, outcome: &Outcome) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sluice_net::{Headers, flow_hash};
+use sluice_net::flow_hash;
 
 use super::Worker;
 use super::encap::{self, Outer};
@@ -18,6 +18,15 @@ use crate::verdict::{DropReason, Egress, Flood};
 /// Copies that one loop makes at most.
 pub(super) const FLOOD_COPIES: u32 = 4096;
 
+/// What the outer headers take from the inner packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flow {
+    /// Hash of the flow as it came in, for the source port.
+    pub(super) hash: u32,
+    /// DSCP and ECN as they leave.
+    pub(super) tos: u8,
+}
+
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Rewrites a frame and sends it.
     pub(super) fn emit(
@@ -31,14 +40,26 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             return self.counters.dropped(reason);
         }
         match egress {
-            Egress::Device { device, vlan, port } => {
-                self.counters.port_tx(port, frame.data().len() as u64);
-                match push_tag(&mut frame, vlan) {
-                    Ok(()) => self.send(device, frame),
-                    Err(reason) => self.counters.dropped(reason),
-                }
+            Egress::Device { .. } => self.emit_device(frame, egress),
+            Egress::Tunnel { .. } => {
+                let headers = &entered.headers;
+                let tos = headers.ip().map_or(0, |ip| edit.tos.unwrap_or(ip.tos));
+                let hash = flow_hash(headers);
+                self.emit_tunnel(frame, Flow { hash, tos }, egress);
             }
-            Egress::Tunnel { .. } => self.emit_tunnel(frame, &entered.headers, edit, egress),
+        }
+    }
+
+    /// Sends a rewritten frame out of a device.
+    #[inline]
+    pub(super) fn emit_device(&mut self, mut frame: P::Frame, egress: Egress) {
+        let Egress::Device { device, vlan, port } = egress else {
+            return;
+        };
+        self.counters.port_tx(port, frame.data().len() as u64);
+        match push_tag(&mut frame, vlan) {
+            Ok(()) => self.send(device, frame),
+            Err(reason) => self.counters.dropped(reason),
         }
     }
 
@@ -58,7 +79,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         Ok(())
     }
 
-    fn emit_tunnel(&mut self, mut frame: P::Frame, headers: &Headers, edit: &Edit, egress: Egress) {
+    /// Puts outer headers before a rewritten frame and sends it.
+    pub(super) fn emit_tunnel(&mut self, mut frame: P::Frame, flow: Flow, egress: Egress) {
         let Egress::Tunnel { tunnel, vni, keys } = egress else {
             return;
         };
@@ -73,13 +95,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         else {
             return self.counters.dropped(DropReason::NeighborFailed);
         };
-        let tos = headers.ip().map_or(0, |ip| edit.tos.unwrap_or(ip.tos));
         let outer = Outer {
             mac,
             vni,
             keys,
-            hash: flow_hash(headers),
-            ecn: tos,
+            hash: flow.hash,
+            ecn: flow.tos,
         };
         let device = underlay.device;
         match encap::push(&mut frame, underlay, tunnel, &outer) {

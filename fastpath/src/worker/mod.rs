@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! burst:  handed over, injected ─┐
-//!         rx burst of a device ──┴─► enter (parse, decap) ─► keys ─► lookup_burst
-//!             established: path fresh? ─► edit ─► emit
-//!             else: walk ─► commit the proposal ─► edit ─► emit | flood | punt | hand over | drop
+//!         rx burst of a device ─► glance ─► lookup_burst ─► express: fresh way? ─► edit ─► emit
+//!             else │            (all frames together)
+//!                  ▼
+//!             enter (parse, decap) ─► look-up ─► established: fresh way? ─► edit ─► emit
+//!             else walk ─► commit the proposal ─► edit ─► emit | flood | punt | hand over | drop
 //!         flush tx, expire, sweep after a reload or when asked to close all
 //! ```
 
 mod apply;
 mod emit;
 mod encap;
+mod express;
 mod idle;
 mod police;
 mod sweep;
@@ -19,9 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use arrayvec::ArrayVec;
-
-use crate::connections::{Direction, FlowKey4, Hit, PortChooser, WorkerConnections};
+use crate::connections::{Direction, Hit, PortChooser, WorkerConnections};
 use crate::counters::{Counters, Work};
 use crate::exchange::{Exchange, HandedTo, InjectTo, Origin};
 use crate::ids::{Tick, WorkerId, Zone};
@@ -36,6 +37,7 @@ use crate::verdict::{Step, Verdict};
 
 pub use idle::IdleMode;
 
+use express::Doors;
 use idle::Idle;
 use police::Police;
 use sweep::Sweep;
@@ -90,6 +92,7 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     idle: Idle,
     start: Instant,
     paths: Paths,
+    doors: Doors,
     chooser: PortChooser,
     police: Police,
     sweep: Sweep,
@@ -105,7 +108,6 @@ struct Pending<F> {
     origin: Origin,
     entered: Entered,
     zone: Zone,
-    key: Option<FlowKey4>,
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -125,6 +127,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             idle: Idle::new(setup.idle),
             start: setup.start,
             paths: Paths::new(PATHS),
+            doors: Doors::new(setup.devices),
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
             sweep: Sweep::default(),
@@ -190,86 +193,35 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         taken
     }
 
-    fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
-        let mut pending = ArrayVec::new();
-        for frame in frames.drain(..) {
-            self.counters.device_rx(device, frame.data().len() as u64);
-            let entered = enter::from_device(self.tables.tables(), device, frame.data());
-            self.admit(frame, Origin::Device(device), entered, &mut pending);
+    /// Deals with a frame that is not on the express way: looked up alone, then by its cached way or walked.
+    fn admit(&mut self, frame: P::Frame, origin: Origin, entered: Step<Entered>) {
+        let entered = match entered {
+            Step::Continue(entered) => entered,
+            Step::Break(verdict) => return self.end_early(frame, origin, verdict),
+        };
+        if let Entry::Port(port) = entered.entry {
+            self.counters.port_rx(port, u64::from(entered.len));
         }
-        self.handle(pending);
+        let zone = enter::zone(self.tables.tables(), &entered.entry);
+        let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
+        let hit = key.and_then(|key| {
+            let table = self.connections.table();
+            table.lookup(&key, table.hash(&key))
+        });
+        let pending = Pending {
+            frame,
+            origin,
+            entered,
+            zone,
+        };
+        self.deal(pending, hit);
     }
 
-    /// Puts a frame among those to be looked up, or ends it here.
-    fn admit(
-        &mut self,
-        frame: P::Frame,
-        origin: Origin,
-        entered: Step<Entered>,
-        pending: &mut ArrayVec<Pending<P::Frame>, BURST>,
-    ) {
-        match entered {
-            Step::Continue(entered) => {
-                if let Entry::Port(port) = entered.entry {
-                    self.counters.port_rx(port, u64::from(entered.len));
-                }
-                let zone = enter::zone(self.tables.tables(), &entered.entry);
-                let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
-                let next = Pending {
-                    frame,
-                    origin,
-                    entered,
-                    zone,
-                    key,
-                };
-                if pending.is_full() {
-                    self.handle(std::mem::take(pending));
-                }
-                pending.push(next);
-            }
-            Step::Break(verdict) => self.end_early(frame, origin, verdict),
-        }
-    }
-
-    /// Looks all keys up together, then deals with each frame.
-    fn handle(&mut self, pending: ArrayVec<Pending<P::Frame>, BURST>) {
-        let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
-        let mut hashes: ArrayVec<u32, BURST> = ArrayVec::new();
-        for key in pending.iter().filter_map(|pending| pending.key) {
-            hashes.push(self.connections.table().hash(&key));
-            keys.push(key);
-        }
-        let mut hits: [Option<Hit>; BURST] = [None; BURST];
-        if !keys.is_empty() {
-            self.connections
-                .table()
-                .lookup_burst(&keys, &hashes, &mut hits);
-        }
-        let mut hits = hits.into_iter();
-        let mut opened = false;
-        for pending in pending {
-            let hit = match &pending.key {
-                None => None,
-                // A connection that this very burst opened was not there when the burst was looked up.
-                Some(key) => match hits.next().flatten() {
-                    None if opened => {
-                        let table = self.connections.table();
-                        table.lookup(key, table.hash(key))
-                    }
-                    hit => hit,
-                },
-            };
-            opened |= self.deal(pending, hit);
-        }
-    }
-
-    /// One frame; true when it opened a connection.
-    fn deal(&mut self, mut pending: Pending<P::Frame>, mut hit: Option<Hit>) -> bool {
+    fn deal(&mut self, mut pending: Pending<P::Frame>, mut hit: Option<Hit>) {
         if let Some(found) = &hit {
             match found.owner {
                 Some(owner) if owner != self.id => {
-                    self.hand_over(owner, pending.frame, HandedTo::Owner(pending.origin));
-                    return false;
+                    return self.hand_over(owner, pending.frame, HandedTo::Owner(pending.origin));
                 }
                 None if !self.connections.claim(found.conn, self.now) => hit = None,
                 _ => {}
@@ -277,11 +229,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         if let Some(found) = hit {
             match self.established(pending, found) {
-                None => return false,
+                None => return,
                 Some(back) => pending = back,
             }
         }
-        self.walk(pending, hit)
+        self.walk(pending, hit);
     }
 
     fn view(&self) -> View<'_> {
@@ -341,9 +293,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 enter::from_slow_path(Entry::Originated(router), frame.data())
             }
         };
-        let mut pending = ArrayVec::new();
-        self.admit(frame, origin, entered, &mut pending);
-        self.handle(pending);
+        self.admit(frame, origin, entered);
     }
 
     fn end_early(&mut self, frame: P::Frame, origin: Origin, verdict: Verdict) {

@@ -1,0 +1,158 @@
+//! A glance agrees with the parser on everything it accepts, and its edit with the general one.
+
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use sluice_net::builder::Echo;
+use sluice_net::wire::geneve::OvnOption;
+use sluice_net::{Builder, FlowKey, L3, L4, Mac, Vni, flow_hash, flow_hash_v4, parse};
+
+use super::*;
+use crate::rewrite::{self, Edit};
+
+const A: Mac = Mac([2, 0, 0, 0, 0, 1]);
+const B: Mac = Mac([2, 0, 0, 0, 0, 2]);
+
+prop_compose! {
+    fn frames()(
+        kind in 0u8..5, src in any::<u32>(), dst in any::<u32>(), ports in any::<(u16, u16)>(),
+        payload in proptest::collection::vec(any::<u8>(), 0..40), vlan in proptest::option::of(any::<u16>()),
+        fragment in prop_oneof![9 => Just(None), 1 => Just(Some(8u16))], flags in any::<u8>(),
+    ) -> Vec<u8> {
+        let mut frame = Builder::ethernet(A, B).ipv4(Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
+        if let Some(vlan) = vlan {
+            frame = frame.vlan(vlan);
+        }
+        if let Some(offset) = fragment {
+            frame = frame.fragment(offset, true);
+        }
+        let frame = frame.payload(&payload);
+        match kind {
+            0 => frame.tcp(ports.0, ports.1, flags),
+            1 => frame.udp(ports.0, ports.1),
+            2 => frame.udp(ports.0, ports.1).without_udp_checksum(),
+            3 => frame.icmp_echo(Echo::Request, ports.0, 1),
+            _ => frame.icmp(3, 1, [0; 4]),
+        }
+        .build()
+    }
+}
+
+/// What was glanced at is what the parser says, and may be looked up.
+fn agrees(frame: &[u8], glance: &Glance) {
+    let headers = parse(frame).expect("accepted at a glance");
+    let L3::Ip(ip) = headers.l3 else {
+        panic!("not IP")
+    };
+    let key = FlowKey4::of(&FlowKey::of(&ip), Zone(1)).expect("IPv4");
+    assert_eq!(glance.key(Zone(1)), key);
+    assert_eq!(glance.macs, (headers.eth_dst, headers.eth_src));
+    assert_eq!(
+        (glance.ttl, glance.tos, glance.total_len),
+        (ip.ttl, ip.tos, ip.total_len)
+    );
+    let flags = match ip.l4 {
+        L4::Tcp { flags, .. } => TcpFlags(flags),
+        L4::Udp { .. } | L4::Echo { .. } => TcpFlags::NONE,
+        other => panic!("{other:?} is not for the express way"),
+    };
+    assert_eq!(glance.flags, flags);
+    let ports = (glance.src_port, glance.dst_port);
+    assert_eq!(
+        flow_hash_v4(glance.src, glance.dst, glance.proto, ports),
+        flow_hash(&headers)
+    );
+}
+
+fn look(frame: &[u8]) -> Option<(Glance, usize)> {
+    let (_, tag) = ipv4_behind(frame)?;
+    Some((glance(frame, tag)?, tag))
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_parser(frame in frames(), flips in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..3), cut in 0usize..30) {
+        if let Some((glance, _)) = look(&frame) {
+            agrees(&frame, &glance);
+        }
+        let mut damaged = frame;
+        for (at, bits) in flips {
+            let at = at % damaged.len();
+            damaged[at] ^= bits;
+        }
+        damaged.truncate(damaged.len() - cut.min(damaged.len()));
+        if let Some((glance, _)) = look(&damaged) {
+            agrees(&damaged, &glance);
+        }
+    }
+
+    #[test]
+    fn edits_as_the_general_rewrite_does(frame in frames(), src in any::<u32>(), dst in any::<u32>(), ports in any::<(u16, u16)>(), ttl in any::<u8>()) {
+        let Some((glance, 0)) = look(&frame) else { return Ok(()) };
+        let dst_port = if glance.proto == ip_proto::ICMP { ports.0 } else { ports.1 };
+        let to = Rewrite { src, dst, src_port: ports.0, dst_port };
+        let headers = parse(&frame).unwrap();
+        let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(ttl), tos: None, tuple: Some(to), quoted: None };
+        let mut general = frame.clone();
+        rewrite::apply(&mut general, &headers, &edit).unwrap();
+        let mut express = frame.clone();
+        glance.edit(&mut express, (A, B), ttl, &to).unwrap();
+        // 0 and 0xffff are the same sum; both forms verify.
+        let after = parse(&express).expect("header checksum holds");
+        prop_assert_eq!(FlowKey::of(after.ip().unwrap()), FlowKey::of(parse(&general).unwrap().ip().unwrap()));
+        let total = usize::from(glance.total_len);
+        let upper = &express[34..14 + total];
+        let pseudo = pseudo_v4(Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst), glance.proto, upper.len() as u32);
+        match glance.proto {
+            ip_proto::ICMP => prop_assert_eq!(finish(ones_complement_sum(upper, 0)), 0),
+            ip_proto::UDP if upper[6..8] == [0, 0] => prop_assert_eq!(&frame[40..42], &[0u8, 0]),
+            _ => prop_assert_eq!(finish(ones_complement_sum(upper, pseudo)), 0),
+        }
+    }
+
+    #[test]
+    fn outer_headers_agree_with_the_parser(
+        inner in frames(), vni in 0u32..1 << 24, keys in proptest::option::of((0u16..1 << 15, any::<u16>())),
+        vxlan in any::<bool>(), flip in proptest::option::of((any::<usize>(), any::<u8>())),
+    ) {
+        let outer_frame = Builder::ethernet(A, B)
+            .ipv4(Ipv4Addr::new(172, 16, 0, 1), Ipv4Addr::new(172, 16, 0, 2))
+            .dont_fragment(true);
+        let vni = Vni::new(vni).unwrap();
+        let inner_bytes = inner.clone();
+        let builder = Builder::ethernet(A, B).ethertype(0x0800).payload(&inner[14..]);
+        let mut frame = if vxlan {
+            builder.encap_vxlan(outer_frame, vni).build()
+        } else {
+            let option = keys.map(|(in_key, out_key)| OvnOption { in_key, out_key });
+            builder.encap_geneve(outer_frame, vni, option).build()
+        };
+        prop_assert_eq!(inner_bytes.len() + 14 + 28 + if vxlan || keys.is_none() { 8 } else { 16 }, frame.len());
+        if let Some((at, bits)) = flip {
+            let at = at % frame.len();
+            frame[at] ^= bits;
+        }
+        let tag = ipv4_behind(&frame).map(|(_, tag)| tag);
+        let Some(found) = tag.and_then(|tag| outer(&frame, tag, 6081, 4789)) else {
+            prop_assert!(flip.is_some(), "an undamaged packet is taken");
+            return Ok(());
+        };
+        let headers = parse(&frame).expect("accepted at a glance");
+        let ip = headers.ip().unwrap();
+        let payload = &frame[usize::from(ip.l4_offset) + udp::LEN..];
+        match found.kind {
+            EncapKind::Geneve => {
+                let header = sluice_net::wire::geneve::parse(payload).unwrap();
+                prop_assert_eq!(header.vni, found.vni);
+                prop_assert_eq!(header.ovn.map(|o| (o.in_key, o.out_key)), found.keys);
+                prop_assert_eq!(usize::from(ip.l4_offset) + 8 + header.header_len, found.inner);
+            }
+            EncapKind::Vxlan => {
+                let header = sluice_net::wire::vxlan::parse(payload).unwrap();
+                prop_assert_eq!(header.vni, found.vni);
+                prop_assert_eq!(usize::from(ip.l4_offset) + 16, found.inner);
+            }
+        }
+        prop_assert_eq!(found.end, 14 + usize::from(ip.total_len));
+    }
+}

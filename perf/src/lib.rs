@@ -7,6 +7,7 @@
 //!
 //! - [`bench`] compares our worker with others on one core; [`scenario`] says what they do, [`traffic`] what
 //!   arrives, [`rig`] how it gets in and out, [`contestant`] who they are, [`report`] what is told.
+//! - [`stages`] says where the cycles of our worker go.
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
 //!   and how much memory.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
@@ -18,4 +19,5 @@ pub mod report;
 pub mod rig;
 pub mod scale;
 pub mod scenario;
+pub mod stages;
 pub mod traffic;

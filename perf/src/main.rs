@@ -8,6 +8,7 @@ use sluice_perf::bench::{self, Bench};
 use sluice_perf::mutate::{self, Mutate};
 use sluice_perf::report;
 use sluice_perf::scale::{self, Scale};
+use sluice_perf::stages::{self, Stages};
 
 /// Benchmarks of Sluice.
 #[derive(Parser)]
@@ -21,6 +22,8 @@ struct Arguments {
 enum What {
     /// Compares our worker with others on one core: cycles per packet.
     Bench(Bench),
+    /// Says where the cycles of our worker go, by part, function and line.
+    Stages(Stages),
     /// Reads, checks, compiles and publishes a large topology, then reloads it with one switch changed.
     Scale(Scale),
     /// Feeds damaged frames to a whole gateway in memory: no crash, no buffer lost, every frame counted.
@@ -45,6 +48,10 @@ fn main() -> anyhow::Result<ExitCode> {
             let report = scale::run(&scale)?;
             print!("{report}");
             Ok(verdict(report.met()))
+        }
+        What::Stages(stages) => {
+            print!("{}", stages::run(&stages)?);
+            Ok(ExitCode::SUCCESS)
         }
         What::Play { node } => play(&node),
     }

@@ -5,5 +5,5 @@ mod run;
 mod window;
 
 pub use result::{Cell, Outcome, Results, median};
-pub use run::{Bench, run};
+pub use run::{Bench, alone, run, scenario};
 pub use window::Window;

@@ -47,7 +47,11 @@ pub struct Bench {
     pub out: Option<PathBuf>,
 }
 
-fn scenario(name: &str) -> Result<&'static Scenario, String> {
+/// A scenario by the name that people write.
+///
+/// # Errors
+/// All names, when it is none.
+pub fn scenario(name: &str) -> Result<&'static Scenario, String> {
     let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
     Scenario::named(name).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
@@ -71,13 +75,53 @@ pub fn run(bench: &Bench, mut told: impl FnMut(&Cell)) -> anyhow::Result<Results
     Ok(Results { machine: Machine::detect(), cells: result? })
 }
 
+/// A directory in memory, and CPUs: the polling thread's (the last one unless given) and another.
+///
+/// # Errors
+/// When the directory cannot be made.
 fn site(cpu: Option<usize>) -> anyhow::Result<Site> {
     let cpus = sluice_mgmt::config::Host::detect().cpus;
     let cpu = cpu.or(cpus.last().copied()).context("no CPU")?;
-    let other_cpu = cpus.iter().copied().find(|&other| other != cpu).unwrap_or(cpu);
+    let other_cpu = cpus
+        .iter()
+        .copied()
+        .find(|&other| other != cpu)
+        .unwrap_or(cpu);
     let directory = PathBuf::from(format!("/dev/shm/sluice-perf-{}", std::process::id()));
     std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    Ok(Site { directory, cpu, other_cpu })
+    Ok(Site {
+        directory,
+        cpu,
+        other_cpu,
+    })
+}
+
+/// Runs our own worker alone under a load, once it has met all flows, and lets `look` at it, stopped.
+///
+/// # Errors
+/// When it does not start, or what `look` says.
+pub fn alone<T>(
+    scenario: &Scenario,
+    load: &Load,
+    look: impl FnOnce(&Site, &mut Process) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let site = site(None)?;
+    let mut under = || -> anyhow::Result<(Tape, Contestant)> {
+        let place = place(&site, scenario, load);
+        let network = scenario.network(&place);
+        let [a, b] = network.records(load)?;
+        let tape = Tape::write(&site.file("tape"), [a.as_ref(), b.as_ref()])?;
+        let mut contestant = Contestant::new(Kind::Sluice);
+        let process = contestant.prepare(&site, scenario, &network, &place)?;
+        begin(process, &playing(&tape, &network))?;
+        Ok((tape, contestant))
+    };
+    let result = under().and_then(|(_tape, mut contestant)| {
+        look(&site, contestant.process().context("it does not run")?)
+    });
+    // What cannot be removed stays behind in the temporary directory.
+    let _ = std::fs::remove_dir_all(&site.directory);
+    result
 }
 
 struct Run<'a> {

@@ -1,22 +1,22 @@
 //! From files to a checked configuration, or to everything that is wrong with them.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::path::Path;
 
-use hashbrown::HashMap;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 use super::host::Host;
 use super::locate::locate;
+use super::memo::Memo;
 use super::node::Node;
 use super::node_check;
 use super::node_file;
-use super::routes_file;
+use super::places::Places;
 use super::section::Findings;
-use super::topology_file::{self, TopologyFile};
-use crate::topology::{Place, Problem, Resolved, Topology, resolve};
+use super::topology_file;
+use crate::topology::{Problem, Resolved, Topology, resolve};
 
 /// A configuration that holds together.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ const TOPOLOGY: usize = 1;
 /// # Errors
 /// Everything that is wrong, of both files and of how they fit.
 pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
-    load_on(path, &Host::detect())
+    Loader::default().load(path)
 }
 
 /// Reads a node file and its topology for a given machine.
@@ -48,6 +48,40 @@ pub fn load(path: &Path) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// Everything that is wrong, of both files and of how they fit.
 pub fn load_on(path: &Path, host: &Host) -> Result<Loaded, Diagnostics> {
+    Loader::default().load_on(path, host)
+}
+
+/// Reads configurations one after another. What a switch, a router or a chassis says is not read again as long as
+/// its text stays the same; the result is that of [`load`].
+#[derive(Default)]
+pub struct Loader {
+    memo: Memo,
+}
+
+impl Loader {
+    /// As [`load`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, of both files and of how they fit.
+    pub fn load(&mut self, path: &Path) -> Result<Loaded, Diagnostics> {
+        self.load_on(path, &Host::detect())
+    }
+
+    /// As [`load_on`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, of both files and of how they fit.
+    pub fn load_on(&mut self, path: &Path, host: &Host) -> Result<Loaded, Diagnostics> {
+        load_with(Some(&mut self.memo), path, host)
+    }
+}
+
+/// Without a memo the topology is read as a whole.
+pub(super) fn load_with(
+    memo: Option<&mut Memo>,
+    path: &Path,
+    host: &Host,
+) -> Result<Loaded, Diagnostics> {
     let mut items = Vec::new();
     let source = match read_source(path) {
         Ok(source) => source,
@@ -60,7 +94,7 @@ pub fn load_on(path: &Path, host: &Host) -> Result<Loaded, Diagnostics> {
         }
     };
     let mut further = Vec::new();
-    let found = read_node(path, &source, host, &mut further, &mut items);
+    let found = read_node(memo, path, &source, host, &mut further, &mut items);
     let mut sources = vec![source];
     sources.append(&mut further);
     let mut diagnostics = Diagnostics { sources, items };
@@ -89,7 +123,9 @@ pub fn parse_topology(name: &str, text: &str, directory: &Path) -> Result<Resolv
     };
     let mut items = Vec::new();
     let mut lines = Vec::new();
-    let (_, resolved) = read_topology(&source, 0, directory, &mut lines, &mut items);
+    let mut memo = Memo::default();
+    let memo = Some(&mut memo);
+    let (_, resolved) = read_topology(memo, &source, 0, directory, &mut lines, &mut items);
     let mut sources = vec![source];
     sources.append(&mut lines);
     let mut diagnostics = Diagnostics { sources, items };
@@ -108,14 +144,7 @@ pub fn explain(path: &Path, topology: &Path, problems: Vec<Problem>) -> Diagnost
     let directory = topology.parent().unwrap_or(Path::new(""));
     let file = topology_file::read(table.get_ref(), TOPOLOGY, directory, &Findings::default());
     let mut lines = Vec::new();
-    let mut places = Places {
-        table: table.get_ref(),
-        index: TOPOLOGY,
-        file: &file,
-        lines: &mut lines,
-        known: HashMap::new(),
-    };
-    places.read_lines(&problems);
+    let places = Places::of(&problems, table.get_ref(), TOPOLOGY, &file, &mut lines);
     let of_node = |problem: &Problem| {
         let span = locate(node_table.get_ref(), &problem.path, problem.index)?;
         Some(Location {
@@ -168,6 +197,7 @@ fn read_source(path: &Path) -> Result<Source, String> {
 /// The node and its topology, whose sources are put into `further`; `None` when errors have been
 /// noted that leave nothing to go on.
 fn read_node(
+    memo: Option<&mut Memo>,
     path: &Path,
     source: &Source,
     host: &Host,
@@ -196,7 +226,7 @@ fn read_node(
     };
     let directory = node.topology.parent().unwrap_or(Path::new(""));
     let mut lines = Vec::new();
-    let (declared, resolved) = read_topology(&source, TOPOLOGY, directory, &mut lines, items);
+    let (declared, resolved) = read_topology(memo, &source, TOPOLOGY, directory, &mut lines, items);
     further.push(source);
     further.append(&mut lines);
     // With half of a file unread the rest of it would seem wrong.
@@ -227,13 +257,21 @@ fn parse<'t>(
 
 /// What a topology says (`None` when too much of it could not be read) and what follows (`None`
 /// when anything is wrong). Lines of other files that errors point into are sources after this one.
-fn read_topology(
+fn read_topology<'m>(
+    memo: Option<&'m mut Memo>,
     source: &Source,
     index: usize,
     directory: &Path,
     lines: &mut Vec<Source>,
     items: &mut Vec<Diagnostic>,
-) -> (Option<Topology>, Option<Resolved>) {
+) -> (Option<Cow<'m, Topology>>, Option<Resolved>) {
+    // Whatever is wrong is told by the reading of the whole.
+    if let Some(memo) = memo
+        && memo.read(&source.text, directory)
+        && let Ok(resolved) = resolve(memo.topology())
+    {
+        return (Some(Cow::Borrowed(memo.topology())), Some(resolved));
+    }
     let (table, whole) = parse(&source.text, index, items);
     if !whole {
         return (None, None);
@@ -258,14 +296,7 @@ fn read_topology(
                 let mut paths = also.chain([problem.path.as_slice()]);
                 !paths.any(|path| damaged.iter().any(|owner| begins_with(path, *owner)))
             });
-            let mut places = Places {
-                table: table.get_ref(),
-                index,
-                file: &file,
-                lines,
-                known: HashMap::new(),
-            };
-            places.read_lines(&problems);
+            let places = Places::of(&problems, table.get_ref(), index, &file, lines);
             items.extend(
                 problems
                     .into_iter()
@@ -274,81 +305,9 @@ fn read_topology(
             None
         }
     };
-    (Some(file.topology), resolved)
+    (Some(Cow::Owned(file.topology)), resolved)
 }
 
 fn begins_with(path: &[String], (noun, name): (&str, &str)) -> bool {
     matches!(path, [first, second, ..] if first == noun && second == name)
-}
-
-/// Finds the places of problems in the topology file and in its routes files.
-struct Places<'a> {
-    table: &'a DeTable<'a>,
-    index: usize,
-    file: &'a TopologyFile,
-    lines: &'a mut Vec<Source>,
-    /// Sources made for lines of routes files: by index of the file's routes, and line.
-    known: HashMap<(usize, u32), usize>,
-}
-
-impl Places<'_> {
-    /// The routes file and line of a place, if it is there.
-    fn line(&self, path: &[String], index: Option<usize>) -> Option<(usize, u32)> {
-        let [noun, router, list, ..] = path else {
-            return None;
-        };
-        if noun != "router" || list != "route" {
-            return None;
-        }
-        let mut files = self.file.routes.iter().enumerate();
-        let (number, routes) = files.find(|(_, routes)| routes.router == *router)?;
-        let within = index?.checked_sub(routes.inline)?;
-        Some((number, *routes.lines.numbers.get(within)?))
-    }
-
-    /// Fetches the text of all lines that problems are in: each file is read once more, at most.
-    fn read_lines(&mut self, problems: &[Problem]) {
-        let mut wanted: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-        for problem in problems {
-            if let Some((file, line)) = self.line(&problem.path, problem.index) {
-                let lines = wanted.entry(file).or_default();
-                lines.push(line);
-            }
-        }
-        for (number, lines) in wanted {
-            let Some(routes) = self.file.routes.get(number) else {
-                continue;
-            };
-            for (line, source) in routes_file::excerpts(&routes.lines.path, &lines) {
-                let index = self.index + 1 + self.lines.len();
-                self.known.insert((number, line), index);
-                self.lines.push(source);
-            }
-        }
-    }
-
-    fn location(&self, path: &[String], index: Option<usize>) -> Option<Location> {
-        if let Some(line) = self.line(path, index) {
-            let source = *self.known.get(&line)?;
-            let text = &self.lines.get(source - self.index - 1)?.text;
-            return Some(Location {
-                source,
-                span: (0..text.len()).into(),
-            });
-        }
-        Some(Location {
-            source: self.index,
-            span: locate(self.table, path, index)?.into(),
-        })
-    }
-
-    fn diagnostic(&self, problem: Problem) -> Diagnostic {
-        let mut diagnostic = Diagnostic::error(problem.message);
-        diagnostic.at = self.location(&problem.path, problem.index);
-        diagnostic.also = problem
-            .also
-            .and_then(|(Place { path, index }, what)| Some((self.location(&path, index)?, what)));
-        diagnostic.help = problem.mend;
-        diagnostic
-    }
 }

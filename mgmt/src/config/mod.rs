@@ -9,16 +9,22 @@
 //! whatever is wrong, all at once --> Diagnostics
 //! ```
 //!
+//! A daemon reads the same topology again and again, and most of it has not changed: its [`Loader`] remembers what
+//! each switch, router and chassis said.
+//!
 //! Every key is said in exactly one way, and an unknown key is an error. What a key means is in
 //! `configs/README.md`.
 
 mod diagnostic;
+mod entities;
 mod host;
 mod load;
 mod locate;
+mod memo;
 mod node;
 mod node_check;
 mod node_file;
+mod places;
 mod router_file;
 mod routes_file;
 mod section;
@@ -27,7 +33,7 @@ mod values;
 
 pub use diagnostic::{Diagnostics, Finding, Severity};
 pub use host::Host;
-pub use load::{Loaded, explain, load, load_on, parse_topology};
+pub use load::{Loaded, Loader, explain, load, load_on, parse_topology};
 pub use node::{
     Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node, Underlay,
 };

@@ -1,4 +1,4 @@
-//! Routes by the hundred thousand: one a line, read as a stream.
+//! Routes by the hundred thousand: one a line.
 //!
 //! ```text
 //! # comment
@@ -8,8 +8,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -22,45 +20,42 @@ use crate::topology::{Nexthop, Route, RoutePolicy};
 /// After so many wrong lines the file is not what it should be.
 const MOST_ERRORS: usize = 50;
 
-/// Where the routes of a file are in it.
+/// A routes file, and where the routes are in it.
 pub(super) struct RouteLines {
     pub path: PathBuf,
+    /// What the file held.
+    pub bytes: Vec<u8>,
     /// The line of each route, from 1.
     pub numbers: Vec<u32>,
 }
 
 /// Appends the routes of a file; what is wrong is noted in the section that names the file.
 pub(super) fn read(path: &Path, section: Section<'_, '_>, routes: &mut Vec<Route>) -> RouteLines {
-    let mut lines = RouteLines {
-        path: path.to_owned(),
-        numbers: Vec::new(),
-    };
-    if let Err(error) = stream(path, section, routes, &mut lines.numbers) {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| {
         let message = format!("cannot read {}: {error}", path.display());
         let help = "the path is relative to the topology file".to_owned();
         section.error(section.span_of("routes_file"), message, Some(help));
+        Vec::new()
+    });
+    let numbers = read_lines(path, &bytes, section, routes);
+    RouteLines {
+        path: path.to_owned(),
+        bytes,
+        numbers,
     }
-    lines
 }
 
-fn stream(
+fn read_lines(
     path: &Path,
+    bytes: &[u8],
     section: Section<'_, '_>,
     routes: &mut Vec<Route>,
-    numbers: &mut Vec<u32>,
-) -> std::io::Result<()> {
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
-    let mut line = Vec::new();
-    let mut number = 0_u32;
+) -> Vec<u32> {
+    let mut numbers = Vec::new();
     let mut errors = 0;
-    loop {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        number = number.saturating_add(1);
+    for (line, number) in bytes.split_inclusive(|byte| *byte == b'\n').zip(1_u32..) {
         // Text that is not UTF-8 is no route either: it is refused below with its line.
-        let text = String::from_utf8_lossy(&line);
+        let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches(['\r', '\n']);
         match route(text) {
             Ok(None) => {}
@@ -72,11 +67,12 @@ fn stream(
                 section.error_in_line(excerpt(path, text, number), fault.message, fault.help);
                 errors += 1;
                 if errors == MOST_ERRORS {
-                    return Ok(());
+                    break;
                 }
             }
         }
     }
+    numbers
 }
 
 fn excerpt(path: &Path, text: &str, number: u32) -> Source {
@@ -150,21 +146,18 @@ fn malformed(text: &str) -> Fault {
     }
 }
 
-/// The text of some lines of a file, for errors that came to light later.
-pub(super) fn excerpts(path: &Path, wanted: &[u32]) -> BTreeMap<u32, Source> {
-    let mut found = BTreeMap::new();
-    let Ok(file) = File::open(path) else {
-        return found;
-    };
-    let last = wanted.iter().copied().max().unwrap_or(0);
-    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-    for (number, line) in (1..=last).zip(lines) {
-        if wanted.contains(&number) {
-            let text = String::from_utf8_lossy(&line);
-            found.insert(number, excerpt(path, text.trim_end_matches('\r'), number));
-        }
+impl RouteLines {
+    /// The text of some lines, for errors that came to light later.
+    pub(super) fn excerpts(&self, wanted: &[u32]) -> BTreeMap<u32, Source> {
+        let lines = self.bytes.split(|byte| *byte == b'\n').zip(1_u32..);
+        let wanted = lines.filter(|(_, number)| wanted.contains(number));
+        let source = |(line, number)| {
+            let text = String::from_utf8_lossy(line);
+            let text = text.trim_end_matches('\r');
+            (number, excerpt(&self.path, text, number))
+        };
+        wanted.map(source).collect()
     }
-    found
 }
 
 #[cfg(test)]

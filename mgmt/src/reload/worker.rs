@@ -14,7 +14,7 @@ use super::report::ReloadReport;
 use super::restart::{in_effect, needs_restart};
 use super::{node_view, render_problems};
 use crate::compile::{Compiled, Compiler};
-use crate::config::{Loaded, Node, load};
+use crate::config::{Loaded, Loader, Node};
 use crate::runtime::{Configuration, State};
 
 /// How often the thread looks whether old tables can go, or whether it is to end.
@@ -59,6 +59,7 @@ impl ReloadHandle {
 /// The reload thread before it runs: it owns the compiler and the tables that are on their way out.
 pub struct Reloader {
     jobs: Receiver<Job>,
+    loader: Loader,
     compiler: Compiler,
     macs: Vec<Mac>,
     retired: Vec<Arc<Tables>>,
@@ -73,6 +74,7 @@ impl Reloader {
             ReloadHandle(sender),
             Self {
                 jobs,
+                loader: Loader::default(),
                 compiler,
                 macs,
                 retired: Vec::new(),
@@ -90,6 +92,8 @@ impl Reloader {
         stop: Arc<AtomicBool>,
     ) -> std::io::Result<JoinHandle<()>> {
         let run = move || {
+            // What it says is running already. Having read it once, the first reload is as quick as the others.
+            let _ = self.loader.load(&state.configuration().file);
             while !stop.load(Ordering::Acquire) {
                 if let Ok(job) = self.jobs.recv_timeout(PERIOD) {
                     self.serve(&state, job);
@@ -175,7 +179,10 @@ impl Reloader {
 
     /// Reads and compiles a file for this node as it runs. On an error nothing has changed.
     fn compile(&mut self, running: &Node, file: &Path) -> Result<(Loaded, Node, Compiled), String> {
-        let loaded = load(file).map_err(|diagnostics| diagnostics.render(false))?;
+        let loaded = self
+            .loader
+            .load(file)
+            .map_err(|diagnostics| diagnostics.render(false))?;
         let node = in_effect(running, &loaded.node);
         let compiled = node_view(&node, &self.macs)
             .and_then(|view| self.compiler.compile(&loaded.topology, &view))

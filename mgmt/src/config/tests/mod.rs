@@ -1,5 +1,6 @@
 //! Files in, configuration or messages out.
 
+mod again;
 mod configs;
 mod garbage;
 mod golden;

@@ -248,6 +248,8 @@ drop_reasons! {
     PortSecurityIp = "port-security-ip",
     /// Port security: ARP or ND claims an address that is not allowed on this port.
     PortSecurityNeighbor = "port-security-neighbor",
+    /// Port security: a second VLAN tag hides which addresses the frame uses.
+    PortSecurityVlan = "port-security-vlan",
     /// The source MAC is a multicast address.
     SourceMulticast = "source-multicast",
     /// No port has the destination MAC and no port takes unknown ones.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow::{Break, Continue};
 
+use sluice_net::wire::ethernet::{ETHERTYPE_QINQ, ETHERTYPE_VLAN};
 use sluice_net::{Headers, L3, L4, Mac};
 
 use crate::tables::{SecurityRule, SwitchPort};
@@ -43,6 +44,10 @@ fn refusal(rule: &SecurityRule, headers: &Headers) -> Option<DropReason> {
             } => claims(target_mac, IpAddr::V6(target)),
             _ => (!rule.allows(ip.src)).then_some(DropReason::PortSecurityIp),
         },
-        L3::Other => None,
+        // Hosts take off a tag of VLAN 0 after another and read what is behind: it would pass unseen.
+        L3::Other => match headers.ethertype {
+            ETHERTYPE_VLAN | ETHERTYPE_QINQ => Some(DropReason::PortSecurityVlan),
+            _ => None,
+        },
     }
 }

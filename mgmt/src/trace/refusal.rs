@@ -158,6 +158,11 @@ impl Why<'_> {
                     "port {in_name} of {switch} {what}; its port_security for this MAC is \"{rule}\""
                 )
             }
+            DropReason::PortSecurityVlan => {
+                format!(
+                    "port {in_name} of {switch} has port_security and may not send frames with two VLAN tags"
+                )
+            }
             DropReason::PortDisabled => {
                 let disabled = self
                     .port(self.context.out_port)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_fastpath::verdict::DropReason::{self, *};
+use sluice_net::wire::ethernet::{ETHERTYPE_QINQ, ETHERTYPE_VLAN};
 use sluice_net::wire::{ip_proto, tcp};
 use sluice_net::{Builder, Mac, Vni, show};
 
@@ -44,6 +45,12 @@ fn patched(frame: Builder, at: usize, bytes: &[u8]) -> Vec<u8> {
 
 fn a_to_b() -> Builder {
     packet((A, B), ("10.1.0.10", "10.1.0.11")).udp(1000, 2000)
+}
+
+/// What follows the EtherType of a tag: the tag, and an IPv4 packet with an address that port security forbids.
+fn behind_tag(tci: u16) -> Vec<u8> {
+    let forged = packet((A, B), ("10.1.0.99", "10.1.0.11")).udp(1, 2).build();
+    [&tci.to_be_bytes(), &forged[12..]].concat()
 }
 
 fn underlay_cases() -> Vec<Case> {
@@ -208,6 +215,21 @@ fn switch_cases() -> Vec<Case> {
                 Mac::ZERO,
                 v4("10.1.0.11"),
             ),
+        ),
+        walked(
+            PortSecurityVlan,
+            "a",
+            Builder::ethernet(mac(A), mac(B))
+                .ethertype(ETHERTYPE_QINQ)
+                .payload(&behind_tag(0)),
+        ),
+        walked(
+            PortSecurityVlan,
+            "a",
+            Builder::ethernet(mac(A), mac(B))
+                .vlan(0)
+                .ethertype(ETHERTYPE_VLAN)
+                .payload(&behind_tag(0)),
         ),
         walked(
             SourceMulticast,

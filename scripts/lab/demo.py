@@ -51,7 +51,8 @@ The network is still up. As root, try:
   {ctl} show routers
   {ctl} show drops
   {ctl.replace("node1", "node2")} trace --port vm1 --dst {n1.INTERNET} --proto icmp
-Files of the nodes: {lab.directory}/node1/node.toml, .../sluiced.log; edit, then `sluicectl reload`.
+The topology is {network.topology}, a node's own file {node.config},
+its log {node.log}. Edit, then tell each node: sluicectl ... reload.
 Remove it all:
   /usr/bin/python3 {os.path.dirname(os.path.abspath(__file__))}/sweep.py {lab.run_id}
 """
@@ -99,4 +100,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; everything was removed")

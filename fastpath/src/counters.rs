@@ -44,6 +44,8 @@ pub enum Work {
     Walk,
     /// Packets that took a cached path.
     Established,
+    /// Packets without a connection that took a cached way.
+    Lane,
     /// Connections opened.
     Opened,
     /// Connections ended by time, eviction, a vanished rule or a flush.
@@ -66,12 +68,13 @@ pub enum Work {
 
 impl Work {
     /// All, in counter order.
-    pub const ALL: [Work; 14] = [
+    pub const ALL: [Work; 15] = [
         Work::Busy,
         Work::Empty,
         Work::Sleep,
         Work::Walk,
         Work::Established,
+        Work::Lane,
         Work::Opened,
         Work::Closed,
         Work::HandOff,
@@ -91,6 +94,7 @@ impl Work {
             Work::Sleep => "sleep",
             Work::Walk => "walk",
             Work::Established => "established",
+            Work::Lane => "lane",
             Work::Opened => "opened",
             Work::Closed => "closed",
             Work::HandOff => "hand-off",

@@ -4,11 +4,11 @@
 //! without one VLAN tag; outside it Geneve with OVN's option or none, or VXLAN. It checks what [`sluice_net::parse()`] checks of
 //! such a packet, so whatever it accepts, parsing accepts with the same fields; everything else is parsed.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use sluice_net::checksum::{finish, ones_complement_sum, pseudo_v4};
 use sluice_net::wire::{geneve, icmpv4, ip_proto, udp, vxlan};
-use sluice_net::{Mac, Vni};
+use sluice_net::{Fragment, Headers, L4, Mac, Vni};
 
 use crate::connections::{FlowKey4, Rewrite, TcpFlags};
 use crate::ids::Zone;
@@ -235,6 +235,47 @@ fn geneve_header(header: &[u8]) -> Option<(Vni, Option<(u16, u16)>, usize)> {
 }
 
 impl Glance {
+    /// What a glance at a parsed packet would have told, whether or not its form is the common one; `None` for
+    /// packets that it never takes.
+    pub fn of(headers: &Headers) -> Option<Glance> {
+        let ip = headers.ip()?;
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
+            return None;
+        };
+        let flags = match ip.l4 {
+            L4::Tcp { flags, .. } => TcpFlags(flags),
+            L4::Udp { .. } | L4::Echo { .. } => TcpFlags::NONE,
+            _ => return None,
+        };
+        if ip.fragment != Fragment::None {
+            return None;
+        }
+        let (src_port, dst_port) = ip.ports()?;
+        Some(Glance {
+            macs: (headers.eth_dst, headers.eth_src),
+            src: src.to_bits(),
+            dst: dst.to_bits(),
+            src_port,
+            dst_port,
+            proto: ip.proto,
+            ttl: ip.ttl,
+            tos: ip.tos,
+            total_len: ip.total_len,
+            flags,
+        })
+    }
+
+    /// The tuple as it is: what is written when nothing is translated.
+    #[inline]
+    pub fn rewrite(&self) -> Rewrite {
+        Rewrite {
+            src: self.src,
+            dst: self.dst,
+            src_port: self.src_port,
+            dst_port: self.dst_port,
+        }
+    }
+
     /// The key of the packet's flow in `zone`.
     #[inline]
     pub fn key(&self, zone: Zone) -> FlowKey4 {

@@ -57,6 +57,7 @@ fn agrees(frame: &[u8], glance: &Glance) {
         other => panic!("{other:?} is not for the express way"),
     };
     assert_eq!(glance.flags, flags);
+    assert_eq!(Glance::of(&headers), Some(*glance));
     let ports = (glance.src_port, glance.dst_port);
     assert_eq!(
         flow_hash_v4(glance.src, glance.dst, glance.proto, ports),

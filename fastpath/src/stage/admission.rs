@@ -36,14 +36,14 @@ pub fn admit<'h>(router: &Router, port: &RouterPort, headers: &'h Headers) -> St
         // Nothing but ARP and ND is taken from a link-layer multicast (RFC 1812 section 5.3.4).
         return drop(DropReason::RouterNotForUs);
     }
-    check_source(router, port, ip)?;
+    check_source(router, port, ip.src)?;
     Continue(ip)
 }
 
 /// Sources that no packet may have. An address of the router itself is let in when it is also a SNAT
 /// address: the packet may be a reflected answer that is yet to be translated.
-fn check_source(router: &Router, port: &RouterPort, ip: &Ip) -> Step<()> {
-    let impossible = match ip.src {
+fn check_source(router: &Router, port: &RouterPort, src: IpAddr) -> Step<()> {
+    let impossible = match src {
         IpAddr::V4(src) => {
             src.is_multicast()
                 || src.is_loopback()
@@ -58,13 +58,19 @@ fn check_source(router: &Router, port: &RouterPort, ip: &Ip) -> Step<()> {
     };
     let own = router
         .local
-        .get(&ip.src)
+        .get(&src)
         .is_some_and(|local| local.own && !local.nat);
     if impossible || own {
         drop(DropReason::MartianSource)
     } else {
         Continue(())
     }
+}
+
+/// A packet between these addresses is neither refused by [`admit`] nor for the router itself.
+#[inline]
+pub fn ordinary(router: &Router, port: &RouterPort, src: IpAddr, dst: IpAddr) -> bool {
+    !router.local.contains_key(&dst) && check_source(router, port, src).is_continue()
 }
 
 /// A packet to one of the router's own addresses: answered, refused, or dropped by name. Continues for all

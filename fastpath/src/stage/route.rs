@@ -73,7 +73,7 @@ pub fn lookup<'r>(
         .groups
         .get(group as usize)
         .map_or(&[][..], Vec::as_slice);
-    let Some(hop) = choose(hops, headers) else {
+    let Some((_, hop)) = choose(hops, || sluice_net::flow_hash(headers)) else {
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
     };
     let Some(port) = router
@@ -93,14 +93,28 @@ pub fn lookup<'r>(
 }
 
 /// One of the hops, the same for all packets of a flow (RFC 2992 section 2: hash threshold).
-fn choose<'h>(hops: &'h [NextHop], headers: &Headers) -> Option<&'h NextHop> {
-    match hops {
-        [] | [_] => hops.first(),
-        _ => {
-            let hash = u64::from(sluice_net::flow_hash(headers));
-            hops.get(((hash * hops.len() as u64) >> 32) as usize)
-        }
+fn choose(hops: &[NextHop], hash: impl FnOnce() -> u32) -> Option<(u32, &NextHop)> {
+    let index = match hops {
+        [] | [_] => 0,
+        _ => (u64::from(hash()) * hops.len() as u64) >> 32,
+    };
+    Some((index as u32, hops.get(index as usize)?))
+}
+
+/// The group and hop that [`lookup`] would choose, by the hash of the flow; `None` where it would refuse.
+#[inline]
+pub fn select(
+    router: &Router,
+    src: IpAddr,
+    dst: IpAddr,
+    hash: impl FnOnce() -> u32,
+) -> Option<(u32, u32, &NextHop)> {
+    if !routable(dst) {
+        return None;
     }
+    let group = router.route(src, dst)?.1.group?;
+    let (index, hop) = choose(router.groups.get(group as usize)?, hash)?;
+    Some((group, index, hop))
 }
 
 /// One hop less to live; the new TTL (RFC 1812 section 5.3.1).

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 
 use sluice_net::Ip;
 
+use super::lane::Landmarks;
 use super::{Pending, Worker};
 use crate::connections::{
     ConnRef, Connection, Direction, Hit, InsertError, NewConnection, Rewrite, Touch,
 };
 use crate::counters::Work;
 use crate::exchange::{Origin, Punted, Work as SlowWork};
-use crate::ids::PathId;
+use crate::ids::{PathId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
 use crate::pipeline::{self, Outcome};
 use crate::rewrite::Edit;
 use crate::stage::enter::Entered;
 use crate::stage::nat::{self, Proposal};
-use crate::trace::Silent;
 use crate::verdict::{DropReason, Punt, Verdict};
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -76,17 +76,21 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let connection =
             hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
         let mut chooser = self.chooser.clone();
+        let mut landmarks = Landmarks::default();
         let outcome = pipeline::walk(
             self.view(),
             &pending.entered,
             pending.zone,
             connection,
             &mut chooser,
-            &mut Silent,
+            &mut landmarks,
         );
         self.chooser = chooser;
         for sighting in &outcome.sightings {
             self.sight(*sighting);
+        }
+        if pending.zone == Zone::NONE {
+            self.remember(&pending.entered, &outcome, &landmarks);
         }
         if outcome.close
             && let Some((connection, _)) = &connection

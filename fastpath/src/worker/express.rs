@@ -1,12 +1,13 @@
-//! Established connections of the common form: glanced at, looked up together, edited at fixed places.
+//! Packets of the common form: glanced at, looked up together, edited at fixed places.
 //!
 //! Nothing is decided here that the walk does not decide: a packet goes this way only along a fresh cached way
-//! that a walk has found for its connection. Whatever is out of the ordinary is parsed and walks.
+//! that a walk has found for its connection, or, where there is none, for its [lane](super::lane). Whatever is out of the ordinary is parsed and walks.
 
 use arrayvec::ArrayVec;
+use sluice_net::Mac;
 
 use super::{Worker, emit};
-use crate::connections::{FlowKey4, Hit, Touch};
+use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
 use crate::counters::Work;
 use crate::exchange::Origin;
 use crate::glance::{self, Glance};
@@ -111,9 +112,9 @@ impl Doors {
 
 /// A packet that may go on a cached way.
 #[derive(Clone, Copy, Debug)]
-struct Candidate {
-    glance: Glance,
-    entry: Entry,
+pub(super) struct Candidate {
+    pub(super) glance: Glance,
+    pub(super) entry: Entry,
     /// Bytes to take off the front: outer headers, or the VLAN tag (the MACs before it are written anew).
     skip: usize,
     /// Bytes of the logical frame as it came in.
@@ -125,21 +126,21 @@ struct Candidate {
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Deals with a burst of a device, in its order.
     pub(super) fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
-        let mut candidates: ArrayVec<Option<Candidate>, BURST> = ArrayVec::new();
+        let mut candidates: ArrayVec<Option<(Candidate, Zone)>, BURST> = ArrayVec::new();
         let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
         let mut hashes: ArrayVec<u32, BURST> = ArrayVec::new();
         for frame in frames.iter() {
             let bytes = frame.data();
             self.counters.device_rx(device, bytes.len() as u64);
-            let found = self
-                .look(device, bytes)
-                .filter(|(_, zone)| *zone != Zone::NONE);
-            if let Some((candidate, zone)) = found {
+            let found = self.look(device, bytes);
+            if let Some((candidate, zone)) = found
+                && zone != Zone::NONE
+            {
                 let key = candidate.glance.key(zone);
                 hashes.push(self.connections.table().hash(&key));
                 keys.push(key);
             }
-            candidates.push(found.map(|(candidate, _)| candidate));
+            candidates.push(found);
         }
         let mut hits: [Option<Hit>; BURST] = [None; BURST];
         if !keys.is_empty() {
@@ -149,9 +150,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let mut hits = hits.into_iter();
         for (frame, candidate) in frames.drain(..).zip(candidates) {
-            let hit = candidate.and_then(|candidate| Some((candidate, hits.next()??)));
-            let left = match hit {
-                Some((candidate, hit)) => self.express(frame, &candidate, &hit),
+            let left = match &candidate {
+                Some((candidate, Zone::NONE)) => self.lane(frame, candidate),
+                Some((candidate, _)) => match hits.next().flatten() {
+                    Some(hit) => self.express(frame, candidate, &hit),
+                    None => Some(frame),
+                },
                 None => Some(frame),
             };
             if let Some(frame) = left {
@@ -167,9 +171,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let tables = self.tables.tables();
         let (vlan, tag) = glance::ipv4_behind(frame)?;
         if let Some((entry, zone)) = self.doors.port(tables, device, vlan) {
-            if zone == Zone::NONE {
-                return None;
-            }
             let glance = glance::glance(frame, tag)?;
             let candidate = Candidate {
                 glance,
@@ -211,12 +212,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Sends a packet along the cached way of its connection; gives it back when it must walk.
     #[inline]
-    fn express(
-        &mut self,
-        mut frame: P::Frame,
-        candidate: &Candidate,
-        hit: &Hit,
-    ) -> Option<P::Frame> {
+    fn express(&mut self, frame: P::Frame, candidate: &Candidate, hit: &Hit) -> Option<P::Frame> {
         let glance = &candidate.glance;
         if hit.owner != Some(self.id) {
             return Some(frame);
@@ -255,21 +251,33 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Touch::Same | Touch::Changed { .. } => {}
             Touch::NotOwner | Touch::Gone => return Some(frame),
         }
+        self.counters.count(Work::Established, 1);
+        self.depart(frame, candidate, macs, ttl, &hit.rewrite, egress);
+        None
+    }
+
+    /// Edits a packet at its fixed places and sends it.
+    #[inline]
+    pub(super) fn depart(
+        &mut self,
+        mut frame: P::Frame,
+        candidate: &Candidate,
+        macs: (Mac, Mac),
+        ttl: u8,
+        to: &Rewrite,
+        egress: Egress,
+    ) {
+        let glance = &candidate.glance;
         if let Entry::Port(port) = candidate.entry {
             self.counters.port_rx(port, candidate.len as u64);
         }
-        self.counters.count(Work::Established, 1);
         frame.truncate(candidate.end);
         if candidate.skip > 0 {
             frame.pull(candidate.skip);
         }
-        if glance
-            .edit(frame.data_mut(), macs, ttl, &hit.rewrite)
-            .is_none()
-        {
+        if glance.edit(frame.data_mut(), macs, ttl, to).is_none() {
             // It was as long when it was glanced at.
-            self.counters.dropped(DropReason::MalformedL2);
-            return None;
+            return self.counters.dropped(DropReason::MalformedL2);
         }
         match egress {
             Egress::Device { .. } => self.emit_device(frame, egress),
@@ -286,6 +294,5 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 );
             }
         }
-        None
     }
 }

@@ -15,6 +15,7 @@ mod emit;
 mod encap;
 mod express;
 mod idle;
+mod lane;
 mod police;
 mod sweep;
 
@@ -39,6 +40,7 @@ pub use idle::IdleMode;
 
 use express::Doors;
 use idle::Idle;
+use lane::Lanes;
 use police::Police;
 use sweep::Sweep;
 
@@ -93,6 +95,7 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     start: Instant,
     paths: Paths,
     doors: Doors,
+    lanes: Lanes,
     chooser: PortChooser,
     police: Police,
     sweep: Sweep,
@@ -128,6 +131,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             start: setup.start,
             paths: Paths::new(PATHS),
             doors: Doors::new(setup.devices),
+            lanes: Lanes::new(),
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
             sweep: Sweep::default(),

@@ -3,6 +3,7 @@
 mod drops;
 mod gateway;
 mod lab;
+mod lanes;
 mod limits;
 mod nat;
 mod properties;

@@ -26,9 +26,13 @@ impl Counts {
             all.insert(name, sum(&|worker| worker.punts(class)));
         }
         for work in Work::ALL {
-            if !matches!(work, Work::Busy | Work::Empty | Work::Sleep) {
-                all.insert(work.name().to_owned(), sum(&|worker| worker.work(work)));
-            }
+            // A lane repeats what a walk decided: whether a packet walked itself is for the cases on lanes.
+            let name = match work {
+                Work::Busy | Work::Empty | Work::Sleep => continue,
+                Work::Lane => Work::Walk.name(),
+                _ => work.name(),
+            };
+            *all.entry(name.to_owned()).or_default() += sum(&|worker| worker.work(work));
         }
         for (name, _, value) in agent.iter() {
             all.insert(format!("slow:{name}"), value);

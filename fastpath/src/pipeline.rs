@@ -33,8 +33,8 @@ use crate::stage::gateway::{self, Seat};
 use crate::stage::nat::{self, Proposal};
 use crate::stage::{admission, neighbor, route, security};
 use crate::tables::{
-    Domain, FloodMember, Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort,
-    Tables, UNDERLAY_PORT,
+    Audience, Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort, Tables,
+    UNDERLAY_PORT,
 };
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Egress, Flood, Punt, Step, Verdict};
@@ -253,7 +253,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    /// A flood by the sending chassis: this node serves its own members. Router ports answer and learn.
+    /// A flood by the sending chassis: this node serves its own members. Router ports answer and learn; what
+    /// answers one of them is for nobody else.
     fn fan_out(
         &mut self,
         piece: &Piece,
@@ -262,6 +263,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
         in_key: u16,
         group: u16,
     ) -> Step<At> {
+        if let Some(port) = self.answered_router(switch) {
+            return Continue(At::SwitchEgress {
+                switch: piece.id,
+                from,
+                port,
+            });
+        }
         self.sight_sender(switch, None);
         let asked = bridge::known_answer(switch, from, &self.headers);
         if let Some((owner, known)) = asked
@@ -276,7 +284,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Break(Verdict::Flood(Flood {
             switch: piece.id,
             domain: port.map_or(0, |port| port.domain),
-            unknown_only: group == MC_UNKNOWN,
+            audience: match group {
+                MC_UNKNOWN => Audience::Unknown,
+                _ => Audience::All,
+            },
             local_only: true,
             except: port.map(|port| port.id),
             in_key,
@@ -342,19 +353,22 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if switch.known.contains_key(&ip) {
             return;
         }
-        for &id in &switch.router_ports {
-            let Some((_, _, router_port)) = self.view.tables.router_port(id) else {
-                continue;
-            };
-            if router_port.networks.iter().any(|net| net.contains(&ip)) {
-                let _ = self.outcome.sightings.try_push(Sighting::Neighbor {
-                    port: id,
-                    ip,
-                    mac,
-                    reply,
-                });
-                return;
-            }
+        let mut on_link = switch.router_ports.iter().filter_map(|&id| {
+            let (_, _, port) = self.view.tables.router_port(id)?;
+            let near = port.networks.iter().any(|net| net.contains(&ip));
+            near.then_some(port)
+        });
+        // Of several routers on the link, the one that it is said to.
+        let addressed = on_link
+            .clone()
+            .find(|port| port.mac == self.headers.eth_dst);
+        if let Some(port) = addressed.or_else(|| on_link.next()) {
+            let _ = self.outcome.sightings.try_push(Sighting::Neighbor {
+                port: port.id,
+                ip,
+                mac,
+                reply,
+            });
         }
     }
 
@@ -439,7 +453,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Forward::Flood { unknown_only } => Break(Verdict::Flood(Flood {
                 switch: piece.id,
                 domain: domain_index,
-                unknown_only,
+                audience: match unknown_only {
+                    true => Audience::Unknown,
+                    false => Audience::All,
+                },
                 local_only: matches!(self.from, From::Tunnel | From::Localnet),
                 except: port.map(|port| port.id),
                 in_key: port.map_or(0, |port| port.key),
@@ -473,16 +490,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }),
             Place::Chassis(_) if self.from == From::Tunnel => drop(DropReason::TunnelPortNotHere),
             Place::Chassis(tunnel) => self.tunnel(tunnel, piece, in_key, port.key),
-            Place::Router(_) if self.answers_other_nodes(switch, source) => {
-                Break(Verdict::Flood(Flood {
-                    switch: id,
-                    domain: port.domain,
-                    unknown_only: false,
-                    local_only: false,
-                    except: source.map(|source| source.id),
-                    in_key,
-                }))
-            }
+            Place::Router(_) if self.answers_other_nodes(switch) => Break(Verdict::Flood(Flood {
+                switch: id,
+                domain: port.domain,
+                audience: Audience::Nodes,
+                local_only: false,
+                except: None,
+                in_key,
+            })),
             Place::Router(router_port) => self.enter_router(router_port),
             Place::Gateway {
                 port: router_port,
@@ -507,18 +522,21 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    /// An answer of a local port to a distributed router: the question may have come from the router's
-    /// other nodes, so all get it. This node has learned from its sighting.
-    fn answers_other_nodes(&self, switch: &Switch, source: Option<&SwitchPort>) -> bool {
-        let others = |domain: &Domain| {
-            let remote = |member: &FloodMember| matches!(member, FloodMember::Chassis { .. });
-            domain.flood.last().is_some_and(remote)
-        };
+    /// A local port answers a distributed router for an address that the topology does not know: the question
+    /// may have come from any node that runs the router, so all get it. This one has learned from its sighting.
+    fn answers_other_nodes(&self, switch: &Switch) -> bool {
         self.from == From::Port
-            && bridge::sender(&self.headers).is_some_and(|(_, _, reply)| reply)
-            && source
-                .and_then(|source| switch.domains.get(usize::from(source.domain)))
-                .is_some_and(others)
+            && !switch.routers_at.is_empty()
+            && bridge::sender(&self.headers)
+                .is_some_and(|(ip, _, reply)| reply && !switch.known.contains_key(&ip))
+    }
+
+    /// The port of the router that an ARP or ND answer is addressed to, when it is processed on this node.
+    fn answered_router(&self, switch: &Switch) -> Option<u16> {
+        let index = *switch.by_mac.get(&self.headers.eth_dst)?;
+        let port = switch.ports.get(usize::from(index))?;
+        let answer = bridge::sender(&self.headers).is_some_and(|(_, _, reply)| reply);
+        (answer && matches!(port.place, Place::Router(_))).then_some(index)
     }
 
     fn cross_switch(&mut self, id: DatapathId) -> Step<(&'a Piece, &'a Switch)> {

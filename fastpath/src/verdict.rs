@@ -7,6 +7,7 @@ use sluice_net::{Mac, Vni};
 
 use crate::ids::{DatapathId, PortId, TunnelId, WorkerId};
 use crate::io::DeviceId;
+use crate::tables::Audience;
 
 /// A stage either goes on with `T` or ends the walk with a verdict.
 pub type Step<T> = ControlFlow<Verdict, T>;
@@ -65,8 +66,8 @@ pub struct Flood {
     pub switch: DatapathId,
     /// Index of the VLAN domain inside the switch.
     pub domain: u16,
-    /// Only ports with `unknown` addresses (unknown unicast), or all.
-    pub unknown_only: bool,
+    /// Whom it is for.
+    pub audience: Audience,
     /// Never to other chassis: the frame came from a tunnel or from a localnet with tunnels barred.
     pub local_only: bool,
     /// The port it came in by; it gets no copy. `None` when not known.

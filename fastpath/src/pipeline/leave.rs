@@ -1,6 +1,7 @@
 //! The end of the walk: by a device, by a tunnel, and what the outcome is made of.
 
 use super::*;
+use crate::tables::FloodMember;
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// The verdict with all that belongs to it.
@@ -21,8 +22,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                         (proposal.reply.zone != Zone::NONE).then_some(*proposal);
                 }
                 Verdict::Flood(flood) if proposal.reply_zone_open => {
-                    let switch = self.view.tables.piece(flood.switch);
-                    proposal.reply.zone = switch.map_or(Zone::NONE, Piece::zone);
+                    proposal.reply.zone = flood_zone(self.view.tables, &flood, self.nat_zone);
                     self.outcome.proposal =
                         (proposal.reply.zone != Zone::NONE).then_some(*proposal);
                 }
@@ -92,6 +92,19 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }
             _ => drop(DropReason::TunnelMtu),
         }
+    }
+}
+
+/// The zone in which the answer to a flooded packet will be looked for first: that of the switch when one of its
+/// local ports may answer, else that of the tunnels.
+fn flood_zone(tables: &Tables, flood: &Flood, nat_zone: Zone) -> Zone {
+    let Some((piece, switch)) = tables.switch(flood.switch) else {
+        return Zone::NONE;
+    };
+    let members = switch.members(flood.domain, flood.audience);
+    match members.and_then(<[FloodMember]>::first) {
+        Some(FloodMember::Chassis { group: Some(_), .. }) => nat_zone,
+        _ => piece.zone(),
     }
 }
 

@@ -28,7 +28,7 @@ pub use router::{
     Gateway, Local, NextHop, Peer, RoleId, Route, RouteSource, Router, RouterKey, RouterPort, Snat,
 };
 pub use switch::{
-    Domain, FloodMember, Known, Place, PortSecurity, SecurityRule, Switch, SwitchPort,
+    Audience, Domain, FloodMember, Known, Place, PortSecurity, SecurityRule, Switch, SwitchPort,
 };
 pub use underlay::{Device, DeviceEntry, EncapKind, Tunnel, UNDERLAY_PORT, Underlay};
 

@@ -1,6 +1,7 @@
 //! A compiled logical switch.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
@@ -25,6 +26,9 @@ pub struct Switch {
     pub domains: Vec<Domain>,
     /// Router ports attached to this switch that this node may process: they learn from ARP and ND.
     pub router_ports: Vec<PortId>,
+    /// The other chassis that run the distributed routers of this switch, with or without ports of it. Each of
+    /// them asks for MACs by itself, and hears the answer only when it is sent a copy.
+    pub routers_at: Arc<[FloodMember]>,
     /// A NAT is reachable from here, so connections are looked up.
     pub stateful: bool,
     /// The learning port of each chassis without port keys.
@@ -46,6 +50,17 @@ pub struct Domain {
     pub flood: Vec<FloodMember>,
     /// Who gets frames to unknown MACs.
     pub unknown: Vec<FloodMember>,
+}
+
+/// Whom a flood is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everyone in the domain.
+    All,
+    /// The ports with `unknown` addresses (unknown unicast).
+    Unknown,
+    /// The other chassis that run the switch's routers.
+    Nodes,
 }
 
 /// One receiver of a flood.
@@ -145,6 +160,17 @@ pub struct SecurityRule {
 }
 
 impl Switch {
+    /// Who gets a flood in the domain with this index; `None` when there is no such domain.
+    #[inline]
+    pub fn members(&self, domain: u16, audience: Audience) -> Option<&[FloodMember]> {
+        let domain = self.domains.get(usize::from(domain))?;
+        Some(match audience {
+            Audience::All => &domain.flood,
+            Audience::Unknown => &domain.unknown,
+            Audience::Nodes => &self.routers_at,
+        })
+    }
+
     /// The port a frame of a chassis without port keys came in by: the one that has the source MAC, else
     /// the learning port of that chassis.
     #[inline]

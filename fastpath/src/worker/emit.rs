@@ -177,21 +177,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// A copy, rewritten, to every member of the flood but the one it came from.
     pub(super) fn flood(&mut self, frame: &P::Frame, entered: &Entered, edit: &Edit, flood: Flood) {
         let tables = Arc::clone(self.tables.tables());
-        let members = tables
-            .switch(flood.switch)
-            .and_then(|(piece, switch)| {
-                Some((piece.vni, switch.domains.get(usize::from(flood.domain))?))
-            })
-            .map(|(vni, domain)| {
-                (
-                    vni,
-                    if flood.unknown_only {
-                        &domain.unknown
-                    } else {
-                        &domain.flood
-                    },
-                )
-            });
+        let members = tables.switch(flood.switch).and_then(|(piece, switch)| {
+            let members = switch.members(flood.domain, flood.audience)?;
+            Some((piece.vni, members))
+        });
         let Some((vni, members)) = members else {
             return self.counters.dropped(DropReason::InjectStale);
         };

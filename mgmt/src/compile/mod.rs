@@ -3,9 +3,10 @@
 //! ```text
 //!  Resolved (all nodes the same)  +  NodeView (this node)
 //!      |
-//!      |  reach     which switches and routers this node needs, and which can meet a NAT
-//!      |  tunnels   the other chassis
-//!      |  outline   what neighbors need to know of a switch
+//!      |  reach      which switches and routers this node needs, and which can meet a NAT
+//!      |  tunnels    the other chassis
+//!      |  outline    what neighbors need to know of a switch
+//!      |  component  which other chassis run the routers of a switch
 //!      v
 //!  switch, flood   router, routes   devices        one piece a datapath
 //!      |
@@ -26,6 +27,7 @@ use sluice_fastpath::tables::{Piece, PieceKind, Tables};
 use crate::topology::{Place, Problem, Resolved, ResolvedRouter, ResolvedSwitch};
 
 mod changes;
+mod component;
 mod devices;
 mod diff;
 mod flood;
@@ -46,6 +48,7 @@ pub use changes::{Action, Change, Changes, Noun};
 pub use node::{DeviceView, NodeView, UnderlayView};
 pub use registry::Registry;
 
+use component::Components;
 use outline::Outline;
 use pieces::Round;
 use reach::Reach;
@@ -97,6 +100,7 @@ struct View<'t> {
     tunnels: &'t Tunnels,
     reach: &'t Reach<'t>,
     outlines: &'t HashMap<&'t str, Outline<'t>>,
+    components: &'t Components<'t>,
 }
 
 impl Compiler {
@@ -125,12 +129,14 @@ impl Compiler {
         let tunnels = Tunnels::compile(resolved, node, &mut self.registry, &mut problems);
         let reach = Reach::compute(resolved, node);
         let (outlines, warnings) = warnings::outline_all(resolved, node, &tunnels, &reach);
+        let components = Components::compute(resolved, &tunnels, &reach);
         let view = View {
             resolved,
             node,
             tunnels: &tunnels,
             reach: &reach,
             outlines: &outlines,
+            components: &components,
         };
         self.compilations += 1;
         let mut round = Round::new(

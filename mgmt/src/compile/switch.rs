@@ -1,13 +1,14 @@
 //! Logical switches: where each port is, whose addresses are known, who gets a flood.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ipnet::IpNet;
 use sluice_fastpath::ids::{PortId, TunnelId};
 use sluice_fastpath::tables::{
-    Known, Place, PortSecurity, RoleId, SecurityRule, Switch, SwitchPort,
+    FloodMember, Known, Place, PortSecurity, RoleId, SecurityRule, Switch, SwitchPort,
 };
 use sluice_net::Mac;
 
@@ -22,6 +23,8 @@ use crate::topology::{AddressSet, Attachment, ResolvedSwitch, ResolvedSwitchPort
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SwitchFacts {
     stateful: bool,
+    /// The other chassis that run its distributed routers.
+    routers_at: Arc<[FloodMember]>,
     /// Of the ports of type router, in order of their names.
     attached: Vec<Attached>,
 }
@@ -66,6 +69,7 @@ impl SwitchFacts {
         Self {
             attached: attached.collect(),
             stateful: view.reach.stateful(Owner::Switch(name)),
+            routers_at: view.components.chassis(name),
         }
     }
 }
@@ -156,6 +160,7 @@ pub(super) fn compile(
         known: known(&ordered),
         domains: domains(view, registry, name, &vlans, &ordered, &ports, outline),
         stateful: facts.stateful,
+        routers_at: Arc::clone(&facts.routers_at),
         keyless: keyless(view, &ports),
         mac_limit: switch.mac_limit,
         mac_age: switch.mac_age_seconds.saturating_mul(1000),

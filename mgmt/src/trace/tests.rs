@@ -392,6 +392,24 @@ fn a_frame_is_taken_as_it_is() {
 }
 
 #[test]
+fn an_answer_to_the_router_says_who_else_gets_it() {
+    let (_scratch, bench) = n4();
+    let answer = Builder::ethernet(Mac::from_u64(0x5054_0000_0077), Mac::from_u64(0xff02))
+        .arp_reply([11, 0, 0, 77].into(), [11, 0, 0, 1].into())
+        .build();
+    let start = Start::Frame {
+        interface: "tap1".to_owned(),
+        hex: answer.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    let trace = run(&bench, start, PacketSpec::default()).expect("a trace");
+    assert_eq!(trace.verdict, "flood");
+    assert_eq!(
+        verdict(&trace),
+        "flood: a copy to chassis far, whose part of the router may have asked"
+    );
+}
+
+#[test]
 fn requests_that_cannot_be_traced_say_what_is_missing() {
     let (_scratch, bench) = n4();
     let refused = |port: &str, packet| {

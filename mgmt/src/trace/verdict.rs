@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice_fastpath::ids::DatapathId;
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::enter;
-use sluice_fastpath::tables::{Domain, FloodMember, PieceKind, Tables, UNDERLAY_PORT};
+use sluice_fastpath::tables::{Audience, FloodMember, PieceKind, Tables, UNDERLAY_PORT};
 use sluice_fastpath::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Verdict};
 
 use sluice_net::Headers;
@@ -68,9 +68,13 @@ pub(super) fn text(
         Verdict::Transmit(egress) => transmit(view, egress),
         Verdict::Flood(flood) => {
             let copies = copies(tables, flood);
+            let why = match flood.audience {
+                Audience::Nodes => ", whose part of the router may have asked",
+                Audience::All | Audience::Unknown => "",
+            };
             match copies.is_empty() {
                 true => "drop flood-empty: nobody is left to get a copy".to_owned(),
-                false => format!("flood: a copy to {}", copies.join(", to ")),
+                false => format!("flood: a copy to {}{why}", copies.join(", to ")),
             }
         }
         Verdict::Punt(punt) => punted(view, punt),
@@ -183,16 +187,9 @@ pub(super) fn key_name(tables: &Tables, id: DatapathId, key: u16) -> String {
 
 /// Who gets a copy of a flood.
 fn copies(tables: &Tables, flood: &Flood) -> Vec<String> {
-    let domain: Option<&Domain> = tables
+    let members = tables
         .switch(flood.switch)
-        .and_then(|(_, switch)| switch.domains.get(usize::from(flood.domain)));
-    let members = domain.map(|domain| {
-        if flood.unknown_only {
-            &domain.unknown
-        } else {
-            &domain.flood
-        }
-    });
+        .and_then(|(_, switch)| switch.members(flood.domain, flood.audience));
     let copy = |member: &FloodMember| match *member {
         FloodMember::Device { port, .. } if Some(port) == flood.except => None,
         FloodMember::Device { port, .. } => Some(format!("port {}", tables.port_name(port))),

@@ -11,5 +11,6 @@ mod reference;
 mod routing;
 mod switching;
 mod tunnels;
+mod undeclared;
 mod vxlan;
 mod workers;

@@ -1,5 +1,6 @@
 //! Compiled tables, read back by name.
 
+mod component;
 mod links;
 mod networks;
 mod places;
@@ -204,6 +205,11 @@ impl Built {
             .find(|domain| domain.vlan == vlan)
             .expect("a domain");
         (self.members(&domain.flood), self.members(&domain.unknown))
+    }
+
+    /// Who else runs the routers of a switch.
+    fn routers_at(&self, switch: &str) -> Vec<String> {
+        self.members(&self.switch(switch).routers_at)
     }
 
     /// The route of a packet, in words.

@@ -8,11 +8,11 @@ use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sluice_fastpath::io::DeviceId;
-use sluice_fastpath::tables::{Peer, PieceKind, Place, Tables};
+use sluice_fastpath::tables::{FloodMember, Peer, PieceKind, Place, Tables};
 use sluice_net::Mac;
 
 use super::super::{Compiler, NodeView};
-use super::node;
+use super::{build, node};
 use crate::topology::{
     Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Resolved, Route, RoutePolicy,
     Router, RouterPort, Switch, SwitchPort, SwitchPortKind, Topology, resolve,
@@ -325,11 +325,20 @@ impl Seed {
             for (v, vif) in switch.vifs.iter().enumerate() {
                 let ours = vif.chassis.is_none_or(|c| c == 0 || c >= self.chassis);
                 if vif.present && vif.here && ours {
-                    let device = DeviceId(view.devices.len() as u16);
-                    let mut more = view.devices[2].clone();
-                    more.name = vif_name(s, v);
-                    view.devices.push(more);
-                    view.iface_id.insert(vif_name(s, v), device);
+                    bind(&mut view, s, v);
+                }
+            }
+        }
+        view
+    }
+
+    /// Another chassis, with the VIFs that the topology says it has.
+    fn node_of(&self, chassis: &str, last: usize) -> NodeView {
+        let mut view = node(chassis, Some(&format!("10.255.0.{last}/24")));
+        for (s, switch) in self.switches.iter().enumerate() {
+            for (v, vif) in switch.vifs.iter().enumerate() {
+                if vif.present && self.chassis(vif.chassis).as_deref() == Some(chassis) {
+                    bind(&mut view, s, v);
                 }
             }
         }
@@ -339,6 +348,15 @@ impl Seed {
     fn resolved(&self) -> Resolved {
         resolve(&self.topology()).unwrap_or_else(|problems| panic!("{problems:#?}"))
     }
+}
+
+/// Binds a VIF to a device of its own.
+fn bind(view: &mut NodeView, s: usize, v: usize) {
+    let device = DeviceId(view.devices.len() as u16);
+    let mut more = view.devices[2].clone();
+    more.name = vif_name(s, v);
+    view.devices.push(more);
+    view.iface_id.insert(vif_name(s, v), device);
 }
 
 fn vif_name(s: usize, v: usize) -> String {
@@ -497,6 +515,24 @@ proptest! {
                 prop_assert!(Arc::ptr_eq(old, new), "{}", old.name);
             }
             compiler.commit(again);
+        }
+    }
+
+    /// What is sent to a chassis because it runs a switch's routers arrives: it has compiled the switch.
+    #[test]
+    fn whoever_runs_the_routers_has_the_switch(seed in seeds()) {
+        let resolved = seed.resolved();
+        let tables = build(&resolved, &seed.node()).tables;
+        for (name, last) in CHASSIS.iter().zip(1..).take(seed.chassis).skip(1) {
+            let there = build(&resolved, &seed.node_of(name, last));
+            for piece in tables.datapaths.iter().flatten() {
+                let Some((_, switch)) = tables.switch(piece.id) else { continue };
+                let told = switch.routers_at.iter().any(|member| match member {
+                    FloodMember::Chassis { tunnel, .. } => tables.tunnel(*tunnel).unwrap().chassis == *name,
+                    FloodMember::Device { .. } => false,
+                });
+                prop_assert!(!told || there.names().contains(&piece.name.as_str()), "{name}: {}", piece.name);
+            }
         }
     }
 

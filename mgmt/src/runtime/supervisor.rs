@@ -18,9 +18,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) fn watch(state: &State, stop: &AtomicBool) {
     let mut links = Vec::new();
     while !stop.load(Ordering::Acquire) {
-        look_at_workers(state, state.now());
+        // Workers after the pause: at the start they have had no time to poll.
         look_at_links(state, &mut links);
         std::thread::park_timeout(PERIOD);
+        if !stop.load(Ordering::Acquire) {
+            look_at_workers(state, state.now());
+        }
     }
 }
 

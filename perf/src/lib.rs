@@ -7,14 +7,16 @@
 //!
 //! - [`bench`] compares our worker with others on one core; [`scenario`] says what they do, [`traffic`] what
 //!   arrives, [`rig`] how it gets in and out, [`contestant`] who they are, [`report`] what is told.
-//! - [`stages`] says where the cycles of our worker go.
+//! - [`stages`] says where the cycles of our worker go; [`instructions`] counts those of a [`replay`] in memory.
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
 //!   and how much memory.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
 
 pub mod bench;
 pub mod contestant;
+pub mod instructions;
 pub mod mutate;
+pub mod replay;
 pub mod report;
 pub mod rig;
 pub mod scale;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sluice_perf::bench::{self, Bench};
+use sluice_perf::instructions::{self, Baseline, Instructions};
 use sluice_perf::mutate::{self, Mutate};
+use sluice_perf::replay::{self, Replay};
 use sluice_perf::report;
 use sluice_perf::scale::{self, Scale};
 use sluice_perf::stages::{self, Stages};
@@ -22,6 +24,10 @@ struct Arguments {
 enum What {
     /// Compares our worker with others on one core: cycles per packet.
     Bench(Bench),
+    /// Counts instructions per packet by valgrind and compares them with the baseline.
+    Instructions(Instructions),
+    /// Plays a scenario in memory: what `instructions` counts.
+    Replay(Replay),
     /// Says where the cycles of our worker go, by part, function and line.
     Stages(Stages),
     /// Reads, checks, compiles and publishes a large topology, then reloads it with one switch changed.
@@ -49,6 +55,15 @@ fn main() -> anyhow::Result<ExitCode> {
             print!("{report}");
             Ok(verdict(report.met()))
         }
+        What::Instructions(wanted) => count(&wanted),
+        What::Replay(replay) => {
+            let played = replay::run(&replay)?;
+            println!(
+                "{} packets, {} of them compared",
+                played.packets, played.verified
+            );
+            Ok(ExitCode::SUCCESS)
+        }
         What::Stages(stages) => {
             print!("{}", stages::run(&stages)?);
             Ok(ExitCode::SUCCESS)
@@ -72,6 +87,22 @@ fn compare(bench: &Bench) -> anyhow::Result<ExitCode> {
         report::write(&results, directory)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn count(wanted: &Instructions) -> anyhow::Result<ExitCode> {
+    let counted = instructions::count(wanted)?;
+    let baseline = Baseline::read(&wanted.baseline);
+    if wanted.write {
+        let mut new = baseline.unwrap_or_default();
+        new.rustc.clone_from(&counted.rustc);
+        new.instructions.extend(counted.instructions);
+        let text = serde_json::to_string_pretty(&new)? + "\n";
+        std::fs::write(&wanted.baseline, text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (text, good) = instructions::compare(&counted, &baseline?);
+    print!("{text}");
+    Ok(verdict(good))
 }
 
 #[cfg(feature = "dpdk")]

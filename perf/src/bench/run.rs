@@ -106,7 +106,7 @@ pub fn alone<T>(
     look: impl FnOnce(&Site, &mut Process) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let site = site(None)?;
-    let mut under = || -> anyhow::Result<(Tape, Contestant)> {
+    let under = || -> anyhow::Result<(Tape, Contestant)> {
         let place = place(&site, scenario, load);
         let network = scenario.network(&place);
         let [a, b] = network.records(load)?;

@@ -269,7 +269,7 @@ drop_reasons! {
     RouterNotIp = "router-not-ip",
     /// The router or router port is disabled.
     RouterDisabled = "router-disabled",
-    /// The source address cannot be one (multicast, loopback, zero, the router's own).
+    /// The source address cannot be one (multicast, loopback, zero, link-local, the router's own).
     MartianSource = "martian-source",
     /// The destination address cannot be routed (loopback, zero, link-local, multicast).
     MartianDestination = "martian-destination",

@@ -52,6 +52,11 @@ fn routable(dst: IpAddr) -> bool {
     }
 }
 
+/// Sources that stay on their link: RFC 4291 section 2.5.6. They may talk to the router, not through it.
+fn confined(src: IpAddr) -> bool {
+    matches!(src, IpAddr::V6(src) if src.is_unicast_link_local())
+}
+
 /// Looks the destination up. Equal next hops are chosen by the hash of the flow, so a flow keeps its way.
 #[inline]
 pub fn lookup<'r>(
@@ -62,6 +67,9 @@ pub fn lookup<'r>(
 ) -> Step<Routed<'r>> {
     if !routable(ip.dst) {
         return Break(Verdict::Drop(DropReason::MartianDestination));
+    }
+    if confined(ip.src) {
+        return Break(Verdict::Drop(DropReason::MartianSource));
     }
     let Some((id, route)) = router.route(ip.src, ip.dst) else {
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
@@ -109,7 +117,7 @@ pub fn select(
     dst: IpAddr,
     hash: impl FnOnce() -> u32,
 ) -> Option<(u32, u32, &NextHop)> {
-    if !routable(dst) {
+    if !routable(dst) || confined(src) {
         return None;
     }
     let group = router.route(src, dst)?.1.group?;

@@ -282,6 +282,11 @@ fn router_cases() -> Vec<Case> {
         ),
         walked(MartianSource, "b", to_router("10.1.0.255", "10.2.0.10")),
         walked(MartianSource, "b", to_router("10.2.0.1", "10.2.0.10")),
+        walked(
+            MartianSource,
+            "b",
+            packet((B, R_LEFT), ("fe80::b", "fd00:2::10")).udp(1, 2),
+        ),
         walked(MartianDestination, "b", to_router("10.1.0.11", "127.0.0.1")),
         walked(MartianDestination, "b", to_router("10.1.0.11", "224.0.0.5")),
         walked(

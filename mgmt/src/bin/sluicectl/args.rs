@@ -94,7 +94,7 @@ pub(super) struct Trace {
     #[arg(long, value_name = "MAC")]
     pub(super) eth_dst: Option<Mac>,
     /// 802.1Q tag.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(0..=4094))]
     pub(super) vlan: Option<u16>,
     /// Source address.
     #[arg(long, value_name = "IP")]
@@ -235,6 +235,7 @@ mod tests {
             "--tunnel-from hv1 --dst 1.1.1.1",
             "--port vm1 --vni 3",
             "--port vm1 --eth-src 02:00",
+            "--port vm1 --vlan 5000",
         ] {
             assert!(traced(wrong).is_err(), "{wrong}");
         }

@@ -68,7 +68,8 @@ def traceroute(namespace, target, options=("-I",)):
     """Addresses of the hops towards `target`; `*` for a silent one."""
     family = "-6" if ":" in target else "-4"
     done = namespace.run(
-        "traceroute", family, "-n", "-q", "1", "-w", "3,0,0", "-m", "8", *options, target, timeout=40
+        # One probe at a time: with many under way the tool at times misses answers that were on the wire.
+        "traceroute", family, "-n", "-q", "1", "-N", "1", "-w", "3,0,0", "-m", "8", *options, target, timeout=40
     )
     return parse_traceroute(done.stdout)
 

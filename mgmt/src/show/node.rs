@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use sluice_fastpath::counters::{Counters, Traffic, Work};
+use sluice_fastpath::ids::Tick;
 use sluice_fastpath::io::DeviceId;
 use sluice_fastpath::tables::{DeviceEntry, PieceKind, Tables};
 use sluice_fastpath::verdict::{DropReason, PuntClass};
@@ -200,7 +201,7 @@ pub(super) fn workers(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
             "worker": worker.id.0,
             "cpu": worker.cpu,
             "state": if stalled { "stalled" } else { "running" },
-            "heartbeat_ms": now.since(counters.heartbeat()).min(u32::MAX / 2),
+            "heartbeat_ms": since_beat(now, counters.heartbeat()),
         });
         if let Value::Object(row) = &mut row {
             for work in Work::ALL {
@@ -220,6 +221,13 @@ pub(super) fn workers(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
         }
         row
     }))
+}
+
+/// Milliseconds since a worker's last beat. Its clock may be read a little after ours, so a beat ahead of now is
+/// one that was just made.
+fn since_beat(now: Tick, beat: Tick) -> u32 {
+    let since = now.since(beat);
+    if since > u32::MAX / 2 { 0 } else { since }
 }
 
 pub(super) fn drops(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
@@ -260,4 +268,18 @@ pub(super) fn pieces(tables: &Tables) -> Vec<&sluice_fastpath::tables::Piece> {
         )
     });
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_ahead_of_now_is_a_fresh_one() {
+        assert_eq!(since_beat(Tick(5), Tick(7)), 0);
+        assert_eq!(since_beat(Tick(7), Tick(7)), 0);
+        assert_eq!(since_beat(Tick(7), Tick(5)), 2);
+        assert_eq!(since_beat(Tick(1), Tick(u32::MAX)), 2, "ticks wrap");
+        assert_eq!(since_beat(Tick(u32::MAX), Tick(1)), 0, "ticks wrap");
+    }
 }

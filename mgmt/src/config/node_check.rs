@@ -76,14 +76,15 @@ impl<'a> Check<'a> {
         }
         let known = self.topology.chassis.keys().map(String::as_str);
         let help = match nearest(chassis, known.clone()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the topology has: {}", known.collect::<Vec<_>>().join(", ")),
+            Some(near) => Some(format!("did you mean `{near}`?")),
+            None => {
+                let known: Vec<_> = known.collect();
+                (!known.is_empty()).then(|| format!("the topology has: {}", known.join(", ")))
+            }
         };
-        self.error(
-            &["chassis"],
-            format!("the topology has no chassis `{chassis}`"),
-            help,
-        );
+        let mut error = Diagnostic::error(format!("the topology has no chassis `{chassis}`"));
+        error.help = help;
+        self.push(error, &["chassis"]);
     }
 
     fn devices(&mut self) {

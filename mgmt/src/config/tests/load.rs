@@ -233,3 +233,15 @@ fn warnings_are_not_errors() {
     assert_eq!(finding.message, "nothing uses interface `spare`");
     assert_eq!(finding.position, Some((3, 1)));
 }
+
+#[test]
+fn no_help_is_given_when_there_is_no_choice() {
+    for (topology, help) in [("", None), (TOPOLOGY, Some("the topology has: gw1"))] {
+        let node = NODE.replace("gw1", "zzz");
+        let files = Files::new(&[("node.toml", &node), ("topology.toml", topology)]);
+        let errors = files.load().unwrap_err();
+        let finding = errors.findings().next().unwrap();
+        assert_eq!(finding.message, "the topology has no chassis `zzz`");
+        assert_eq!(finding.help, help);
+    }
+}

@@ -216,9 +216,12 @@ pub fn outer(frame: &[u8], tag: usize, geneve_port: u16, vxlan_port: u16) -> Opt
     })
 }
 
+/// Tunnel key, port keys, and bytes of a tunnel header.
+type TunnelHeader = (Vni, Option<(u16, u16)>, usize);
+
 /// No option, or OVN's alone.
 #[inline]
-fn geneve_header(header: &[u8]) -> Option<(Vni, Option<(u16, u16)>, usize)> {
+fn geneve_header(header: &[u8]) -> Option<TunnelHeader> {
     match *header.first_chunk::<{ geneve::LEN }>()? {
         [0, 0, 0x65, 0x58, a, b, c, 0] => Some((Vni::from_bytes([a, b, c]), None, geneve::LEN)),
         [0x02, 0x40, 0x65, 0x58, a, b, c, 0] => {

@@ -57,6 +57,8 @@ pub struct View<'a> {
     pub learned: &'a Learned,
     /// Connections of all workers.
     pub connections: &'a ConnectionTable,
+    /// TCP connections may be picked up in the middle: the node has just started and may have known them.
+    pub pick_up: bool,
 }
 
 /// Walks a frame that has entered. `hit` is the connection it belongs to, if it was found.
@@ -303,6 +305,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             switch: id,
             port: port.map(|port| port.id),
         });
+        if bridge::is_reserved(self.headers.eth_dst) {
+            return drop(DropReason::ReservedGroup);
+        }
         if let Some(port) = port {
             security::check(port, &self.headers)?;
             self.recorder.record(Event::PortSecurity {

@@ -253,6 +253,8 @@ drop_reasons! {
     PortSecurityVlan = "port-security-vlan",
     /// The source MAC is a multicast address.
     SourceMulticast = "source-multicast",
+    /// To a group address that no bridge forwards (spanning tree, pause, LACP, LLDP).
+    ReservedGroup = "reserved-group",
     /// No port has the destination MAC and no port takes unknown ones.
     UnknownDestination = "unknown-destination",
     /// The destination is in another VLAN of the switch.

@@ -195,7 +195,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if self.outcome.proposal.is_some() {
             return drop(DropReason::NatTwice);
         }
-        let state = match nat::open(ip, false) {
+        let middle = nat::in_the_middle(ip);
+        let state = match nat::open(ip, middle && self.view.pick_up) {
             Ok(state) => state,
             Err(reason) => return drop(reason),
         };
@@ -212,7 +213,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             remote_port: now.dst_port,
             zone,
         };
-        let Some(chosen) = self.ports.choose(self.view.connections, &request, |_| true) else {
+        // The other side knows a stream in its middle by the port it had: most likely its own.
+        let accept = |port| !middle || port == now.src_port;
+        let Some(chosen) = self.ports.choose(self.view.connections, &request, accept) else {
             return drop(DropReason::NatPortsExhausted);
         };
         let reply = request.reply_key(chosen);
@@ -230,7 +233,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
             original,
             reply,
             state,
-            flags: Flags::default(),
+            flags: if middle {
+                Flags::PICKED_UP
+            } else {
+                Flags::default()
+            },
             reply_zone_open: false,
         });
         Continue(())

@@ -5,7 +5,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use sluice_net::{Headers, Ip, L3, L4};
 
-use crate::tables::{Router, RouterPort};
+use crate::tables::{Local, Router, RouterPort};
 use crate::verdict::{DropReason, Punt, Step, Verdict};
 
 fn drop<T>(reason: DropReason) -> Step<T> {
@@ -40,8 +40,8 @@ pub fn admit<'h>(router: &Router, port: &RouterPort, headers: &'h Headers) -> St
     Continue(ip)
 }
 
-/// Sources that no packet may have. An address of the router itself is let in when it is also a SNAT
-/// address: the packet may be a reflected answer that is yet to be translated.
+/// Sources that no packet may have. A SNAT address is let in by the port that it belongs to: the packet may be a
+/// reflected answer that is yet to be translated.
 fn check_source(router: &Router, port: &RouterPort, src: IpAddr) -> Step<()> {
     let impossible = match src {
         IpAddr::V4(src) => {
@@ -56,10 +56,13 @@ fn check_source(router: &Router, port: &RouterPort, src: IpAddr) -> Step<()> {
         }
         IpAddr::V6(src) => src.is_multicast() || src.is_loopback() || src.is_unspecified(),
     };
-    let own = router
-        .local
-        .get(&src)
-        .is_some_and(|local| local.own && !local.nat);
+    let at_home = |local: &Local| {
+        let home = local
+            .port
+            .and_then(|index| router.ports.get(usize::from(index)));
+        local.nat && home.is_none_or(|home| home.id == port.id)
+    };
+    let own = router.local.get(&src).is_some_and(|local| !at_home(local));
     if impossible || own {
         drop(DropReason::MartianSource)
     } else {

@@ -30,6 +30,13 @@ pub enum Forward {
     },
 }
 
+/// 01:80:c2:00:00:00 to :0f: spanning tree, pause, link aggregation and discovery frames are between neighbors
+/// on a wire; no bridge forwards them (IEEE 802.1Q table 8-1).
+#[inline]
+pub fn is_reserved(dst: Mac) -> bool {
+    dst.to_u64() & !0x0f == 0x0180_c200_0000
+}
+
 /// An ARP request or neighbor solicitation: the address asked for and the one that asks.
 pub fn question(headers: &Headers) -> Option<(IpAddr, IpAddr)> {
     match &headers.l3 {

@@ -118,6 +118,11 @@ pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
     }
 }
 
+/// A TCP segment that opens no connection by itself.
+pub fn in_the_middle(ip: &Ip) -> bool {
+    matches!(ip.l4, L4::Tcp { .. }) && !tcp_flags(ip).any(TcpFlags::SYN)
+}
+
 /// The state a first packet opens, or why it may not.
 pub fn open(ip: &Ip, pick_up: bool) -> Result<State, DropReason> {
     match ip.l4 {

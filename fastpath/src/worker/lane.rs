@@ -82,10 +82,13 @@ struct Memo<K, V> {
     changes: u64,
 }
 
+/// Memos that share a place.
+type Set<K, V> = [Option<Memo<K, V>>; WAYS];
+
 /// A set-associative memory of fixed size.
 #[derive(Debug)]
 struct Memory<K, V> {
-    sets: Box<[[Option<Memo<K, V>>; WAYS]]>,
+    sets: Box<[Set<K, V>]>,
     turn: usize,
 }
 

@@ -46,6 +46,9 @@ use sweep::Sweep;
 
 /// Cached ways a worker holds at most; connections beyond walk every packet.
 const PATHS: usize = 1 << 16;
+/// How long after its start a daemon picks TCP connections up in the middle, in milliseconds: it may have
+/// translated them before it was restarted. Only from inside, and only with the port they have.
+pub const PICK_UP: u32 = 300_000;
 /// Connections looked at for expiry in one loop.
 const EXPIRE_BUDGET: usize = 2 * BURST;
 
@@ -77,6 +80,8 @@ pub struct WorkerSetup<P: Ports, Q: FramePool<Frame = P::Frame>> {
     pub seed: [u64; 2],
     /// Time zero of ticks.
     pub start: Instant,
+    /// Milliseconds from the start in which TCP connections may be picked up in the middle.
+    pub pick_up: u32,
 }
 
 /// A poll-mode worker.
@@ -93,6 +98,7 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     counters: Arc<Counters>,
     idle: Idle,
     start: Instant,
+    pick_up: u32,
     paths: Paths,
     doors: Doors,
     lanes: Lanes,
@@ -129,6 +135,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             counters: setup.counters,
             idle: Idle::new(setup.idle),
             start: setup.start,
+            pick_up: setup.pick_up,
             paths: Paths::new(PATHS),
             doors: Doors::new(setup.devices),
             lanes: Lanes::new(),
@@ -245,6 +252,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             tables: self.tables.tables(),
             learned: &self.learned,
             connections: self.connections.table(),
+            pick_up: self.now.0 < self.pick_up,
         }
     }
 

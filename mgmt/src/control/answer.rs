@@ -8,6 +8,7 @@ use crossbeam::channel::bounded;
 use sluice_fastpath::ids::PortId;
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::tables::Tables;
+use sluice_fastpath::worker::PICK_UP;
 use sluice_slowpath::AgentRequest;
 
 use super::protocol::{Command, Flush, Reply};
@@ -50,6 +51,7 @@ fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()>
         tables: &tables,
         learned: &state.learned,
         connections: &state.connections,
+        pick_up: state.now().0 < PICK_UP,
     };
     // Only where the chosen source port is concerned; a trace opens nothing.
     let seed = [u64::from(state.now().0), u64::from(std::process::id())];

@@ -173,6 +173,11 @@ impl Why<'_> {
             DropReason::SourceMulticast => {
                 format!("port {in_name} of {switch}: {source} is a multicast address and no sender")
             }
+            DropReason::ReservedGroup => {
+                format!(
+                    "{switch}: {target} is for the neighbor on the wire and forwarded by no bridge"
+                )
+            }
             DropReason::UnknownDestination => {
                 format!(
                     "{switch}, in by port {in_name}: no port has MAC {target}, and none takes unknown MACs"

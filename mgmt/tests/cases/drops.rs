@@ -236,6 +236,7 @@ fn switch_cases() -> Vec<Case> {
             "b",
             Builder::ethernet(Mac([3; 6]), mac(A)).payload(&[0; 46]),
         ),
+        walked(ReservedGroup, "b", b_to("01:80:c2:00:00:0e")),
         walked(PortDisabled, "off", b_to(A)),
         walked(PortDisabled, "b", b_to("02:00:00:00:00:0f")),
         walked(UnknownDestination, "b", b_to("02:00:00:00:00:77")),

@@ -8,6 +8,7 @@ mod limits;
 mod nat;
 mod properties;
 mod reference;
+mod restart;
 mod routing;
 mod switching;
 mod tunnels;

@@ -41,6 +41,8 @@ pub struct NodeOptions {
     pub depth: usize,
     /// Bounds of the slow path.
     pub settings: Settings,
+    /// Milliseconds from time zero in which TCP connections are picked up in the middle.
+    pub pick_up: u32,
 }
 
 impl Default for NodeOptions {
@@ -53,6 +55,7 @@ impl Default for NodeOptions {
             buffers: 65_536,
             depth: 1024,
             settings: Settings::default(),
+            pick_up: 0,
         }
     }
 }
@@ -152,6 +155,7 @@ impl Node {
             idle: IdleMode::Poll,
             seed: [11, index as u64],
             start: Instant::now(),
+            pick_up: options.pick_up,
         };
         let workers = (0..options.workers)
             .map(|index| Worker::new(setup(index)))

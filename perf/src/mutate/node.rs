@@ -109,6 +109,7 @@ impl Gateway {
             idle: IdleMode::Poll,
             seed: [1, 2],
             start: Instant::now(),
+            pick_up: 0,
         });
         let agent = Agent::new(AgentConfig {
             pool: Arc::clone(&pool),

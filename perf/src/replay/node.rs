@@ -71,6 +71,7 @@ impl Node {
             idle: IdleMode::Poll,
             seed: [1, 2],
             start: Instant::now(),
+            pick_up: 0,
         });
         let agent = Agent::new(AgentConfig {
             pool: Arc::new(PlayPool),

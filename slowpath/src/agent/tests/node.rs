@@ -64,6 +64,7 @@ impl Node {
             idle: IdleMode::Poll,
             seed: [1, 2],
             start: Instant::now(),
+            pick_up: 0,
         });
         let config = AgentConfig {
             pool,

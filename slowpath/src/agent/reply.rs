@@ -14,6 +14,7 @@ use zerocopy::FromBytes;
 
 use super::Agent;
 use super::counters::count;
+use super::resolve::switch_side;
 use crate::fragment::fragment;
 use crate::icmp::{self, Reporter, Trouble};
 
@@ -23,16 +24,26 @@ impl<P: FramePool> Agent<P> {
         let Some((frame, headers)) = self.inner(punted) else {
             return;
         };
-        let Some(seat) = tables.seat(port) else {
+        let Some((router, _, port)) = tables.router_port(port) else {
             return count(&self.counters.stale);
         };
-        match icmp::echo_reply(frame, &headers) {
-            Ok(reply) => {
-                let to = InjectTo::Walk(Origin::Router(seat.datapath));
-                self.send(punted.worker, &reply, to, &self.counters.echo_replies);
+        let Ok(mut reply) = icmp::echo_reply(frame, &headers) else {
+            return count(&self.counters.echo_refused);
+        };
+        let origin = if headers.ip().is_some_and(|ip| on_link(ip.src) || on_link(ip.dst)) {
+            // A link-local address says nothing about its link, so routes cannot lead back (RFC 4291 section 2.5.6).
+            let Some(via) = switch_side(tables, port) else {
+                return count(&self.counters.echo_refused);
+            };
+            if let Some(source) = reply.get_mut(6..12) {
+                source.copy_from_slice(&port.mac.0);
             }
-            Err(_) => count(&self.counters.echo_refused),
-        }
+            Origin::SwitchPort(via)
+        } else {
+            Origin::Router(router.id)
+        };
+        let to = InjectTo::Walk(origin);
+        self.send(punted.worker, &reply, to, &self.counters.echo_replies);
     }
 
     /// A dropped packet whose sender is to be told; it came in by router port `port`.
@@ -139,6 +150,11 @@ impl<P: FramePool> Agent<P> {
             &self.counters.pieces,
         );
     }
+}
+
+/// Is the address one of a single link?
+fn on_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// The port by which the router reaches the source of a packet from `src` to `dst` again.

@@ -43,6 +43,56 @@ fn eight_thousand_bytes_are_echoed() {
 }
 
 #[test]
+fn link_local_echoes_go_back_by_the_port_they_came_in_by() {
+    for (src, dst) in [
+        ("fe80::10", "fe80::ff"),
+        ("fe80::10", "2001:db8::ff"),
+        ("2001:db8::10", "fe80::ff"),
+        ("febf::10", "fe80::ff"),
+    ] {
+        let mut lab = Lab::new();
+        let request = Builder::ethernet(VM, INNER)
+            .ip(ip(src), ip(dst))
+            .ttl(64)
+            .icmp_echo(Echo::Request, 3, 4);
+        lab.punt(&request.build(), Punt::Echo { port: R1_SW });
+        let sent = lab.only_sent();
+        assert_eq!((sent.worker, sent.to), (WORKER, from_switch(SW_R1)));
+        let headers = sent.headers();
+        assert_eq!((headers.eth_src, headers.eth_dst), (INNER, VM));
+        let packet = *headers.ip().unwrap();
+        assert_eq!(
+            (packet.src, packet.dst, packet.ttl),
+            (ip(dst), ip(src), 255)
+        );
+        assert_eq!(packet.l4, L4::Echo { reply: true, id: 3 });
+        assert_eq!(lab.moved(), [("echo-replies", 1)]);
+    }
+}
+
+#[test]
+fn a_link_local_echo_without_a_switch_behind_the_port_is_refused() {
+    let mut alone = router();
+    for port in &mut alone.ports {
+        port.peer = sluice_fastpath::tables::Peer::None;
+    }
+    let mut tables = tables(1, inner_switch(), alone, outer_switch());
+    tables.underlay = None;
+    let mut lab = Lab::with(tables, Settings::default());
+    lab.sleep(60_000);
+    lab.sent();
+    lab.moved();
+    let request = Builder::ethernet(VM, INNER)
+        .ip(ip("fe80::10"), ip("fe80::ff"))
+        .icmp_echo(Echo::Request, 3, 4);
+    lab.punt(&request.build(), Punt::Echo { port: R1_SW });
+    assert_eq!(
+        (lab.moved(), lab.sent()),
+        (vec![("echo-refused", 1)], vec![])
+    );
+}
+
+#[test]
 fn what_is_no_echo_request_is_refused_by_name() {
     let mut lab = Lab::new();
     lab.punt(

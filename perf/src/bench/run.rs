@@ -112,7 +112,7 @@ pub fn alone<T>(
         let [a, b] = network.records(load)?;
         let tape = Tape::write(&site.file("tape"), [a.as_ref(), b.as_ref()])?;
         let mut contestant = Contestant::new(Kind::Sluice);
-        let process = contestant.prepare(&site, scenario, &network, &place)?;
+        let process = contestant.prepare(&site, scenario, &network)?;
         begin(process, &playing(&tape, &network))?;
         Ok((tape, contestant))
     };
@@ -161,7 +161,7 @@ impl Run<'_> {
         let mut turns: Vec<Turn> = Vec::new();
         for contestant in &mut self.contestants {
             let ready = contestant
-                .prepare(&self.site, scenario, &network, &place)
+                .prepare(&self.site, scenario, &network)
                 .and_then(|process| begin(process, &playing));
             turns.push(Turn::new(ready));
         }

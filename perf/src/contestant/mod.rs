@@ -12,7 +12,7 @@ pub use sluice::play;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::scenario::{Network, Place, Scenario};
+use crate::scenario::{Network, Scenario};
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,7 +89,6 @@ impl Contestant {
         site: &Site,
         scenario: &Scenario,
         network: &Network,
-        place: &Place,
     ) -> anyhow::Result<&mut Process> {
         let running = match self.kind {
             Kind::Sluice => {
@@ -98,7 +97,7 @@ impl Contestant {
             }
             Kind::Ovs => {
                 self.running = None;
-                ovs::start(site, network, place)?
+                ovs::start(site, network)?
             }
             kind => {
                 let mut running = self.running.take();

@@ -155,7 +155,7 @@ impl Control {
             let before = u64_at(&bytes, 0);
             let mut seq = [0; 8];
             self.file.read_exact_at(&mut seq, at)?;
-            if before % 2 == 0 && before == u64::from_ne_bytes(seq) {
+            if before.is_multiple_of(2) && before == u64::from_ne_bytes(seq) {
                 break;
             }
             std::hint::spin_loop();

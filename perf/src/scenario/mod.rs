@@ -16,7 +16,7 @@ mod routed;
 mod switched;
 mod tunnel;
 
-pub use names::{SIDE_MACS, chassis_mac};
+pub use names::{SIDE_MACS, chassis_mac, peers, underlay_address};
 pub use packet::{Expected, Keys, Outer, Packet, flow_of};
 
 use crate::traffic::{Load, Records, sequence};

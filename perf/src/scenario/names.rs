@@ -96,3 +96,13 @@ pub(super) fn list(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| format!("\"{item}\"")).collect();
     format!("[{}]", items.join(", "))
 }
+
+/// The chassis that peer with this node, with their MACs in the underlay.
+pub fn peers(count: u32) -> impl Iterator<Item = (Ipv4Addr, Mac)> {
+    (0..count).map(chassis_ip).map(|ip| (ip, chassis_mac(ip)))
+}
+
+/// This node's address in the underlay with its prefix length.
+pub fn underlay_address() -> String {
+    format!("{NODE_IP}/16")
+}

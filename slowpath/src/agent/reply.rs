@@ -30,7 +30,10 @@ impl<P: FramePool> Agent<P> {
         let Ok(mut reply) = icmp::echo_reply(frame, &headers) else {
             return count(&self.counters.echo_refused);
         };
-        let origin = if headers.ip().is_some_and(|ip| on_link(ip.src) || on_link(ip.dst)) {
+        let origin = if headers
+            .ip()
+            .is_some_and(|ip| on_link(ip.src) || on_link(ip.dst))
+        {
             // A link-local address says nothing about its link, so routes cannot lead back (RFC 4291 section 2.5.6).
             let Some(via) = switch_side(tables, port) else {
                 return count(&self.counters.echo_refused);

@@ -60,11 +60,23 @@ impl Baseline {
 /// # Errors
 /// When valgrind is not installed, or a replay fails.
 pub fn count(wanted: &Instructions) -> anyhow::Result<Baseline> {
-    let all: Vec<&Scenario> = ALL.iter().filter(|scenario| scenario.name != "l3-full-table").collect();
-    let scenarios = if wanted.scenario.is_empty() { &all } else { &wanted.scenario };
-    let mut counted = Baseline { rustc: rustc(), instructions: BTreeMap::new() };
+    let all: Vec<&Scenario> = ALL
+        .iter()
+        .filter(|scenario| scenario.name != "l3-full-table")
+        .collect();
+    let scenarios = if wanted.scenario.is_empty() {
+        &all
+    } else {
+        &wanted.scenario
+    };
+    let mut counted = Baseline {
+        rustc: rustc(),
+        instructions: BTreeMap::new(),
+    };
     for scenario in scenarios {
-        counted.instructions.insert(scenario.name.to_owned(), callgrind(scenario)?);
+        counted
+            .instructions
+            .insert(scenario.name.to_owned(), callgrind(scenario)?);
     }
     Ok(counted)
 }
@@ -77,12 +89,26 @@ fn rustc() -> String {
 
 /// One scenario under callgrind.
 fn callgrind(scenario: &Scenario) -> anyhow::Result<f64> {
-    let out = std::env::temp_dir().join(format!("sluice-perf-{}-{}", scenario.name, std::process::id()));
+    let out = std::env::temp_dir().join(format!(
+        "sluice-perf-{}-{}",
+        scenario.name,
+        std::process::id()
+    ));
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*measured_bursts*"])
+        .args([
+            "--tool=callgrind",
+            "--collect-atstart=no",
+            "--toggle-collect=*measured_bursts*",
+        ])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(std::env::current_exe()?)
-        .args(["replay", "--scenario", scenario.name, "--packets", &PACKETS.to_string()])
+        .args([
+            "replay",
+            "--scenario",
+            scenario.name,
+            "--packets",
+            &PACKETS.to_string(),
+        ])
         .stdin(Stdio::null())
         .output()
         .context("valgrind: apt-get install valgrind")?;
@@ -90,7 +116,11 @@ fn callgrind(scenario: &Scenario) -> anyhow::Result<f64> {
     // What cannot be removed stays behind in the temporary directory.
     let _ = std::fs::remove_file(&out);
     if !output.status.success() {
-        bail!("{}: {}", scenario.name, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{}: {}",
+            scenario.name,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     let packets = String::from_utf8_lossy(&output.stdout);
     let packets: f64 = packets
@@ -98,7 +128,8 @@ fn callgrind(scenario: &Scenario) -> anyhow::Result<f64> {
         .next()
         .and_then(|word| word.parse().ok())
         .context("the replay does not say how many packets it played")?;
-    let counted = counted(&text).with_context(|| format!("{}: callgrind counted nothing", scenario.name))?;
+    let counted =
+        counted(&text).with_context(|| format!("{}: callgrind counted nothing", scenario.name))?;
     Ok(counted as f64 / packets)
 }
 
@@ -106,7 +137,9 @@ fn callgrind(scenario: &Scenario) -> anyhow::Result<f64> {
 fn counted(text: &str) -> Option<u64> {
     let total = total(text)?;
     let generator = inclusive(text, "uncounted_");
-    total.checked_sub(generator).filter(|&rest| rest > 0 && generator > 0)
+    total
+        .checked_sub(generator)
+        .filter(|&rest| rest > 0 && generator > 0)
 }
 
 /// What the calls of functions took whose name has `part` in it, by callgrind's file format: a name is written
@@ -117,7 +150,10 @@ fn inclusive(text: &str, part: &str) -> u64 {
     for line in text.lines() {
         if counts {
             counts = false;
-            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
+            let cost = line
+                .split(' ')
+                .nth(1)
+                .and_then(|cost| cost.parse::<u64>().ok());
             sum += cost.unwrap_or(0);
         }
         let (name, callee) = match (line.strip_prefix("cfn="), line.strip_prefix("fn=")) {
@@ -146,7 +182,10 @@ fn total(text: &str) -> Option<u64> {
 
 /// A comparison for people, and whether nothing has grown too much.
 pub fn compare(counted: &Baseline, baseline: &Baseline) -> (String, bool) {
-    let mut text = format!("{:<18}{:>14}{:>12}{:>9}\n", "instructions", "per packet", "baseline", "change");
+    let mut text = format!(
+        "{:<18}{:>14}{:>12}{:>9}\n",
+        "instructions", "per packet", "baseline", "change"
+    );
     let mut good = true;
     for (name, &now) in &counted.instructions {
         let Some(&before) = baseline.instructions.get(name) else {
@@ -163,10 +202,18 @@ pub fn compare(counted: &Baseline, baseline: &Baseline) -> (String, bool) {
         } else {
             ""
         };
-        let _ = writeln!(text, "{name:<18}{now:>14.1}{before:>12.1}{:>8.1}%{verdict}", change * 100.0);
+        let _ = writeln!(
+            text,
+            "{name:<18}{now:>14.1}{before:>12.1}{:>8.1}%{verdict}",
+            change * 100.0
+        );
     }
     if counted.rustc != baseline.rustc {
-        let _ = writeln!(text, "the baseline was counted with {}, this with {}", baseline.rustc, counted.rustc);
+        let _ = writeln!(
+            text,
+            "the baseline was counted with {}, this with {}",
+            baseline.rustc, counted.rustc
+        );
     }
     (text, good)
 }
@@ -176,8 +223,14 @@ mod tests {
     use super::*;
 
     fn baseline(pairs: &[(&str, f64)]) -> Baseline {
-        let instructions = pairs.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
-        Baseline { rustc: "rustc 1".into(), instructions }
+        let instructions = pairs
+            .iter()
+            .map(|&(name, count)| (name.to_owned(), count))
+            .collect();
+        Baseline {
+            rustc: "rustc 1".into(),
+            instructions,
+        }
     }
 
     #[test]
@@ -196,7 +249,11 @@ mod tests {
                     totals: 137\n";
         assert_eq!(inclusive(text, "uncounted_"), 42);
         assert_eq!(counted(text), Some(95));
-        assert_eq!(counted("totals: 137\n"), None, "a generator that was not found");
+        assert_eq!(
+            counted("totals: 137\n"),
+            None,
+            "a generator that was not found"
+        );
         assert_eq!(counted(""), None);
     }
 }

@@ -5,7 +5,7 @@
 //!  a network    records     net_null, replaced           windows   table, JSON, charts
 //! ```
 //!
-//! - [`bench`] compares our worker with others on one core; [`scenario`] says what they do, [`traffic`] what
+//! - [`mod@bench`] compares our worker with others on one core; [`scenario`] says what they do, [`traffic`] what
 //!   arrives, [`rig`] how it gets in and out, [`contestant`] who they are, [`report`] what is told.
 //! - [`stages`] says where the cycles of our worker go; [`instructions`] counts those of a [`replay`] in memory.
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,

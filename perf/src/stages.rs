@@ -86,7 +86,10 @@ fn record(site: &Site, process: &Process, thread: u32, seconds: u32) -> anyhow::
         .filter_map(|word| u64::from_str_radix(word, 16).ok())
         .collect();
     if addresses.is_empty() {
-        bail!("perf saw nothing: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "perf saw nothing: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(addresses)
 }
@@ -108,7 +111,10 @@ impl Places {
         for line in maps.lines().filter(|line| line.ends_with(&own)) {
             let (range, _) = line.split_once(' ').context("a line of maps")?;
             let (start, end) = range.split_once('-').context("a range of maps")?;
-            let (start, end) = (u64::from_str_radix(start, 16)?, u64::from_str_radix(end, 16)?);
+            let (start, end) = (
+                u64::from_str_radix(start, 16)?,
+                u64::from_str_radix(end, 16)?,
+            );
             // The first mapping is that of the file's beginning, whose address in the file is 0.
             let base = *base.get_or_insert(start);
             mapped.push((start..end, base));
@@ -118,9 +124,21 @@ impl Places {
     }
 
     fn place(&self, address: u64) -> Place {
-        let Some((_, base)) = self.mapped.iter().find(|(range, _)| range.contains(&address)) else {
-            let part = if address >> 63 == 1 { "kernel" } else { "libraries" };
-            return Place { part: part.into(), function: part.into(), line: part.into() };
+        let Some((_, base)) = self
+            .mapped
+            .iter()
+            .find(|(range, _)| range.contains(&address))
+        else {
+            let part = if address >> 63 == 1 {
+                "kernel"
+            } else {
+                "libraries"
+            };
+            return Place {
+                part: part.into(),
+                function: part.into(),
+                line: part.into(),
+            };
         };
         let probe = address - base;
         let symbol = self.loader.find_symbol(probe).unwrap_or("?");
@@ -129,11 +147,19 @@ impl Places {
             function: symbol.to_owned(),
             line: symbol.to_owned(),
         };
-        let Ok(mut frames) = self.loader.find_frames(probe) else { return place };
+        let Ok(mut frames) = self.loader.find_frames(probe) else {
+            return place;
+        };
         while let Ok(Some(frame)) = frames.next() {
-            let Some(location) = frame.location else { continue };
-            let Some((part, file)) = location.file.and_then(part_of) else { continue };
-            let name = frame.function.and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
+            let Some(location) = frame.location else {
+                continue;
+            };
+            let Some((part, file)) = location.file.and_then(part_of) else {
+                continue;
+            };
+            let name = frame
+                .function
+                .and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
             place.part = part;
             place.function = name.map_or(symbol.to_owned(), |name| short(&name));
             place.line = format!("{file}:{}", location.line.unwrap_or(0));
@@ -156,9 +182,14 @@ fn part_of(file: &str) -> Option<(String, String)> {
         return Some(("rig".into(), "rig.c".into()));
     }
     for tree in ["net", "fastpath", "slowpath", "mgmt"] {
-        let Some(at) = file.rfind(&format!("{tree}/src/")) else { continue };
+        let Some(at) = file.rfind(&format!("{tree}/src/")) else {
+            continue;
+        };
         let inside = &file[at + tree.len() + 5..];
-        let module = inside.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+        let module = inside
+            .trim_end_matches(".rs")
+            .trim_end_matches("/mod")
+            .replace('/', "::");
         return Some((format!("{tree}::{module}"), format!("{tree}/{inside}")));
     }
     None
@@ -177,9 +208,16 @@ fn short(name: &str) -> String {
         }
     }
     let out = out.trim_start_matches("::").to_owned();
-    let cut = out.rfind("::h").filter(|at| out.len() - at == 19).unwrap_or(out.len());
+    let cut = out
+        .rfind("::h")
+        .filter(|at| out.len() - at == 19)
+        .unwrap_or(out.len());
     let whole = &out[..cut];
-    if whole.is_empty() { name.to_owned() } else { whole.to_owned() }
+    if whole.is_empty() {
+        name.to_owned()
+    } else {
+        whole.to_owned()
+    }
 }
 
 /// Shares by part, function and line.
@@ -193,11 +231,16 @@ struct Profile {
 impl Profile {
     fn new(addresses: &[u64], places: &Places) -> Self {
         let mut known: HashMap<u64, Place> = HashMap::new();
-        let (mut parts, mut functions, mut lines) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut parts, mut functions, mut lines) =
+            (HashMap::new(), HashMap::new(), HashMap::new());
         for &address in addresses {
-            let place = known.entry(address).or_insert_with(|| places.place(address));
+            let place = known
+                .entry(address)
+                .or_insert_with(|| places.place(address));
             *parts.entry(place.part.clone()).or_insert(0) += 1;
-            *functions.entry(format!("{}  {}", place.part, place.function)).or_insert(0) += 1;
+            *functions
+                .entry(format!("{}  {}", place.part, place.function))
+                .or_insert(0) += 1;
             *lines.entry(place.line.clone()).or_insert(0) += 1;
         }
         Self {
@@ -216,13 +259,25 @@ fn sorted(counts: HashMap<String, usize>) -> Vec<(String, usize)> {
 }
 
 fn report(profile: &Profile, cycles: f64) -> String {
-    let mut text = format!("{cycles:.0} cycles per packet, {} samples\n", profile.samples);
-    let lists = [("part", &profile.parts), ("function", &profile.functions), ("line", &profile.lines)];
+    let mut text = format!(
+        "{cycles:.0} cycles per packet, {} samples\n",
+        profile.samples
+    );
+    let lists = [
+        ("part", &profile.parts),
+        ("function", &profile.functions),
+        ("line", &profile.lines),
+    ];
     for (title, list) in lists {
         let _ = writeln!(text, "\n{:>8} {:>6}  by {title}", "cycles", "%");
         for (name, count) in list.iter().take(LINES) {
             let share = *count as f64 / profile.samples as f64;
-            let _ = writeln!(text, "{:>8.1} {:>6.1}  {name}", share * cycles, share * 100.0);
+            let _ = writeln!(
+                text,
+                "{:>8.1} {:>6.1}  {name}",
+                share * cycles,
+                share * 100.0
+            );
         }
     }
     text
@@ -235,8 +290,14 @@ mod tests {
     #[test]
     fn files_name_parts() {
         let part = |file| part_of(file).map(|(part, _)| part);
-        assert_eq!(part("/x/fastpath/src/stage/route.rs"), Some("fastpath::stage::route".into()));
-        assert_eq!(part("fastpath/src/worker/mod.rs"), Some("fastpath::worker".into()));
+        assert_eq!(
+            part("/x/fastpath/src/stage/route.rs"),
+            Some("fastpath::stage::route".into())
+        );
+        assert_eq!(
+            part("fastpath/src/worker/mod.rs"),
+            Some("fastpath::worker".into())
+        );
         assert_eq!(part("/y/net/src/parse.rs"), Some("net::parse".into()));
         assert_eq!(part("/y/perf/rig/rig.c"), Some("rig".into()));
         assert_eq!(part("/rustc/1/library/core/src/slice/index.rs"), None);

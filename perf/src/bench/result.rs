@@ -51,10 +51,15 @@ impl Cell {
 
     /// Half the distance between the quartiles, in percent of the median.
     pub fn spread(&self) -> Option<f64> {
-        let Outcome::Measured { windows, .. } = &self.outcome else { return None };
+        let Outcome::Measured { windows, .. } = &self.outcome else {
+            return None;
+        };
         let mut cycles: Vec<f64> = windows.iter().map(|window| window.cycles).collect();
         cycles.sort_by(f64::total_cmp);
-        let (low, high) = (cycles.get(cycles.len() / 4)?, cycles.get(cycles.len() * 3 / 4)?);
+        let (low, high) = (
+            cycles.get(cycles.len() / 4)?,
+            cycles.get(cycles.len() * 3 / 4)?,
+        );
         Some((high - low) / 2.0 / median(cycles.clone())? * 100.0)
     }
 }
@@ -62,7 +67,10 @@ impl Cell {
 /// The middle value; of an even number the mean of both.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    let (low, high) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    let (low, high) = (
+        values.get(values.len().checked_sub(1)? / 2)?,
+        values.get(values.len() / 2)?,
+    );
     Some((low + high) / 2.0)
 }
 

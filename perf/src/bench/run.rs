@@ -34,7 +34,11 @@ pub struct Bench {
     #[arg(long, default_value = "uniform")]
     pub order: Order,
     /// Who is measured.
-    #[arg(long, value_delimiter = ',', default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,ovs")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,ovs"
+    )]
     pub contestants: Vec<Kind>,
     /// Windows of each contestant under each load.
     #[arg(long, default_value_t = 5)]
@@ -66,13 +70,21 @@ pub fn run(bench: &Bench, mut told: impl FnMut(&Cell)) -> anyhow::Result<Results
     let result = Run {
         bench,
         site,
-        contestants: bench.contestants.iter().copied().map(Contestant::new).collect(),
+        contestants: bench
+            .contestants
+            .iter()
+            .copied()
+            .map(Contestant::new)
+            .collect(),
         cells: Vec::new(),
     }
     .all(&mut told);
     // What cannot be removed stays behind in the temporary directory.
     let _ = std::fs::remove_dir_all(directory);
-    Ok(Results { machine: Machine::detect(), cells: result? })
+    Ok(Results {
+        machine: Machine::detect(),
+        cells: result?,
+    })
 }
 
 /// A directory in memory, and CPUs: the polling thread's (the last one unless given) and another.
@@ -134,12 +146,24 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(mut self, told: &mut impl FnMut(&Cell)) -> anyhow::Result<Vec<Cell>> {
         let every: Vec<&Scenario> = ALL.iter().collect();
-        let scenarios = if self.bench.scenario.is_empty() { &every } else { &self.bench.scenario };
+        let scenarios = if self.bench.scenario.is_empty() {
+            &every
+        } else {
+            &self.bench.scenario
+        };
         for scenario in scenarios.clone() {
-            let flows = if self.bench.flows.is_empty() { scenario.flows } else { &self.bench.flows };
+            let flows = if self.bench.flows.is_empty() {
+                scenario.flows
+            } else {
+                &self.bench.flows
+            };
             for &flows in flows {
                 for &size in &self.bench.size {
-                    let load = Load { flows, size, order: self.bench.order };
+                    let load = Load {
+                        flows,
+                        size,
+                        order: self.bench.order,
+                    };
                     let from = self.cells.len();
                     self.load(scenario, &load)?;
                     self.cells[from..].iter().for_each(&mut *told);
@@ -186,8 +210,15 @@ impl Run<'_> {
 
 /// Connections are as many as the default, or as the load needs.
 fn place(site: &Site, scenario: &Scenario, load: &Load) -> Place {
-    let wanted = if scenario.name == "new-connections" { 1 << 23 } else { load.flows.saturating_mul(2) };
-    Place { cpus: vec![site.cpu], connections: wanted.max(1 << 20) }
+    let wanted = if scenario.name == "new-connections" {
+        1 << 23
+    } else {
+        load.flows.saturating_mul(2)
+    };
+    Place {
+        cpus: vec![site.cpu],
+        connections: wanted.max(1 << 20),
+    }
 }
 
 fn playing(tape: &Tape, network: &Network) -> Playing {
@@ -198,7 +229,11 @@ fn playing(tape: &Tape, network: &Network) -> Playing {
             feed.lap_at = network.lap_at;
         }
     }
-    Playing { records: tape.path().to_owned(), feeds, delay: DELAY }
+    Playing {
+        records: tape.path().to_owned(),
+        feeds,
+        delay: DELAY,
+    }
 }
 
 fn begin(process: &mut Process, playing: &Playing) -> anyhow::Result<u32> {
@@ -215,18 +250,26 @@ struct Turn {
 
 impl Turn {
     fn new(ready: anyhow::Result<u32>) -> Self {
-        Self { epoch: ready.map_err(|error| format!("{error:#}")), windows: Vec::new() }
+        Self {
+            epoch: ready.map_err(|error| format!("{error:#}")),
+            windows: Vec::new(),
+        }
     }
 
     fn take(&mut self, contestant: &mut Contestant, scenario: &Scenario) {
         if self.epoch.is_err() {
             return;
         }
-        let Some(process) = contestant.process() else { return };
+        let Some(process) = contestant.process() else {
+            return;
+        };
         match measure(process) {
             Ok(window) if window.loss > LOSS => {
                 let percent = window.loss * 100.0;
-                self.epoch = Err(format!("{percent:.2} % of the packets of {} did not leave", scenario.name));
+                self.epoch = Err(format!(
+                    "{percent:.2} % of the packets of {} did not leave",
+                    scenario.name
+                ));
             }
             Ok(window) => self.windows.push(window),
             Err(error) => self.epoch = Err(format!("{error:#}")),
@@ -243,22 +286,36 @@ impl Turn {
             return Outcome::Failed("it does not run".into());
         };
         match verify(process, epoch, network, routes) {
-            Ok(verified) => Outcome::Measured { windows: self.windows, verified },
+            Ok(verified) => Outcome::Measured {
+                windows: self.windows,
+                verified,
+            },
             Err(why) => Outcome::Failed(why),
         }
     }
 }
 
 /// Compares what was sampled with what should have come out.
-fn verify(process: &mut Process, epoch: u32, network: &Network, routes: bool) -> Result<usize, String> {
+fn verify(
+    process: &mut Process,
+    epoch: u32,
+    network: &Network,
+    routes: bool,
+) -> Result<usize, String> {
     if !routes {
         return Ok(0);
     }
-    let samples = process.control.samples().map_err(|error| error.to_string())?;
+    let samples = process
+        .control
+        .samples()
+        .map_err(|error| error.to_string())?;
     let mut verified = 0;
     // Whoever resolves addresses asks; that is not what is measured.
     let asks = |frame: &[u8]| frame.get(12..14) == Some(&[0x08, 0x06]);
-    for sample in samples.iter().filter(|sample| sample.epoch == epoch && !asks(&sample.frame)) {
+    for sample in samples
+        .iter()
+        .filter(|sample| sample.epoch == epoch && !asks(&sample.frame))
+    {
         network
             .verify(sample.side, &sample.frame)
             .map_err(|why| format!("wrong packet out of side {}: {why}", sample.side))?;

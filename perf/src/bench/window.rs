@@ -44,8 +44,14 @@ pub struct Window {
 impl Window {
     /// Between two readings; `None` when nothing was received or no time passed.
     pub fn between(before: &Reading, after: &Reading) -> Option<Window> {
-        let wall = after.wall_ns.checked_sub(before.wall_ns).filter(|&ns| ns > 0)? as f64;
-        let cpu = after.cpu_ns.checked_sub(before.cpu_ns).filter(|&ns| ns > 0)? as f64;
+        let wall = after
+            .wall_ns
+            .checked_sub(before.wall_ns)
+            .filter(|&ns| ns > 0)? as f64;
+        let cpu = after
+            .cpu_ns
+            .checked_sub(before.cpu_ns)
+            .filter(|&ns| ns > 0)? as f64;
         let tsc_ghz = after.tsc.checked_sub(before.tsc)? as f64 / wall;
         let count = |of: fn(&Reading) -> [u64; 2]| {
             let (before, after) = (of(before), of(after));
@@ -93,7 +99,10 @@ fn all_flows(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
             return Ok(());
         }
         if begin.elapsed() > FIRST_LAP {
-            bail!("it did not get through all flows in {} s", FIRST_LAP.as_secs());
+            bail!(
+                "it did not get through all flows in {} s",
+                FIRST_LAP.as_secs()
+            );
         }
     }
 }
@@ -126,7 +135,9 @@ pub(super) fn measure(process: &mut Process) -> anyhow::Result<Window> {
         sleep(LENGTH);
         let after = process.reading()?;
         process.stop()?;
-        let Some(window) = Window::between(&before, &after) else { continue };
+        let Some(window) = Window::between(&before, &after) else {
+            continue;
+        };
         if best.is_none_or(|best| window.share > best.share) {
             best = Some(window);
         }
@@ -145,13 +156,26 @@ mod tests {
     use super::*;
 
     fn reading(tsc: u64, cpu_ns: u64, wall_ns: u64, rx: [u64; 2], tx: [u64; 2]) -> Reading {
-        Reading { tsc, cpu_ns, wall_ns, rx, tx, ..Reading::default() }
+        Reading {
+            tsc,
+            cpu_ns,
+            wall_ns,
+            rx,
+            tx,
+            ..Reading::default()
+        }
     }
 
     #[test]
     fn cycles_are_those_on_the_cpu() {
         let before = reading(1_000, 0, 0, [0, 0], [0, 0]);
-        let after = reading(3_001_000, 500_000, 1_000_000, [5_000, 5_000], [4_000, 5_000]);
+        let after = reading(
+            3_001_000,
+            500_000,
+            1_000_000,
+            [5_000, 5_000],
+            [4_000, 5_000],
+        );
         let window = Window::between(&before, &after).unwrap();
         assert_eq!((window.tsc_ghz, window.share), (3.0, 0.5));
         assert_eq!((window.cycles, window.mpps), (150.0, 20.0));

@@ -31,8 +31,13 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order of the report.
-    pub const ALL: [Kind; 5] =
-        [Kind::TestpmdIo, Kind::TestpmdMacswap, Kind::Testpmd5tswap, Kind::Sluice, Kind::Ovs];
+    pub const ALL: [Kind; 5] = [
+        Kind::TestpmdIo,
+        Kind::TestpmdMacswap,
+        Kind::Testpmd5tswap,
+        Kind::Sluice,
+        Kind::Ovs,
+    ];
 
     /// Its name on the command line and in reports.
     pub const fn name(self) -> &'static str {
@@ -62,7 +67,10 @@ impl FromStr for Kind {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names = || Kind::ALL.map(Kind::name).join(", ");
-        Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| format!("one of {}", names()))
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("one of {}", names()))
     }
 }
 
@@ -77,7 +85,10 @@ pub struct Contestant {
 impl Contestant {
     /// One that does not run yet.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, running: None }
+        Self {
+            kind,
+            running: None,
+        }
     }
 
     /// Gets it ready for a scenario, stopped. What can go on from the scenario before does.
@@ -101,7 +112,9 @@ impl Contestant {
             }
             kind => {
                 let mut running = self.running.take();
-                let lives = running.as_mut().is_some_and(|process| process.reading().is_ok());
+                let lives = running
+                    .as_mut()
+                    .is_some_and(|process| process.reading().is_ok());
                 match running.filter(|_| lives) {
                     Some(process) => process,
                     None => testpmd::start(site, kind)?,

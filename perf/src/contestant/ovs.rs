@@ -36,7 +36,12 @@ struct Switch<'a> {
 pub(super) fn start(site: &Site, network: &Network) -> anyhow::Result<Process> {
     let (rules, tunnel) = match &network.openflow {
         Openflow::Rules(rules) => (rules, None),
-        Openflow::Tunnels { rules, underlay, kind, peers } => (rules, Some((*underlay, *kind, *peers))),
+        Openflow::Tunnels {
+            rules,
+            underlay,
+            kind,
+            peers,
+        } => (rules, Some((*underlay, *kind, *peers))),
         Openflow::Not(why) => bail!("{why}"),
     };
     let directory = site.file("ovs");
@@ -138,7 +143,12 @@ impl Switch<'_> {
             format!("pmd-cpu-mask={:#x}", 1_u64 << self.site.cpu),
         ];
         for setting in settings {
-            self.set(&["set", "Open_vSwitch", ".", &format!("other_config:{setting}")])?;
+            self.set(&[
+                "set",
+                "Open_vSwitch",
+                ".",
+                &format!("other_config:{setting}"),
+            ])?;
         }
         Ok(())
     }
@@ -164,18 +174,49 @@ impl Switch<'_> {
 
     /// The bridge with the rules and the ports of both sides; that on the underlay has its own.
     fn bridge(&self, underlay: Option<usize>) -> anyhow::Result<()> {
-        self.set(&["add-br", "br", "--", "set", "Bridge", "br", "datapath_type=netdev", "fail_mode=secure"])?;
+        self.set(&[
+            "add-br",
+            "br",
+            "--",
+            "set",
+            "Bridge",
+            "br",
+            "datapath_type=netdev",
+            "fail_mode=secure",
+        ])?;
         if let Some(side) = underlay {
             let address = format!("other_config:hwaddr=\"{}\"", SIDE_MACS[side]);
-            self.set(&["add-br", "br-phy", "--", "set", "Bridge", "br-phy", "datapath_type=netdev", &address])?;
+            self.set(&[
+                "add-br",
+                "br-phy",
+                "--",
+                "set",
+                "Bridge",
+                "br-phy",
+                "datapath_type=netdev",
+                &address,
+            ])?;
         }
         for (side, device) in DEVICES.into_iter().enumerate() {
-            let bridge = if underlay == Some(side) { "br-phy" } else { "br" };
+            let bridge = if underlay == Some(side) {
+                "br-phy"
+            } else {
+                "br"
+            };
             let port = format!("p{side}");
             let number = format!("ofport_request={}", side + 1);
             let devargs = format!("options:dpdk-devargs={device}");
             self.set(&[
-                "add-port", bridge, &port, "--", "set", "Interface", &port, "type=dpdk", &devargs, &number,
+                "add-port",
+                bridge,
+                &port,
+                "--",
+                "set",
+                "Interface",
+                &port,
+                "type=dpdk",
+                &devargs,
+                &number,
                 "mtu_request=1700",
             ])?;
         }
@@ -184,16 +225,38 @@ impl Switch<'_> {
 
     /// Waits until the switch has done everything asked for.
     fn settle(&self, interface: &str) -> anyhow::Result<()> {
-        let change = ["--timeout=30", "set", "Interface", interface, "external_ids:asked=yes"];
+        let change = [
+            "--timeout=30",
+            "set",
+            "Interface",
+            interface,
+            "external_ids:asked=yes",
+        ];
         self.tool("ovs-vsctl", &change).map(drop)
     }
 
     /// The tunnel, the chassis' address, and the MACs of all remote ends.
-    fn tunnel(&self, process: &Process, underlay: usize, kind: &str, count: u32) -> anyhow::Result<()> {
+    fn tunnel(
+        &self,
+        process: &Process,
+        underlay: usize,
+        kind: &str,
+        count: u32,
+    ) -> anyhow::Result<()> {
         let of = format!("type={kind}");
         self.set(&[
-            "add-port", "br", "tun", "--", "set", "Interface", "tun", &of, "options:remote_ip=flow",
-            "options:key=flow", "options:csum=true", "ofport_request=3",
+            "add-port",
+            "br",
+            "tun",
+            "--",
+            "set",
+            "Interface",
+            "tun",
+            &of,
+            "options:remote_ip=flow",
+            "options:key=flow",
+            "options:csum=true",
+            "ofport_request=3",
         ])?;
         self.settle("tun")?;
         let address = underlay_address();
@@ -202,7 +265,9 @@ impl Switch<'_> {
             &["address", "add", address.as_str(), "dev", "br-phy"][..],
             &["link", "set", "br-phy", "up"],
         ] {
-            run(Command::new("nsenter").args(["--net", "-t", &id, "--", "ip"]).args(arguments))?;
+            run(Command::new("nsenter")
+                .args(["--net", "-t", &id, "--", "ip"])
+                .args(arguments))?;
         }
         if kind == "geneve" {
             let option = "{class=0x102,type=0x80,len=4}->tun_metadata0";

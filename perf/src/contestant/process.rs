@@ -54,7 +54,12 @@ impl Process {
     ///
     /// # Errors
     /// When it does not start, with what it said.
-    pub fn start(site: &Site, name: &str, end: &'static str, mut command: Command) -> anyhow::Result<Self> {
+    pub fn start(
+        site: &Site,
+        name: &str,
+        end: &'static str,
+        mut command: Command,
+    ) -> anyhow::Result<Self> {
         let control = Control::create(&site.file(&format!("{name}.control")))?;
         let log = site.file(&format!("{name}.log"));
         let output = File::create(&log)?;
@@ -64,8 +69,17 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().with_context(|| format!("{program} does not start"))?;
-        Ok(Self { control, child, log, end, stopped: false, companions: Vec::new() })
+        let child = command
+            .spawn()
+            .with_context(|| format!("{program} does not start"))?;
+        Ok(Self {
+            control,
+            child,
+            log,
+            end,
+            stopped: false,
+            companions: Vec::new(),
+        })
     }
 
     /// A program that ends together with this one.
@@ -95,7 +109,10 @@ impl Process {
     pub fn last_words(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
         lines[lines.len().saturating_sub(4)..].join(" | ")
     }
 
@@ -112,7 +129,9 @@ impl Process {
         if let Some(status) = self.child.try_wait()? {
             bail!("it ended with {status}: {}", self.last_words());
         }
-        self.control.reading(0)?.context("it does not poll its ports")
+        self.control
+            .reading(0)?
+            .context("it does not poll its ports")
     }
 
     /// Takes the CPU from it.
@@ -131,7 +150,9 @@ impl Process {
     pub fn go(&mut self) -> anyhow::Result<()> {
         if let Some(reading) = self.control.reading(0)? {
             // Without the privilege windows in which it had to wait are thrown away.
-            let _ = run(Command::new("chrt").args(["-f", "-p", PRIORITY]).arg(reading.tid.to_string()));
+            let _ = run(Command::new("chrt")
+                .args(["-f", "-p", PRIORITY])
+                .arg(reading.tid.to_string()));
         }
         self.stopped = false;
         signal("CONT", self.child.id())
@@ -160,15 +181,25 @@ impl Drop for Process {
 }
 
 fn signal(name: &str, process: u32) -> anyhow::Result<()> {
-    run(Command::new("kill").arg(format!("-{name}")).arg(process.to_string())).map(drop)
+    run(Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(process.to_string()))
+    .map(drop)
 }
 
 /// Runs a program to its end; its output, or an error with what it said.
 pub(super) fn run(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| name_of(command))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| name_of(command))?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
-        bail!("{}: {}", name_of(command), String::from_utf8_lossy(&said).trim());
+        bail!(
+            "{}: {}",
+            name_of(command),
+            String::from_utf8_lossy(&said).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

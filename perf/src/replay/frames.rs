@@ -27,7 +27,11 @@ pub(super) struct PlayFrame {
 
 impl PlayFrame {
     fn new() -> Self {
-        Self { bytes: Box::new([0; ROOM]), start: HEADROOM, end: HEADROOM }
+        Self {
+            bytes: Box::new([0; ROOM]),
+            start: HEADROOM,
+            end: HEADROOM,
+        }
     }
 
     fn fill(&mut self, record: &[u8], length: usize) {
@@ -131,7 +135,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(sources: [Source; 2]) -> Self {
-        let side = |source| Side { source, next: 0, laps: 0, waiting: VecDeque::with_capacity(4 * BURST) };
+        let side = |source| Side {
+            source,
+            next: 0,
+            laps: 0,
+            waiting: VecDeque::with_capacity(4 * BURST),
+        };
         Self {
             sides: sources.map(side),
             free: (0..16 * BURST).map(|_| PlayFrame::new()).collect(),
@@ -142,14 +151,18 @@ impl World {
     }
 
     fn receive(&mut self, side: usize, out: &mut Burst<PlayFrame>) {
-        let Some(side) = self.sides.get_mut(side) else { return };
+        let Some(side) = self.sides.get_mut(side) else {
+            return;
+        };
         while !out.is_full()
             && let Some(frame) = side.waiting.pop_front()
         {
             out.push(frame);
             self.counts.received += 1;
         }
-        let Source::Records(records, lap_at) = &side.source else { return };
+        let Source::Records(records, lap_at) = &side.source else {
+            return;
+        };
         while !out.is_full() {
             let mut frame = self.free.pop().unwrap_or_else(PlayFrame::new);
             if side.next == records.len() {
@@ -157,14 +170,18 @@ impl World {
                 side.laps = side.laps.wrapping_add(1);
                 self.counts.laps += 1;
             }
-            let Some((record, length)) = records.record(side.next) else { return };
+            let Some((record, length)) = records.record(side.next) else {
+                return;
+            };
             side.next += 1;
             frame.fill(record, length);
             if let Some(at) = *lap_at
                 && let Some(field) = frame.data_mut().get_mut(at as usize..)
                 && let Some(bytes) = field.first_chunk_mut::<2>()
             {
-                *bytes = u16::from_be_bytes(*bytes).wrapping_add(side.laps).to_be_bytes();
+                *bytes = u16::from_be_bytes(*bytes)
+                    .wrapping_add(side.laps)
+                    .to_be_bytes();
             }
             out.push(frame);
             self.counts.received += 1;
@@ -173,7 +190,9 @@ impl World {
 
     fn send(&mut self, index: usize, frames: &mut Burst<PlayFrame>) -> usize {
         let count = frames.len();
-        let Some(side) = self.sides.get_mut(index) else { return 0 };
+        let Some(side) = self.sides.get_mut(index) else {
+            return 0;
+        };
         for mut frame in frames.drain(..) {
             if self.answers && answer(frame.data_mut()) {
                 side.waiting.push_back(frame);
@@ -200,7 +219,13 @@ impl World {
 /// An ARP request becomes its reply, as the rig answers.
 fn answer(frame: &mut [u8]) -> bool {
     let request = frame.get(12..14) == Some(&[0x08, 0x06]) && frame.get(20..22) == Some(&[0, 1]);
-    let Some(ip) = frame.get(38..42).and_then(|ip| ip.first_chunk::<4>()).copied() else { return false };
+    let Some(ip) = frame
+        .get(38..42)
+        .and_then(|ip| ip.first_chunk::<4>())
+        .copied()
+    else {
+        return false;
+    };
     if !request {
         return false;
     }
@@ -217,7 +242,9 @@ fn answer(frame: &mut [u8]) -> bool {
 
 /// A UDP packet over IPv4 becomes its answer.
 fn turn(frame: &mut [u8]) -> bool {
-    let Some(headers) = frame.first_chunk_mut::<42>() else { return false };
+    let Some(headers) = frame.first_chunk_mut::<42>() else {
+        return false;
+    };
     if headers[12..15] != [0x08, 0x00, 0x45] {
         return false;
     }

@@ -118,10 +118,19 @@ mod tests {
     #[test]
     fn every_scenario_comes_out_right() {
         // A million routes take too long here.
-        for scenario in ALL.iter().filter(|scenario| scenario.name != "l3-full-table") {
+        for scenario in ALL
+            .iter()
+            .filter(|scenario| scenario.name != "l3-full-table")
+        {
             for size in [Size::Bytes(64), Size::Imix] {
-                let replay = Replay { scenario, flows: 200, size, packets: 2_000 };
-                let played = run(&replay).unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
+                let replay = Replay {
+                    scenario,
+                    flows: 200,
+                    size,
+                    packets: 2_000,
+                };
+                let played =
+                    run(&replay).unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
                 assert!(played.packets >= 2_000, "{}: {played:?}", scenario.name);
                 assert!(played.verified > 50, "{}: {played:?}", scenario.name);
             }

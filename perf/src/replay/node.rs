@@ -54,7 +54,11 @@ impl Node {
         let connections = ConnectionTable::new(plane.connections as usize, 1, 1);
         let parker = crossbeam::sync::Parker::new();
         let asleep = Arc::new(AtomicBool::new(false));
-        let exchange = Arc::new(Exchange::new(QUEUE_DEPTH, parker.unparker().clone(), asleep));
+        let exchange = Arc::new(Exchange::new(
+            QUEUE_DEPTH,
+            parker.unparker().clone(),
+            asleep,
+        ));
         let now = Tick(1);
         let connections = connections.worker(WorkerId(0), Timeouts::default(), now);
         let worker = Worker::new(WorkerSetup {
@@ -80,7 +84,13 @@ impl Node {
             reader: cell.reader(),
             settings: Settings::default(),
         })?;
-        Ok(Self { ports, worker, agent, now, laps: laps as u64 })
+        Ok(Self {
+            ports,
+            worker,
+            agent,
+            now,
+            laps: laps as u64,
+        })
     }
 
     /// One loop of the worker; a millisecond later than the one before, if `tick`.

@@ -23,21 +23,38 @@ fn colour(contestant: &str) -> &'static str {
 
 /// All charts of a run: cycles by contestant for each frame size.
 pub fn charts(results: &Results) -> Vec<(String, String)> {
-    let mut sizes: Vec<&str> = results.cells.iter().map(|cell| cell.size.as_str()).collect();
+    let mut sizes: Vec<&str> = results
+        .cells
+        .iter()
+        .map(|cell| cell.size.as_str())
+        .collect();
     sizes.dedup();
     sizes.sort_unstable();
     sizes.dedup();
     let one = |size: &&str| {
-        let cells: Vec<&Cell> = results.cells.iter().filter(|cell| cell.size == **size).collect();
-        let title = format!("cycles per packet, {size} bytes, one worker, on {}", results.machine.cpu);
-        (format!("cycles-{}.svg", size.to_lowercase()), chart(&title, &cells))
+        let cells: Vec<&Cell> = results
+            .cells
+            .iter()
+            .filter(|cell| cell.size == **size)
+            .collect();
+        let title = format!(
+            "cycles per packet, {size} bytes, one worker, on {}",
+            results.machine.cpu
+        );
+        (
+            format!("cycles-{}.svg", size.to_lowercase()),
+            chart(&title, &cells),
+        )
     };
     sizes.iter().map(one).collect()
 }
 
 /// One chart, its bars in groups of equal loads.
 pub fn chart(title: &str, cells: &[&Cell]) -> String {
-    let longest = cells.iter().filter_map(|cell| cell.cycles()).fold(1.0, f64::max);
+    let longest = cells
+        .iter()
+        .filter_map(|cell| cell.cycles())
+        .fold(1.0, f64::max);
     let mut body = String::new();
     let mut y = TOP;
     let mut load = String::new();
@@ -49,7 +66,14 @@ pub fn chart(title: &str, cells: &[&Cell]) -> String {
             y += STEP;
             load = this;
         }
-        text(&mut body, LEFT - 8.0, y + BAR - 5.0, "end", "400", &cell.contestant);
+        text(
+            &mut body,
+            LEFT - 8.0,
+            y + BAR - 5.0,
+            "end",
+            "400",
+            &cell.contestant,
+        );
         match cell.cycles() {
             Some(cycles) => {
                 let width = (WIDTH - LEFT - RIGHT) * cycles / longest;
@@ -58,7 +82,14 @@ pub fn chart(title: &str, cells: &[&Cell]) -> String {
                     body,
                     "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{fill}\"/>"
                 );
-                text(&mut body, LEFT + width + 6.0, y + BAR - 5.0, "start", "400", &format!("{cycles:.0}"));
+                text(
+                    &mut body,
+                    LEFT + width + 6.0,
+                    y + BAR - 5.0,
+                    "start",
+                    "400",
+                    &format!("{cycles:.0}"),
+                );
             }
             None => text(&mut body, LEFT, y + BAR - 5.0, "start", "400", "failed"),
         }

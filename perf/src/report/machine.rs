@@ -33,13 +33,19 @@ impl Machine {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name: &str| {
             let line = cpuinfo.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
+            line.and_then(|line| line.split_once(':'))
+                .map_or("", |(_, value)| value.trim())
         };
         let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-        let system = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+        let system = release
+            .lines()
+            .find_map(|line| line.strip_prefix("PRETTY_NAME="));
         Self {
             cpu: field("model name").to_owned(),
-            cpus: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
+            cpus: cpuinfo
+                .lines()
+                .filter(|line| line.starts_with("processor"))
+                .count(),
             virtual_machine: field("flags").split(' ').any(|flag| flag == "hypervisor"),
             kernel: said("uname", &["-r"]),
             system: system.unwrap_or_default().trim_matches('"').to_owned(),
@@ -54,7 +60,11 @@ impl Machine {
 /// The version of an installed package.
 fn package(name: &str) -> String {
     let version = said("dpkg-query", &["-W", "-f", "${Version}", name]);
-    if version.is_empty() { "not installed".into() } else { version }
+    if version.is_empty() {
+        "not installed".into()
+    } else {
+        version
+    }
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

@@ -4,7 +4,7 @@ mod chart;
 mod machine;
 mod table;
 
-pub use chart::{charts, chart};
+pub use chart::{chart, charts};
 pub use machine::Machine;
 pub use table::table;
 
@@ -20,7 +20,10 @@ use crate::bench::Results;
 /// When it cannot be written.
 pub fn write(results: &Results, directory: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-    std::fs::write(directory.join("bench.json"), serde_json::to_string_pretty(results)? + "\n")?;
+    std::fs::write(
+        directory.join("bench.json"),
+        serde_json::to_string_pretty(results)? + "\n",
+    )?;
     for (name, svg) in charts(results) {
         std::fs::write(directory.join(name), svg)?;
     }

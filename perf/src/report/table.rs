@@ -8,12 +8,19 @@ use crate::scenario::Scenario;
 /// All cells, with what testpmd io costs under the same load taken off, and the bars.
 pub fn table(results: &Results) -> String {
     let machine = &results.machine;
-    let tsc = results.cells.iter().find_map(|cell| cell.median(|window| window.tsc_ghz));
+    let tsc = results
+        .cells
+        .iter()
+        .find_map(|cell| cell.median(|window| window.tsc_ghz));
     let mut text = format!(
         "{}, {} CPUs{}, {}, Linux {}; TSC {:.2} GHz\nsluice {}, DPDK {}, Open vSwitch {}; {} UTC\n",
         machine.cpu,
         machine.cpus,
-        if machine.virtual_machine { " (virtual)" } else { "" },
+        if machine.virtual_machine {
+            " (virtual)"
+        } else {
+            ""
+        },
         machine.system,
         machine.kernel,
         tsc.unwrap_or_default(),
@@ -41,8 +48,15 @@ pub fn table(results: &Results) -> String {
 }
 
 fn heading(cell: &Cell) -> String {
-    let order = if cell.order == "uniform" { String::new() } else { format!(", {}", cell.order) };
-    format!("{}, {} flows, {} bytes{order}", cell.scenario, cell.flows, cell.size)
+    let order = if cell.order == "uniform" {
+        String::new()
+    } else {
+        format!(", {}", cell.order)
+    };
+    format!(
+        "{}, {} flows, {} bytes{order}",
+        cell.scenario, cell.flows, cell.size
+    )
 }
 
 fn row(results: &Results, cell: &Cell) -> String {
@@ -51,7 +65,11 @@ fn row(results: &Results, cell: &Cell) -> String {
         Outcome::Measured { windows, verified } => (windows, verified),
     };
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
-    let disturbed = windows.0.iter().filter(|window| !window.undisturbed).count();
+    let disturbed = windows
+        .0
+        .iter()
+        .filter(|window| !window.undisturbed)
+        .count();
     let above = results.above_io(cell);
     let bar = bar(cell);
     let verdict = match (bar, above) {
@@ -66,8 +84,16 @@ fn row(results: &Results, cell: &Cell) -> String {
         number(above),
         number(cell.median(|window| window.mpps)),
         verdict,
-        if *windows.1 > 0 { windows.1.to_string() } else { String::new() },
-        if disturbed > 0 { format!("  {disturbed} of {} windows disturbed", windows.0.len()) } else { String::new() },
+        if *windows.1 > 0 {
+            windows.1.to_string()
+        } else {
+            String::new()
+        },
+        if disturbed > 0 {
+            format!("  {disturbed} of {} windows disturbed", windows.0.len())
+        } else {
+            String::new()
+        },
     )
 }
 
@@ -77,5 +103,7 @@ fn bar(cell: &Cell) -> Option<f64> {
         return None;
     }
     let bars = Scenario::named(&cell.scenario)?.bars;
-    bars.iter().find(|(flows, _)| *flows == cell.flows).map(|(_, bar)| *bar)
+    bars.iter()
+        .find(|(flows, _)| *flows == cell.flows)
+        .map(|(_, bar)| *bar)
 }

@@ -17,7 +17,8 @@ unsafe extern "C" {
 /// # Errors
 /// When the control file or a device is not there.
 pub fn attach(control: &Path) -> anyhow::Result<()> {
-    let path = CString::new(control.to_string_lossy().as_bytes()).context("the control file's name")?;
+    let path =
+        CString::new(control.to_string_lossy().as_bytes()).context("the control file's name")?;
     // SAFETY: a terminated string that lives through the call.
     if unsafe { sluice_rig_open(path.as_ptr()) } != 0 {
         bail!("{} is no control file", control.display());

@@ -97,14 +97,23 @@ impl Control {
     /// # Errors
     /// When it cannot be written.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path);
         let file = file.with_context(|| path.display().to_string())?;
         file.set_len(SAMPLES_AT + SAMPLES * SLOT as u64)?;
         let mut head = [0; FEEDS_AT];
         put(&mut head, 0, &MAGIC.to_ne_bytes());
         put(&mut head, 16, &511_u32.to_ne_bytes());
         file.write_all_at(&head, 0)?;
-        Ok(Self { file, path: path.to_owned(), epoch: 0 })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            epoch: 0,
+        })
     }
 
     /// Where the file is.
@@ -131,7 +140,8 @@ impl Control {
         self.file.write_all_at(&playing.delay.to_ne_bytes(), 8)?;
         self.file.write_all_at(&body, FEEDS_AT as u64)?;
         self.epoch += 1;
-        self.file.write_all_at(&self.epoch.to_ne_bytes(), EPOCH_AT)?;
+        self.file
+            .write_all_at(&self.epoch.to_ne_bytes(), EPOCH_AT)?;
         Ok(self.epoch)
     }
 
@@ -140,7 +150,9 @@ impl Control {
     /// # Errors
     /// When the file cannot be written.
     pub fn answer(&self, yes: bool) -> anyhow::Result<()> {
-        Ok(self.file.write_all_at(&u32::from(yes).to_ne_bytes(), ANSWER_AT)?)
+        Ok(self
+            .file
+            .write_all_at(&u32::from(yes).to_ne_bytes(), ANSWER_AT)?)
     }
 
     /// The latest counts of a queue; `None` before the contestant polls it.
@@ -239,14 +251,27 @@ mod tests {
     #[test]
     fn what_is_played_lies_where_the_rig_reads_it() {
         let mut control = control("layout");
-        let feed = Feed { offset: 7, count: 3, stride: 64, turned: true, lap_at: Some(34) };
-        let playing = Playing { records: "/r".into(), feeds: [Feed::default(), feed], delay: 1000 };
+        let feed = Feed {
+            offset: 7,
+            count: 3,
+            stride: 64,
+            turned: true,
+            lap_at: Some(34),
+        };
+        let playing = Playing {
+            records: "/r".into(),
+            feeds: [Feed::default(), feed],
+            delay: 1000,
+        };
         assert_eq!(control.play(&playing).unwrap(), 1);
         assert_eq!(control.play(&playing).unwrap(), 2);
         let bytes = std::fs::read(control.path()).unwrap();
         let word = |at: usize| u32::from_ne_bytes(*bytes[at..].first_chunk().unwrap());
         assert_eq!([word(0), word(4), word(8), word(12)], [MAGIC, 2, 1000, 0]);
-        assert_eq!([word(48), word(56), word(60), word(64), word(68)], [7, 3, 64, 1, 34]);
+        assert_eq!(
+            [word(48), word(56), word(60), word(64), word(68)],
+            [7, 3, 64, 1, 34]
+        );
         assert_eq!(bytes[72..75], *b"/r\0");
         assert_eq!(bytes.len(), 65536 + 256 * 2048);
         control.answer(true).unwrap();
@@ -265,22 +290,45 @@ mod tests {
         let control = control("back");
         let words: [u64; 12] = [2, 10, 20, 30, 1, 2, 3, 4, 5, 6, 7, 9 | 77 << 32];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        control.file.write_all_at(&bytes, READINGS_AT + READING as u64).unwrap();
+        control
+            .file
+            .write_all_at(&bytes, READINGS_AT + READING as u64)
+            .unwrap();
         let reading = control.reading(1).unwrap().unwrap();
         assert_eq!((reading.tsc, reading.cpu_ns, reading.wall_ns), (10, 20, 30));
         assert_eq!((reading.rx, reading.tx), ([1, 2], [3, 4]));
-        assert_eq!((reading.laps, reading.no_buffer, reading.overflow), (5, 6, 7));
+        assert_eq!(
+            (reading.laps, reading.no_buffer, reading.overflow),
+            (5, 6, 7)
+        );
         assert_eq!((reading.epoch, reading.tid), (9, 77));
         let sample = |number: u64, half: u64| {
-            let mut slot = [2 * number + 2 - half, 3 | 1 << 32, 4].map(u64::to_ne_bytes).concat();
+            let mut slot = [2 * number + 2 - half, 3 | 1 << 32, 4]
+                .map(u64::to_ne_bytes)
+                .concat();
             slot.extend(b"abc");
             slot
         };
-        control.file.write_all_at(&sample(257, 0), SAMPLES_AT + 2048).unwrap();
-        control.file.write_all_at(&sample(256, 0), SAMPLES_AT).unwrap();
-        control.file.write_all_at(&sample(258, 1), SAMPLES_AT + 4096).unwrap();
+        control
+            .file
+            .write_all_at(&sample(257, 0), SAMPLES_AT + 2048)
+            .unwrap();
+        control
+            .file
+            .write_all_at(&sample(256, 0), SAMPLES_AT)
+            .unwrap();
+        control
+            .file
+            .write_all_at(&sample(258, 1), SAMPLES_AT + 4096)
+            .unwrap();
         let samples = control.samples().unwrap();
-        assert_eq!(samples.iter().map(|s| s.number).collect::<Vec<_>>(), [256, 257]);
-        assert_eq!((samples[0].side, samples[0].epoch, &samples[0].frame[..]), (1, 4, &b"abc"[..]));
+        assert_eq!(
+            samples.iter().map(|s| s.number).collect::<Vec<_>>(),
+            [256, 257]
+        );
+        assert_eq!(
+            (samples[0].side, samples[0].epoch, &samples[0].frame[..]),
+            (1, 4, &b"abc"[..])
+        );
     }
 }

@@ -52,13 +52,20 @@ fn network(place: &Place, gateways: u8) -> Network {
             Side::Frames {
                 headers: arriving(0).headers() + tunnel,
                 tunnel,
-                frame: Box::new(|flow, length| arriving(flow).tunnelled(&outer(flow), flow, length)),
+                frame: Box::new(|flow, length| {
+                    arriving(flow).tunnelled(&outer(flow), flow, length)
+                }),
             },
             Side::Turned,
         ],
         expected: Box::new(move |side, flow| Some(expected(side, flow, gateways))),
         lap_at: None,
-        openflow: Openflow::Tunnels { rules: rules(gateways), underlay: 0, kind: "geneve", peers: CHASSIS },
+        openflow: Openflow::Tunnels {
+            rules: rules(gateways),
+            underlay: 0,
+            kind: "geneve",
+            peers: CHASSIS,
+        },
     }
 }
 
@@ -76,7 +83,10 @@ fn arriving(flow: u32) -> Packet {
 }
 
 fn outer(flow: u32) -> Outer {
-    let keys = OvnOption { in_key: ROUTER1_KEY, out_key: GATEWAY_KEY };
+    let keys = OvnOption {
+        in_key: ROUTER1_KEY,
+        out_key: GATEWAY_KEY,
+    };
     outer_from(0, vm_of(flow), JOIN, Keys::Geneve(keys))
 }
 
@@ -91,7 +101,12 @@ fn expected(side: usize, flow: u32, gateways: u8) -> Expected {
             ttl: ARRIVING_TTL - gateways,
             ..before
         };
-        return Expected { packet, outer: None, any_source_port: true, entered };
+        return Expected {
+            packet,
+            outer: None,
+            any_source_port: true,
+            entered,
+        };
     }
     let packet = Packet {
         eth_src: ROUTER1_LS1,
@@ -102,9 +117,17 @@ fn expected(side: usize, flow: u32, gateways: u8) -> Expected {
         ttl: ARRIVING_TTL - 2 * gateways - 1,
         checksum: true,
     };
-    let keys = OvnOption { in_key: ROUTER1_KEY, out_key: vm_key(vm) };
+    let keys = OvnOption {
+        in_key: ROUTER1_KEY,
+        out_key: vm_key(vm),
+    };
     let outer = Some(outer_to(0, vm, LS1, Keys::Geneve(keys)));
-    Expected { packet, outer, any_source_port: false, entered }
+    Expected {
+        packet,
+        outer,
+        any_source_port: false,
+        entered,
+    }
 }
 
 fn topology(gateways: u8) -> String {
@@ -186,9 +209,15 @@ fn rules(gateways: u8) -> Vec<String> {
         outside_mac()
     );
     let mut rules = vec![
-        format!("table=0,in_port=3,tun_id={JOIN},udp,dl_dst={GATEWAY_JOIN},actions=ct(table=1,zone=1,nat)"),
-        format!("table=0,in_port=2,udp,dl_dst={GATEWAY_OUTSIDE},nw_dst={EXTERNAL},actions=ct(table=1,zone=1,nat)"),
-        format!("table=1,in_port=3,ct_state=+trk+new,udp,actions=ct(commit,zone=1,nat(src={EXTERNAL})),{out}"),
+        format!(
+            "table=0,in_port=3,tun_id={JOIN},udp,dl_dst={GATEWAY_JOIN},actions=ct(table=1,zone=1,nat)"
+        ),
+        format!(
+            "table=0,in_port=2,udp,dl_dst={GATEWAY_OUTSIDE},nw_dst={EXTERNAL},actions=ct(table=1,zone=1,nat)"
+        ),
+        format!(
+            "table=1,in_port=3,ct_state=+trk+new,udp,actions=ct(commit,zone=1,nat(src={EXTERNAL})),{out}"
+        ),
         format!("table=1,in_port=3,ct_state=+trk+est,udp,actions={out}"),
     ];
     for vm in 0..VMS {

@@ -204,7 +204,14 @@ impl Network {
     pub fn records(&self, load: &Load) -> anyhow::Result<[Option<Records>; 2]> {
         let mut all = [None, None];
         for ((records, side), seed) in all.iter_mut().zip(&self.sides).zip(SEEDS) {
-            let Side::Frames { headers, tunnel, frame } = side else { continue };
+            let Side::Frames {
+                headers,
+                tunnel,
+                frame,
+            } = side
+            else {
+                continue;
+            };
             let order = sequence(load.flows, load.order, seed);
             let least = headers - tunnel + LEAST_PAYLOAD;
             let made = Records::new(*headers, &order, |number, flow| {

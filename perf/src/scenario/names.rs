@@ -11,7 +11,8 @@ use super::Place;
 pub const SIDE_MACS: [Mac; 2] = [Mac([2, 0, 0, 0, 0xde, 0xa]), Mac([2, 0, 0, 0, 0xde, 0xb])];
 
 /// MAC of the router's port towards a side.
-pub(super) const ROUTER_MACS: [Mac; 2] = [Mac([2, 0, 0, 0, 0xf0, 0xa]), Mac([2, 0, 0, 0, 0xf0, 0xb])];
+pub(super) const ROUTER_MACS: [Mac; 2] =
+    [Mac([2, 0, 0, 0, 0xf0, 0xa]), Mac([2, 0, 0, 0, 0xf0, 0xb])];
 
 /// This node in the underlay.
 pub(super) const NODE_IP: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);
@@ -63,7 +64,10 @@ pub(super) fn node(place: &Place, uses: [Use; 2]) -> String {
     );
     let mut mappings = String::new();
     for ((name, number), side) in SIDES.into_iter().zip(0..).zip(uses) {
-        let _ = write!(text, "[interface.{name}]\ndevice = \"net_null{number}\"\nmtu = {MTU}\n");
+        let _ = write!(
+            text,
+            "[interface.{name}]\ndevice = \"net_null{number}\"\nmtu = {MTU}\n"
+        );
         let _ = match side {
             Use::Vif => writeln!(text, "iface_id = \"{name}\""),
             Use::Localnet => writeln!(mappings, "{name} = \"{name}\""),
@@ -75,7 +79,10 @@ pub(super) fn node(place: &Place, uses: [Use; 2]) -> String {
     }
     for (name, side) in SIDES.into_iter().zip(uses) {
         if side == Use::Underlay {
-            let _ = write!(text, "[underlay]\ninterface = \"{name}\"\naddress = \"{NODE_IP}/16\"\n");
+            let _ = write!(
+                text,
+                "[underlay]\ninterface = \"{name}\"\naddress = \"{NODE_IP}/16\"\n"
+            );
         }
     }
     text
@@ -86,14 +93,20 @@ pub(super) fn chassis(kind: &str, peers: u32) -> String {
     let mut text = format!("[chassis.node]\nencap = {{ type = \"{kind}\", ip = \"{NODE_IP}\" }}\n");
     for number in 0..peers {
         let ip = chassis_ip(number);
-        let _ = write!(text, "[chassis.c{number}]\nencap = {{ type = \"{kind}\", ip = \"{ip}\" }}\n");
+        let _ = write!(
+            text,
+            "[chassis.c{number}]\nencap = {{ type = \"{kind}\", ip = \"{ip}\" }}\n"
+        );
     }
     text
 }
 
 /// A list of strings in TOML.
 pub(super) fn list(items: impl IntoIterator<Item = String>) -> String {
-    let items: Vec<String> = items.into_iter().map(|item| format!("\"{item}\"")).collect();
+    let items: Vec<String> = items
+        .into_iter()
+        .map(|item| format!("\"{item}\""))
+        .collect();
     format!("[{}]", items.join(", "))
 }
 

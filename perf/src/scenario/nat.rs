@@ -50,7 +50,10 @@ fn translated(before: &Packet) -> Expected {
         ttl: before.ttl - 1,
         ..*before
     };
-    Expected { any_source_port: true, ..Expected::of(after, before) }
+    Expected {
+        any_source_port: true,
+        ..Expected::of(after, before)
+    }
 }
 
 /// The answer to an outbound packet as it leaves by side A.
@@ -71,7 +74,11 @@ pub(super) fn snat(place: &Place) -> Network {
     Network {
         expected: Box::new(|side, flow| {
             let before = outbound(flow, true);
-            Some(if side == 1 { translated(&before) } else { answer(&before) })
+            Some(if side == 1 {
+                translated(&before)
+            } else {
+                answer(&before)
+            })
         }),
         sides: [frames(true), Side::Turned],
         ..network(place)
@@ -111,7 +118,8 @@ fn network(place: &Place) -> Network {
 
 fn topology() -> String {
     let [inner, outer] = ROUTER_MACS;
-    let mut text = "[chassis.node]\nencap = { type = \"geneve\", ip = \"172.16.0.1\" }\n".to_owned();
+    let mut text =
+        "[chassis.node]\nencap = { type = \"geneve\", ip = \"172.16.0.1\" }\n".to_owned();
     let _ = write!(
         text,
         "[switch.inside.port.a]\naddresses = [\"{} 10.255.0.2\"]\nchassis = \"node\"\n\
@@ -133,11 +141,18 @@ fn topology() -> String {
 
 fn rules() -> Vec<String> {
     let [inner, outer] = ROUTER_MACS;
-    let out = format!("dec_ttl,mod_dl_src:{outer},mod_dl_dst:{},output:2", outside_mac());
+    let out = format!(
+        "dec_ttl,mod_dl_src:{outer},mod_dl_dst:{},output:2",
+        outside_mac()
+    );
     vec![
         format!("table=0,in_port=1,udp,dl_dst={inner},actions=ct(table=1,zone=1,nat)"),
-        format!("table=0,in_port=2,udp,dl_dst={outer},nw_dst={EXTERNAL},actions=ct(table=1,zone=1,nat)"),
-        format!("table=1,in_port=1,ct_state=+trk+new,udp,actions=ct(commit,zone=1,nat(src={EXTERNAL})),{out}"),
+        format!(
+            "table=0,in_port=2,udp,dl_dst={outer},nw_dst={EXTERNAL},actions=ct(table=1,zone=1,nat)"
+        ),
+        format!(
+            "table=1,in_port=1,ct_state=+trk+new,udp,actions=ct(commit,zone=1,nat(src={EXTERNAL})),{out}"
+        ),
         format!("table=1,in_port=1,ct_state=+trk+est,udp,actions={out}"),
         format!(
             "table=1,in_port=2,ct_state=+trk+est,udp,actions=dec_ttl,mod_dl_src:{inner},mod_dl_dst:{},output:1",

@@ -130,7 +130,12 @@ impl Outer {
         let headers = parsed(frame)?;
         let ip = headers.ip().ok_or("no IP packet came out")?;
         let ends = (headers.eth_src, headers.eth_dst, ip.src, ip.dst);
-        let wanted = (self.eth_src, self.eth_dst, IpAddr::V4(self.src), IpAddr::V4(self.dst));
+        let wanted = (
+            self.eth_src,
+            self.eth_dst,
+            IpAddr::V4(self.src),
+            IpAddr::V4(self.dst),
+        );
         if ends != wanted {
             return Err(format!("outer addresses {ends:?} instead of {wanted:?}"));
         }
@@ -141,7 +146,9 @@ impl Outer {
         let at = usize::from(ip.l4_offset) + udp::LEN;
         let found = frame.get(at..at + header.len()).unwrap_or_default();
         if found != header {
-            return Err(format!("tunnel header {found:02x?} instead of {header:02x?}"));
+            return Err(format!(
+                "tunnel header {found:02x?} instead of {header:02x?}"
+            ));
         }
         let end = usize::from(headers.l3_offset) + usize::from(ip.total_len);
         if end != frame.len() {
@@ -183,7 +190,12 @@ pub struct Expected {
 impl Expected {
     /// This packet as what became of `before`, in no tunnel then or now.
     pub fn of(packet: Packet, before: &Packet) -> Self {
-        Self { packet, outer: None, any_source_port: false, entered: before.headers() }
+        Self {
+            packet,
+            outer: None,
+            any_source_port: false,
+            entered: before.headers(),
+        }
     }
 
     /// Compares a frame that came out with what should have: every byte, with all checksums computed anew.
@@ -201,12 +213,18 @@ impl Expected {
             packet.ports.0 = ports.ok_or("no ports")?.0;
         }
         let payload = inner.len().saturating_sub(packet.headers());
-        let wanted = packet.builder(&body(flow, self.entered, self.entered + payload)).build();
+        let wanted = packet
+            .builder(&body(flow, self.entered, self.entered + payload))
+            .build();
         if wanted == inner {
             return Ok(());
         }
         let at = wanted.iter().zip(inner).take_while(|(a, b)| a == b).count();
-        let byte = |frame: &[u8]| frame.get(at).map_or("nothing".to_owned(), |byte| format!("{byte:02x}"));
+        let byte = |frame: &[u8]| {
+            frame
+                .get(at)
+                .map_or("nothing".to_owned(), |byte| format!("{byte:02x}"))
+        };
         Err(format!(
             "flow {flow}: byte {at} is {} instead of {} in\n{}\ninstead of\n{}",
             byte(inner),
@@ -228,8 +246,16 @@ pub fn flow_of(frame: &[u8]) -> Result<u32, String> {
         let at = usize::from(ip.l4_offset) + udp::LEN;
         let rest = frame.get(at..).unwrap_or_default();
         let inner = match ip.l4 {
-            L4::Udp { dst: udp::PORT_GENEVE, .. } => geneve::parse(rest).ok().map(|header| at + header.header_len),
-            L4::Udp { dst: udp::PORT_VXLAN, .. } => Some(at + vxlan::LEN),
+            L4::Udp {
+                dst: udp::PORT_GENEVE,
+                ..
+            } => geneve::parse(rest)
+                .ok()
+                .map(|header| at + header.header_len),
+            L4::Udp {
+                dst: udp::PORT_VXLAN,
+                ..
+            } => Some(at + vxlan::LEN),
             _ => None,
         };
         Ok((at, inner))
@@ -241,7 +267,9 @@ pub fn flow_of(frame: &[u8]) -> Result<u32, String> {
         at = payload(rest)?;
     }
     let number = rest.get(at.0..).and_then(|rest| rest.first_chunk());
-    number.map(|bytes| u32::from_be_bytes(*bytes)).ok_or_else(|| "no payload".into())
+    number
+        .map(|bytes| u32::from_be_bytes(*bytes))
+        .ok_or_else(|| "no payload".into())
 }
 
 fn parsed(frame: &[u8]) -> Result<Headers, String> {

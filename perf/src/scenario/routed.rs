@@ -34,7 +34,10 @@ pub(super) fn full_table(place: &Place) -> Network {
 }
 
 fn network(place: &Place, table: Table) -> Network {
-    let mut files = vec![("node.toml", node(place, [Use::Vif; 2])), ("topology.toml", topology(table))];
+    let mut files = vec![
+        ("node.toml", node(place, [Use::Vif; 2])),
+        ("topology.toml", topology(table)),
+    ];
     if table == Table::Full {
         files.push(("routes.txt", routes_file()));
     }
@@ -73,9 +76,13 @@ impl Table {
     /// Destination and prefix length of a route towards a side.
     fn prefix(self, side: usize, route: u32) -> (IpAddr, u8) {
         match self {
-            Table::V4 => (Ipv4Addr::from_bits(0x1400_0000 + ((side as u32) << 24) + (route << 8)).into(), 24),
+            Table::V4 => (
+                Ipv4Addr::from_bits(0x1400_0000 + ((side as u32) << 24) + (route << 8)).into(),
+                24,
+            ),
             Table::V6 => {
-                let subnet = 0x2001_0db8_0000_0000 + ((side as u64) << 31) + (u64::from(route) << 8);
+                let subnet =
+                    0x2001_0db8_0000_0000 + ((side as u64) << 31) + (u64::from(route) << 8);
                 (Ipv6Addr::from_bits(u128::from(subnet) << 64).into(), 56)
             }
             Table::Full => full_prefix(side, route),
@@ -85,7 +92,9 @@ impl Table {
     /// An address of a side's station in the router's network.
     fn next_hop(self, side: usize, number: u32) -> IpAddr {
         match self {
-            Table::V6 => Ipv6Addr::new(0xfd00, side as u16, 0, 0, 0, 0, 0, 0x10 + number as u16).into(),
+            Table::V6 => {
+                Ipv6Addr::new(0xfd00, side as u16, 0, 0, 0, 0, 0, 0x10 + number as u16).into()
+            }
             _ => Ipv4Addr::new(10, side as u8, 0, 0x10 + number as u8).into(),
         }
     }
@@ -105,7 +114,9 @@ impl Table {
                 let room = u32::MAX.checked_shr(u32::from(length)).unwrap_or(0);
                 IpAddr::from(Ipv4Addr::from_bits(address.to_bits() + (n & room)))
             }
-            IpAddr::V6(address) => IpAddr::from(Ipv6Addr::from_bits(address.to_bits() + u128::from(n))),
+            IpAddr::V6(address) => {
+                IpAddr::from(Ipv6Addr::from_bits(address.to_bits() + u128::from(n)))
+            }
         };
         Packet {
             eth_src: station(side, flow % NEXT_HOPS),
@@ -130,18 +141,23 @@ fn full_prefix(side: usize, route: u32) -> (IpAddr, u8) {
         8 => (1_200_000 + n / 10 * 2, 23),
         _ => (1_400_000 + n / 10, 28),
     };
-    (Ipv4Addr::from_bits(0x0b00_0000 + (base << 8)).into(), length)
+    (
+        Ipv4Addr::from_bits(0x0b00_0000 + (base << 8)).into(),
+        length,
+    )
 }
 
 fn topology(table: Table) -> String {
-    let mut text = "[chassis.node]\nencap = { type = \"geneve\", ip = \"172.16.0.1\" }\n".to_owned();
+    let mut text =
+        "[chassis.node]\nencap = { type = \"geneve\", ip = \"172.16.0.1\" }\n".to_owned();
     let mut router = if table == Table::Full {
         "[router.r]\nroutes_file = \"routes.txt\"\n".to_owned()
     } else {
         String::new()
     };
     for (side, name) in SIDES.into_iter().enumerate() {
-        let stations = (0..NEXT_HOPS).map(|n| format!("{} {}", station(side, n), table.next_hop(side, n)));
+        let stations =
+            (0..NEXT_HOPS).map(|n| format!("{} {}", station(side, n), table.next_hop(side, n)));
         let _ = write!(
             text,
             "[switch.s{name}.port.{name}]\naddresses = {}\nchassis = \"node\"\n\
@@ -185,7 +201,11 @@ fn rules(table: Table) -> Openflow {
     if table == Table::Full {
         return Openflow::Not("it has no routes; 1,000,000 rules take minutes to load");
     }
-    let (kind, field) = if table == Table::V6 { ("ipv6", "ipv6_dst") } else { ("ip", "nw_dst") };
+    let (kind, field) = if table == Table::V6 {
+        ("ipv6", "ipv6_dst")
+    } else {
+        ("ip", "nw_dst")
+    };
     let mut rules = Vec::new();
     for side in [0, 1] {
         for route in 0..ROUTES {
@@ -213,7 +233,9 @@ mod tests {
         let mut ranges = Vec::new();
         for route in 0..FULL {
             for side in [0, 1] {
-                let (IpAddr::V4(address), length) = full_prefix(side, route) else { panic!("not IPv4") };
+                let (IpAddr::V4(address), length) = full_prefix(side, route) else {
+                    panic!("not IPv4")
+                };
                 let size = 1_u32 << (32 - length);
                 assert_eq!(address.to_bits() % size, 0, "{address}/{length}");
                 assert!((1..127).contains(&address.octets()[0]), "{address}");
@@ -222,7 +244,11 @@ mod tests {
         }
         assert_eq!(ranges.len(), 1_000_000);
         ranges.sort_unstable();
-        assert!(ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0));
+        assert!(
+            ranges
+                .windows(2)
+                .all(|pair| pair[0].0 + pair[0].1 <= pair[1].0)
+        );
     }
 
     #[test]

@@ -6,14 +6,21 @@ use super::*;
 use crate::traffic::{Order, Size};
 
 fn place() -> Place {
-    Place { cpus: vec![0], connections: 1 << 16 }
+    Place {
+        cpus: vec![0],
+        connections: 1 << 16,
+    }
 }
 
 #[test]
 fn every_node_is_accepted() {
     for scenario in ALL {
         let network = scenario.network(&place());
-        let directory = std::env::temp_dir().join(format!("sluice-perf-{}-{}", scenario.name, std::process::id()));
+        let directory = std::env::temp_dir().join(format!(
+            "sluice-perf-{}-{}",
+            scenario.name,
+            std::process::id()
+        ));
         std::fs::create_dir_all(&directory).unwrap();
         for (name, text) in &network.files {
             std::fs::write(directory.join(name), text).unwrap();
@@ -31,13 +38,21 @@ fn every_flow_gives_a_frame_that_parses_and_says_which() {
     for scenario in ALL {
         let network = scenario.network(&place());
         for size in [Size::Bytes(64), Size::Imix] {
-            let load = Load { flows: 300, size, order: Order::Uniform };
+            let load = Load {
+                flows: 300,
+                size,
+                order: Order::Uniform,
+            };
             for records in network.records(&load).unwrap().iter().flatten() {
                 for number in 0..300 {
                     let frame = records.frame(number);
                     let flow = flow_of(&frame).unwrap();
                     assert!(flow < 300, "{}", scenario.name);
-                    assert!(frame.len() <= 1514 + 58 && frame.len() >= 60, "{}", frame.len());
+                    assert!(
+                        frame.len() <= 1514 + 58 && frame.len() >= 60,
+                        "{}",
+                        frame.len()
+                    );
                 }
             }
         }
@@ -48,7 +63,9 @@ fn every_flow_gives_a_frame_that_parses_and_says_which() {
 fn what_comes_out_is_compared_byte_by_byte() {
     for scenario in ALL {
         let network = scenario.network(&place());
-        let side = (0..2).find(|&side| (network.expected)(side, 5).is_some()).unwrap();
+        let side = (0..2)
+            .find(|&side| (network.expected)(side, 5).is_some())
+            .unwrap();
         let expected = (network.expected)(side, 5).unwrap();
         let length = 20 + expected.entered;
         let packet = expected.packet;
@@ -72,7 +89,11 @@ fn what_comes_out_is_compared_byte_by_byte() {
             let outer = expected.outer.is_some() && (18..42).contains(&at);
             let port = (34..36).contains(&at) && expected.any_source_port && !packet.checksum;
             if !outer && !port {
-                assert!(network.verify(side, &wrong).is_err(), "{}: byte {at}", scenario.name);
+                assert!(
+                    network.verify(side, &wrong).is_err(),
+                    "{}: byte {at}",
+                    scenario.name
+                );
             }
         }
     }

@@ -6,9 +6,7 @@ use std::net::Ipv4Addr;
 use sluice_net::wire::geneve::OvnOption;
 use sluice_net::{Mac, Vni};
 
-use super::names::{
-    NODE_IP, SIDE_MACS, Use, chassis, chassis_ip, chassis_mac, node, station,
-};
+use super::names::{NODE_IP, SIDE_MACS, Use, chassis, chassis_ip, chassis_mac, node, station};
 use super::{Expected, Keys, Network, Openflow, Outer, Packet, Place, Side};
 
 /// VMs elsewhere.
@@ -141,10 +139,21 @@ fn outbound(flow: u32) -> Packet {
 pub(super) fn geneve_encap(place: &Place) -> Network {
     let expected = |side, flow| {
         let (before, vm) = (outbound(flow), vm_of(flow));
-        let after = Packet { eth_src: TO_THERE, eth_dst: vm_mac(vm), ttl: 63, ..before };
-        let keys = Keys::Geneve(OvnOption { in_key: ROUTER_KEY, out_key: vm_key(vm) });
+        let after = Packet {
+            eth_src: TO_THERE,
+            eth_dst: vm_mac(vm),
+            ttl: 63,
+            ..before
+        };
+        let keys = Keys::Geneve(OvnOption {
+            in_key: ROUTER_KEY,
+            out_key: vm_key(vm),
+        });
         let outer = Some(outer_to(side, vm, THERE, keys));
-        (side == 1).then_some(Expected { outer, ..Expected::of(after, &before) })
+        (side == 1).then_some(Expected {
+            outer,
+            ..Expected::of(after, &before)
+        })
     };
     Network {
         files: vec![
@@ -161,7 +170,12 @@ pub(super) fn geneve_encap(place: &Place) -> Network {
         ],
         expected: Box::new(expected),
         lap_at: None,
-        openflow: Openflow::Tunnels { rules: encap_rules(), underlay: 1, kind: "geneve", peers: CHASSIS },
+        openflow: Openflow::Tunnels {
+            rules: encap_rules(),
+            underlay: 1,
+            kind: "geneve",
+            peers: CHASSIS,
+        },
     }
 }
 
@@ -193,7 +207,10 @@ fn inbound(flow: u32) -> Packet {
 }
 
 fn inbound_outer(flow: u32) -> Outer {
-    let keys = Keys::Geneve(OvnOption { in_key: ROUTER_KEY, out_key: VM_KEY });
+    let keys = Keys::Geneve(OvnOption {
+        in_key: ROUTER_KEY,
+        out_key: VM_KEY,
+    });
     outer_from(0, vm_of(flow), HERE, keys)
 }
 
@@ -202,7 +219,10 @@ pub(super) fn geneve_decap(place: &Place) -> Network {
     let expected = move |side, flow| {
         let packet = inbound(flow);
         let entered = packet.headers() + tunnel;
-        (side == 1).then_some(Expected { entered, ..Expected::of(packet, &packet) })
+        (side == 1).then_some(Expected {
+            entered,
+            ..Expected::of(packet, &packet)
+        })
     };
     Network {
         files: vec![
@@ -213,7 +233,9 @@ pub(super) fn geneve_decap(place: &Place) -> Network {
             Side::Frames {
                 headers: inbound(0).headers() + tunnel,
                 tunnel,
-                frame: Box::new(|flow, length| inbound(flow).tunnelled(&inbound_outer(flow), flow, length)),
+                frame: Box::new(|flow, length| {
+                    inbound(flow).tunnelled(&inbound_outer(flow), flow, length)
+                }),
             },
             Side::Silent,
         ],
@@ -262,11 +284,17 @@ pub(super) fn vxlan(place: &Place) -> Network {
         if side == 0 {
             let packet = flat_back(flow);
             let entered = packet.headers() + tunnel;
-            return Some(Expected { entered, ..Expected::of(packet, &packet) });
+            return Some(Expected {
+                entered,
+                ..Expected::of(packet, &packet)
+            });
         }
         let packet = flat(flow);
         let outer = Some(outer_to(1, vm_of(flow), HERE, Keys::Vxlan));
-        Some(Expected { outer, ..Expected::of(packet, &packet) })
+        Some(Expected {
+            outer,
+            ..Expected::of(packet, &packet)
+        })
     };
     let mut topology = chassis("vxlan", CHASSIS);
     let _ = write!(
@@ -277,7 +305,10 @@ pub(super) fn vxlan(place: &Place) -> Network {
     );
     topology += &vms("s", 1);
     Network {
-        files: vec![("node.toml", node(place, [Use::Vif, Use::Underlay])), ("topology.toml", topology)],
+        files: vec![
+            ("node.toml", node(place, [Use::Vif, Use::Underlay])),
+            ("topology.toml", topology),
+        ],
         sides: [
             Side::Frames {
                 headers: flat(0).headers(),
@@ -287,12 +318,19 @@ pub(super) fn vxlan(place: &Place) -> Network {
             Side::Frames {
                 headers: flat(0).headers() + tunnel,
                 tunnel,
-                frame: Box::new(move |flow, length| flat_back(flow).tunnelled(&outer(flow), flow, length)),
+                frame: Box::new(move |flow, length| {
+                    flat_back(flow).tunnelled(&outer(flow), flow, length)
+                }),
             },
         ],
         expected: Box::new(expected),
         lap_at: None,
-        openflow: Openflow::Tunnels { rules: vxlan_rules(), underlay: 1, kind: "vxlan", peers: CHASSIS },
+        openflow: Openflow::Tunnels {
+            rules: vxlan_rules(),
+            underlay: 1,
+            kind: "vxlan",
+            peers: CHASSIS,
+        },
     }
 }
 
@@ -305,6 +343,9 @@ fn vxlan_rules() -> Vec<String> {
         )
     };
     let mut rules: Vec<String> = (0..VMS).map(rule).collect();
-    rules.push(format!("in_port=3,tun_id={HERE},dl_dst={},actions=output:1", station(0, 0)));
+    rules.push(format!(
+        "in_port=3,tun_id={HERE},dl_dst={},actions=output:1",
+        station(0, 0)
+    ));
     rules
 }

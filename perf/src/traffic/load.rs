@@ -114,7 +114,9 @@ pub fn parse_flows(text: &str) -> Result<u32, String> {
         Some(b'M') => (&text[..text.len() - 1], 1_000_000),
         _ => (text, 1),
     };
-    let number: u32 = digits.parse().map_err(|_| "a number of flows: 1, 1k, 100k, 1M".to_owned())?;
+    let number: u32 = digits
+        .parse()
+        .map_err(|_| "a number of flows: 1, 1k, 100k, 1M".to_owned())?;
     match number.checked_mul(unit) {
         Some(flows) if (1..=4_000_000).contains(&flows) => Ok(flows),
         _ => Err("1 to 4M flows".into()),
@@ -138,9 +140,18 @@ mod tests {
 
     #[test]
     fn flows_have_units() {
-        for (text, flows) in [("1", 1), ("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)] {
+        for (text, flows) in [
+            ("1", 1),
+            ("1k", 1_000),
+            ("100k", 100_000),
+            ("1M", 1_000_000),
+        ] {
             assert_eq!(parse_flows(text), Ok(flows));
-            let load = Load { flows, size: Size::Imix, order: Order::Uniform };
+            let load = Load {
+                flows,
+                size: Size::Imix,
+                order: Order::Uniform,
+            };
             assert_eq!(load.flows_text(), text);
         }
         for text in ["", "k", "0", "5M", "1G", "-1"] {

@@ -13,7 +13,9 @@ pub fn sequence(flows: u32, order: Order, seed: u64) -> Vec<u32> {
     match order {
         Order::Uniform => {
             let laps = LEAST.div_ceil(flows).max(2);
-            (0..laps).flat_map(|_| permutation(flows, &mut random)).collect()
+            (0..laps)
+                .flat_map(|_| permutation(flows, &mut random))
+                .collect()
         }
         Order::Zipf => zipf(flows, LEAST.max(flows.saturating_mul(2)), &mut random),
     }
@@ -40,7 +42,9 @@ fn zipf(flows: u32, count: u32, random: &mut Random) -> Vec<u32> {
     (0..count)
         .map(|_| {
             let at = random.unit() * sum;
-            let rank = weights.partition_point(|&weight| weight <= at).min(ranks.len() - 1);
+            let rank = weights
+                .partition_point(|&weight| weight <= at)
+                .min(ranks.len() - 1);
             ranks[rank]
         })
         .collect()
@@ -87,8 +91,16 @@ mod tests {
 
     #[test]
     fn one_flow_is_one_flow() {
-        assert!(sequence(1, Order::Zipf, 3).into_iter().all(|flow| flow == 0));
-        assert!(sequence(1, Order::Uniform, 3).into_iter().all(|flow| flow == 0));
+        assert!(
+            sequence(1, Order::Zipf, 3)
+                .into_iter()
+                .all(|flow| flow == 0)
+        );
+        assert!(
+            sequence(1, Order::Uniform, 3)
+                .into_iter()
+                .all(|flow| flow == 0)
+        );
     }
 
     #[test]

@@ -57,7 +57,9 @@ impl Records {
     pub fn frame(&self, number: usize) -> Vec<u8> {
         let at = number % self.len().max(1) * self.stride;
         let record = self.bytes.get(at..at + self.stride).unwrap_or_default();
-        let length = record.last_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        let length = record
+            .last_chunk()
+            .map_or(0, |bytes| u16::from_le_bytes(*bytes));
         let mut frame = record.to_vec();
         frame.resize(usize::from(length), 0);
         frame
@@ -67,7 +69,10 @@ impl Records {
     pub fn record(&self, number: usize) -> Option<(&[u8], usize)> {
         let at = number * self.stride;
         let record = self.bytes.get(at..at + self.stride)?;
-        Some((record, usize::from(u16::from_le_bytes(*record.last_chunk()?))))
+        Some((
+            record,
+            usize::from(u16::from_le_bytes(*record.last_chunk()?)),
+        ))
     }
 }
 
@@ -81,7 +86,10 @@ fn push(bytes: &mut Vec<u8>, stride: usize, frame: &[u8]) -> anyhow::Result<()> 
     let data = stride - LENGTH;
     let begin = frame.get(..frame.len().min(data)).unwrap_or_default();
     let rest = frame.get(stride..).unwrap_or_default();
-    ensure!(rest.iter().all(|&byte| byte == 0), "a frame goes on behind its record");
+    ensure!(
+        rest.iter().all(|&byte| byte == 0),
+        "a frame goes on behind its record"
+    );
     let covered = frame.get(data..frame.len().min(stride)).unwrap_or_default();
     ensure!(
         length.to_le_bytes().starts_with(covered),
@@ -123,11 +131,18 @@ impl Tape {
     /// When the file cannot be written.
     pub fn write(path: &Path, sides: [Option<&Records>; 2]) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| path.display().to_string())?;
-        let tape = Self { path: path.to_owned(), feeds: [Feed::default(); 2] };
+        let tape = Self {
+            path: path.to_owned(),
+            feeds: [Feed::default(); 2],
+        };
         tape.fill(BufWriter::new(file), sides)
     }
 
-    fn fill(mut self, mut file: BufWriter<File>, sides: [Option<&Records>; 2]) -> anyhow::Result<Self> {
+    fn fill(
+        mut self,
+        mut file: BufWriter<File>,
+        sides: [Option<&Records>; 2],
+    ) -> anyhow::Result<Self> {
         let mut offset = 0;
         for (feed, records) in self.feeds.iter_mut().zip(sides) {
             let Some(records) = records else { continue };
@@ -202,7 +217,10 @@ mod tests {
     fn a_tape_has_both_sides() {
         let path = std::env::temp_dir().join(format!("sluice-perf-tape-{}", std::process::id()));
         let one = Records::new(42, &[1, 2, 3], |_, flow| frame(flow, 60)).unwrap();
-        let two = Records::new(70, &[4], |_, flow| [vec![1; 70], body(flow, 70, 90)].concat()).unwrap();
+        let two = Records::new(70, &[4], |_, flow| {
+            [vec![1; 70], body(flow, 70, 90)].concat()
+        })
+        .unwrap();
         let tape = Tape::write(&path, [Some(&one), Some(&two)]).unwrap();
         let [a, b] = tape.feeds;
         assert_eq!((a.offset, a.count, a.stride), (0, 3, 64));

@@ -20,6 +20,20 @@ impl Host {
         });
         Self { cpus }
     }
+
+    /// Is there a Linux interface of this name in our network namespace now?
+    #[must_use]
+    pub fn has_interface(name: &str) -> bool {
+        // Unlike /sys/class/net, this is always of the namespace that we are in.
+        let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+        interfaces(&table).any(|listed| listed == name)
+    }
+}
+
+/// Names in the kernel's table of interfaces.
+fn interfaces(table: &str) -> impl Iterator<Item = &str> {
+    let rows = table.lines().skip(2);
+    rows.filter_map(|row| Some(row.rsplit_once(':')?.0.trim()))
 }
 
 /// Reads the kernel's form of a CPU set: `0-3,8`.
@@ -43,6 +57,15 @@ mod tests {
         assert_eq!(cpu_list(""), None);
         assert_eq!(cpu_list("a-b"), None);
         assert_eq!(cpu_list("3-1"), None);
+    }
+
+    #[test]
+    fn interface_tables() {
+        let table = "Inter-|   Receive\n face |bytes packets|bytes\n    lo: 1 2 3\neth0.5: 4 5\n";
+        assert_eq!(interfaces(table).collect::<Vec<_>>(), ["lo", "eth0.5"]);
+        assert_eq!(interfaces("").count(), 0);
+        assert!(Host::has_interface("lo"));
+        assert!(!Host::has_interface("no-such-if") && !Host::has_interface(""));
     }
 
     #[test]

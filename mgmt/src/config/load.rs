@@ -6,6 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::device::DeviceText;
 use super::diagnostic::{Diagnostic, Diagnostics, Location, Severity, Source};
 use super::host::Host;
 use super::locate::locate;
@@ -29,6 +30,38 @@ pub struct Loaded {
     pub warnings: Diagnostics,
     /// Equal on nodes that run the same topology, whatever its comments and order.
     pub digest: u64,
+}
+
+impl Loaded {
+    /// Warnings about Linux interfaces that devices need and that are not there, though they may come before the
+    /// node starts. `exists` tells which are there; the daemon's check asks [`Host::has_interface`].
+    #[must_use]
+    pub fn absent_interfaces(&self, exists: impl Fn(&str) -> bool) -> Diagnostics {
+        let sources: Vec<Source> = self.warnings.sources.iter().take(1).cloned().collect();
+        let text = sources.first().map_or("", |source| source.text.as_str());
+        let (table, _) = parse(text, NODE, &mut Vec::new());
+        let mut items = Vec::new();
+        for (name, interface) in &self.node.interfaces {
+            let Ok(device) = DeviceText::read(&interface.device) else {
+                continue;
+            };
+            let Some(linux) = device.carrier().filter(|linux| !exists(linux)) else {
+                continue;
+            };
+            let message = format!("this machine has no interface `{linux}` now");
+            let mut warning = Diagnostic::warning(message)
+                .help(format!("interface `{name}` needs it when sluiced starts"));
+            let path = ["interface", name, "device"];
+            warning.at = locate(table.get_ref(), &path, None).map(|span| Location {
+                source: NODE,
+                span: span.into(),
+            });
+            items.push(warning);
+        }
+        let mut diagnostics = Diagnostics { sources, items };
+        diagnostics.order();
+        diagnostics
+    }
 }
 
 /// The node file is the first source, the topology the second.

@@ -15,6 +15,7 @@
 //! Every key is said in exactly one way, and an unknown key is an error. What a key means is in
 //! `configs/README.md`.
 
+mod device;
 mod diagnostic;
 mod entities;
 mod host;

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use toml::de::DeTable;
 
+use super::device::{self, DeviceText};
 use super::diagnostic::{Diagnostic, Location};
 use super::locate::locate;
 use super::node::{Interface, Node};
@@ -88,16 +89,71 @@ impl<'a> Check<'a> {
     }
 
     fn devices(&mut self) {
-        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
-        for (name, interface) in &self.node.interfaces {
-            if let Some(other) = seen.insert(&interface.device, name) {
+        let node = self.node;
+        let mut names: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, interface) in &node.interfaces {
+            let path = ["interface", name, "device"];
+            let device = match DeviceText::read(&interface.device) {
+                Ok(device) => device,
+                Err((message, help)) => {
+                    self.error(&path, message, help);
+                    continue;
+                }
+            };
+            if let Err((message, help)) = device.check() {
+                self.error(&path, message, help);
+            }
+            if !device.is_known() {
+                let message = format!("no driver for `{}` is known here", device.name);
+                self.warning(&path, message, format!("known are {}", device::drivers()));
+            }
+            let first = names.insert(device.name.to_string(), (name, &interface.device));
+            if let Some((other, text)) = first {
+                self.same_device(&path, (other, text), (name, &device));
+                continue;
+            }
+            if let Some(linux) = device.interface()
+                && let Some(other) = taken.insert(linux, name)
+            {
+                let message =
+                    format!("interfaces `{other}` and `{name}` both use `{linux}` of Linux");
                 self.error(
-                    &["interface", name, "device"],
-                    format!("interfaces `{other}` and `{name}` have the same device"),
-                    "remove one; a device can be underlay and localnet at once, by VLAN",
+                    &path,
+                    message,
+                    "remove one, or give it another iface; a device can be underlay and localnet \
+                     at once, by VLAN",
                 );
             }
         }
+    }
+
+    /// Two interfaces whose devices DPDK would not tell apart.
+    fn same_device(
+        &mut self,
+        path: &[&str],
+        (other, text): (&str, &str),
+        (name, device): (&str, &DeviceText<'_>),
+    ) {
+        let same = self
+            .node
+            .interfaces
+            .get(name)
+            .is_some_and(|interface| interface.device == text);
+        let (message, help) = match device.driver {
+            Some(driver) if !same => (
+                format!(
+                    "interfaces `{other}` and `{name}` have the same device name `{}`",
+                    device.name
+                ),
+                format!("number them apart: net_{driver}0, net_{driver}1"),
+            ),
+            _ => (
+                format!("interfaces `{other}` and `{name}` have the same device"),
+                "remove one; a device can be underlay and localnet at once, by VLAN".to_owned(),
+            ),
+        };
+        self.error(path, message, help);
     }
 
     fn bindings(&mut self) {

@@ -3,13 +3,15 @@
 use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
 
-use sluice_mgmt::config::load;
+use sluice_mgmt::config::{Host, load};
 use sluice_mgmt::control::{Client, ClientError, Command, Reply};
 use sluice_mgmt::reload::{ReloadReport, compare};
 
 /// Prints what a configuration would change against another file, the running daemon, or nothing.
 pub(super) fn run(config: &Path, against: Option<&Path>) -> Result<(), String> {
     let loaded = load(config).map_err(|errors| errors.render(std::io::stderr().is_terminal()))?;
+    let absent = loaded.absent_interfaces(Host::has_interface);
+    eprint!("{}", absent.render(std::io::stderr().is_terminal()));
     if let Some(against) = against {
         let report = compare(config, Some(against))?;
         return tell(&format!("against {}", against.display()), &report);

@@ -2,6 +2,7 @@
 
 mod again;
 mod configs;
+mod devices;
 mod garbage;
 mod golden;
 mod large;

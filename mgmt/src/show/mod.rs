@@ -9,6 +9,7 @@ pub mod columns;
 pub mod query;
 
 mod flows;
+mod known;
 mod node;
 mod routing;
 mod rows;
@@ -39,6 +40,9 @@ pub fn show(
 ) -> io::Result<()> {
     if let Err(message) = query.check() {
         return out(Reply::error(message));
+    }
+    if let Err(unknown) = known::check(state, query) {
+        return out(Reply::refuse(unknown.message, unknown.help));
     }
     let mut rows = Rows::new(out, query.limit);
     let filter = &query.filter;

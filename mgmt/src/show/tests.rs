@@ -359,6 +359,54 @@ fn a_filter_that_a_table_does_not_know_is_refused() {
 }
 
 #[test]
+fn a_name_that_nothing_has_is_refused() {
+    let bench = gateway();
+    type Set = fn(&mut Filter, Option<String>);
+    let switch: Set = |filter, name| filter.switch = name;
+    let router: Set = |filter, name| filter.router = name;
+    let port: Set = |filter, name| filter.port = name;
+    let interface: Set = |filter, name| filter.interface = name;
+    let chassis: Set = |filter, name| filter.chassis = name;
+    let reason: Set = |filter, name| filter.reason = name;
+    let cases = [
+        (What::Switches, switch, "switch", "ls3"),
+        (What::Ports, switch, "switch", "ls3"),
+        (What::Fdb, switch, "switch", "ls3"),
+        (What::Topology, switch, "switch", "ls3"),
+        (What::Routers, router, "router", "gw1"),
+        (What::Routes, router, "router", "gw1"),
+        (What::Neighbors, router, "router", "gw1"),
+        (What::Nat, router, "router", "gw1"),
+        (What::Ports, port, "port", "gw1-outside"),
+        (What::Ports, port, "port", "ls3-gw1"),
+        (What::Routes, port, "router port", "gw1-outside"),
+        (What::Neighbors, port, "router port", "underlay"),
+        (What::Fdb, port, "switch port", "ls3-gw1"),
+        (What::Interfaces, interface, "interface", "eth0"),
+        (What::Topology, chassis, "chassis", "node2"),
+        (What::Drops, reason, "drop reason", "no-route"),
+    ];
+    for (what, set, noun, name) in cases {
+        let asked = |name: &str| {
+            let mut query = Query::all(what);
+            set(&mut query.filter, Some(name.to_owned()));
+            ask(&bench, &query)
+        };
+        let (rows, _) = asked(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!rows.is_empty(), "{} of {noun} {name}", what.name());
+        let refusal = asked("nix").expect_err("refused");
+        assert_eq!(refusal, format!("there is no {noun} `nix`"));
+    }
+    // A port of a switch is none that routes lead to.
+    let mut query = Query::all(What::Routes);
+    query.filter.port = Some("ls3-gw1".to_owned());
+    assert_eq!(
+        ask(&bench, &query).expect_err("refused"),
+        "there is no router port `ls3-gw1`"
+    );
+}
+
+#[test]
 fn drops_are_those_that_happened_unless_all_are_wanted() {
     let bench = gateway();
     let names = |filter| -> Vec<String> {

@@ -51,6 +51,31 @@ fn echo_to_router_addresses() {
     }
 }
 
+#[test]
+fn link_local_addresses_of_a_router_answer_on_their_link() {
+    let mut net = lab();
+    // Made of the MACs of the port and of the VM (RFC 4291 appendix A).
+    let own = "fe80::ff:fe00:101";
+    for (from, to) in [
+        ("fe80::ff:fe00:a", own),
+        ("fe80::ff:fe00:a", "fd00:1::1"),
+        ("fd00:1::10", own),
+    ] {
+        let reply = format!("a: {R_LEFT} > {A} {to} > {from} icmp6 echo reply id 9 ttl 255 len 56");
+        net.probe(
+            "a",
+            packet((A, R_LEFT), (from, to))
+                .icmp_echo(Echo::Request, 9, 1)
+                .payload(&[3; 8]),
+        )
+        .expect(
+            to,
+            &[&reply],
+            &["gw: injected 1, punt:icmp 1, slow:echo-replies 1, slow:punts 1, walk 2"],
+        );
+    }
+}
+
 /// Name, frame, what the sender is told, and the reason counted.
 type Told = (&'static str, Builder, String, &'static str);
 

@@ -112,9 +112,7 @@ impl Contestant {
             }
             kind => {
                 let mut running = self.running.take();
-                let lives = running
-                    .as_mut()
-                    .is_some_and(|process| process.reading().is_ok());
+                let lives = running.as_mut().is_some_and(Process::lives);
                 match running.filter(|_| lives) {
                     Some(process) => process,
                     None => testpmd::start(site, kind)?,

@@ -93,7 +93,7 @@ impl Process {
     /// When it ended, or took too long; with what it said.
     pub fn wait_until_polling(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        while self.control.reading(0)?.is_none() {
+        while self.control.thread(0)?.is_none() {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status}: {}", self.last_words());
             }
@@ -119,6 +119,11 @@ impl Process {
     /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// It has not ended.
+    pub fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Its counts now.
@@ -148,11 +153,11 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn go(&mut self) -> anyhow::Result<()> {
-        if let Some(reading) = self.control.reading(0)? {
+        if let Some(thread) = self.control.thread(0)? {
             // Without the privilege windows in which it had to wait are thrown away.
             let _ = run(Command::new("chrt")
                 .args(["-f", "-p", PRIORITY])
-                .arg(reading.tid.to_string()));
+                .arg(thread.to_string()));
         }
         self.stopped = false;
         signal("CONT", self.child.id())

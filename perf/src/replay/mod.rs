@@ -132,7 +132,7 @@ mod tests {
                 let played =
                     run(&replay).unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
                 assert!(played.packets >= 2_000, "{}: {played:?}", scenario.name);
-                assert!(played.verified > 50, "{}: {played:?}", scenario.name);
+                assert!(played.verified > 20, "{}: {played:?}", scenario.name);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 const MAGIC: u32 = 0x5257;
 const READINGS_AT: u64 = 4096;
@@ -12,8 +12,12 @@ const SAMPLES_AT: u64 = 65536;
 const SAMPLES: u64 = 256;
 const SLOT: usize = 2048;
 const READING: usize = 96;
+/// Offset of the thread in a reading.
+const THREAD_AT: u64 = 92;
 const FEED: usize = 24;
 const PATH: usize = 256;
+/// A reading is written in far less time than it takes to look so many times.
+const TRIES: u32 = 1 << 16;
 /// Offset of the epoch, and of what follows it.
 const EPOCH_AT: u64 = 4;
 const ANSWER_AT: u64 = 12;
@@ -135,7 +139,7 @@ impl Control {
             put(&mut body, at + 20, &feed.lap_at.unwrap_or(0).to_ne_bytes());
         }
         let records = playing.records.to_string_lossy();
-        anyhow::ensure!(records.len() < PATH, "the records file's name is too long");
+        ensure!(records.len() < PATH, "the records file's name is too long");
         put(&mut body, 2 * FEED, records.as_bytes());
         self.file.write_all_at(&playing.delay.to_ne_bytes(), 8)?;
         self.file.write_all_at(&body, FEEDS_AT as u64)?;
@@ -155,14 +159,26 @@ impl Control {
             .write_all_at(&u32::from(yes).to_ne_bytes(), ANSWER_AT)?)
     }
 
-    /// The latest counts of a queue; `None` before the contestant polls it.
+    /// The thread that polls a queue; `None` before it does. Also of a contestant that is stopped.
     ///
     /// # Errors
     /// When the file cannot be read.
+    pub fn thread(&self, queue: u32) -> anyhow::Result<Option<u32>> {
+        let mut tid = [0; 4];
+        let at = READINGS_AT + u64::from(queue) * READING as u64 + THREAD_AT;
+        self.file.read_exact_at(&mut tid, at)?;
+        Ok(Some(u32::from_ne_bytes(tid)).filter(|&tid| tid != 0))
+    }
+
+    /// The latest counts of a queue; `None` before the contestant polls it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the contestant was stopped while it wrote.
     pub fn reading(&self, queue: u32) -> anyhow::Result<Option<Reading>> {
         let at = READINGS_AT + u64::from(queue) * READING as u64;
         let mut bytes = [0; READING];
-        loop {
+        for tried in 0.. {
+            ensure!(tried < TRIES, "the contestant does not run");
             self.file.read_exact_at(&mut bytes, at)?;
             let before = u64_at(&bytes, 0);
             let mut seq = [0; 8];
@@ -170,7 +186,7 @@ impl Control {
             if before.is_multiple_of(2) && before == u64::from_ne_bytes(seq) {
                 break;
             }
-            std::hint::spin_loop();
+            std::thread::yield_now();
         }
         let word = |n: usize| u64_at(&bytes, n * 8);
         let reading = Reading {
@@ -302,6 +318,16 @@ mod tests {
             (5, 6, 7)
         );
         assert_eq!((reading.epoch, reading.tid), (9, 77));
+        assert_eq!(
+            (control.thread(1).unwrap(), control.thread(0).unwrap()),
+            (Some(77), None)
+        );
+        control
+            .file
+            .write_all_at(&3_u64.to_ne_bytes(), READINGS_AT + READING as u64)
+            .unwrap();
+        assert!(control.reading(1).is_err(), "stopped while writing");
+        assert_eq!(control.thread(1).unwrap(), Some(77));
         let sample = |number: u64, half: u64| {
             let mut slot = [2 * number + 2 - half, 3 | 1 << 32, 4]
                 .map(u64::to_ne_bytes)

@@ -46,7 +46,7 @@ fn packet(side: usize, flow: u32) -> Packet {
         eth_src: station(side, flow % STATIONS),
         eth_dst: station(other(side), (flow / 7 + flow) % STATIONS),
         src: address(side, flow).into(),
-        dst: address(other(side), flow * 31).into(),
+        dst: address(other(side), flow.wrapping_mul(31)).into(),
         ports: ((1_024 + flow / 60_000) as u16, 9),
         ttl: 64,
         checksum: true,

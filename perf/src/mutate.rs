@@ -71,19 +71,24 @@ pub struct Report {
 /// The frame fed last, for whoever looks at a crash.
 static LAST: Mutex<(u64, Vec<u8>)> = Mutex::new((0, Vec::new()));
 
+/// The hook that shows it is set once, however many runs there are.
+static TELL: std::sync::Once = std::sync::Once::new();
+
 /// Feeds the frames.
 ///
 /// # Errors
 /// When the node's own configuration is refused.
 pub fn run(mutate: &Mutate) -> anyhow::Result<Report> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let last = LAST
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        eprintln!("at frame {}: {}", last.0, hex(&last.1));
-        hook(info);
-    }));
+    TELL.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            // Never waits: another test may be at it.
+            if let Ok(last) = LAST.try_lock() {
+                eprintln!("at frame {}: {}", last.0, hex(&last.1));
+            }
+            hook(info);
+        }));
+    });
     let mut gateway = Gateway::new()?;
     let corpus = Corpus::new();
     let start = Instant::now();
@@ -92,13 +97,10 @@ pub fn run(mutate: &Mutate) -> anyhow::Result<Report> {
         let mut random = Random::new(mutate.seed, number);
         let (device, frame) = mutation::frame(&corpus, &mut random);
         let device = DeviceId((device % u64::from(gateway.devices())) as u16);
-        {
-            let mut last = LAST
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            *last = (number, frame);
-            gateway.feed(device, &last.1);
-        }
+        gateway.feed(device, &frame);
+        *LAST
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = (number, frame);
         if number % BATCH == BATCH - 1 {
             unparsable += gateway.settle();
         }

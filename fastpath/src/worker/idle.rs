@@ -28,7 +28,7 @@ const MIDDLE: Duration = Duration::from_micros(200);
 /// Milliseconds without traffic before the long sleep.
 const QUIET: u32 = 1000;
 /// Sleep after that.
-const LONG: Duration = Duration::from_micros(700);
+const LONG: Duration = Duration::from_micros(850);
 
 #[derive(Debug)]
 pub(super) struct Idle {

@@ -82,7 +82,11 @@ fn compare(bench: &Bench) -> anyhow::Result<ExitCode> {
             cell.scenario, cell.flows, cell.size, cell.contestant
         );
     })?;
-    print!("{}", report::table(&results));
+    print!(
+        "{}\n{}",
+        report::table(&results),
+        report::comparison(&results)
+    );
     if let Some(directory) = &bench.out {
         report::write(&results, directory)?;
     }

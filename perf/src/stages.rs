@@ -53,17 +53,20 @@ pub fn run(stages: &Stages) -> anyhow::Result<String> {
     alone(stages.scenario, &load, |site, process| {
         process.go()?;
         let before = process.reading()?;
-        let addresses = record(site, process, before.tid, stages.seconds)?;
+        let seen = record(site, process, before.tid, stages.seconds)?;
         let after = process.reading()?;
         process.stop()?;
         let window = crate::bench::Window::between(&before, &after).context("no packet moved")?;
         let places = Places::new(process.id())?;
-        Ok(report(&Profile::new(&addresses, &places), window.cycles))
+        Ok(report(&Profile::new(&seen, &places), window.cycles))
     })
 }
 
-/// Addresses where the thread was seen.
-fn record(site: &Site, process: &Process, thread: u32, seconds: u32) -> anyhow::Result<Vec<u64>> {
+/// Where the thread was seen: the address, and the function's name as `perf` knows it.
+type Seen = (u64, String);
+
+/// Looks at the thread for some seconds.
+fn record(site: &Site, process: &Process, thread: u32, seconds: u32) -> anyhow::Result<Vec<Seen>> {
     let file = site.file("perf.data");
     let mut perf = Command::new("perf");
     perf.args(["record", "-q", "-e", "cpu-clock", "-F", FREQUENCY, "-t"])
@@ -77,21 +80,27 @@ fn record(site: &Site, process: &Process, thread: u32, seconds: u32) -> anyhow::
         bail!("perf record {status}, of process {}", process.id());
     }
     let output = Command::new("perf")
-        .args(["script", "-F", "ip", "-i"])
+        .args(["script", "-F", "ip,sym", "-i"])
         .arg(&file)
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let addresses: Vec<u64> = text
-        .split_whitespace()
-        .filter_map(|word| u64::from_str_radix(word, 16).ok())
-        .collect();
-    if addresses.is_empty() {
+    let seen: Vec<Seen> = text.lines().filter_map(sample).collect();
+    if seen.is_empty() {
         bail!(
             "perf saw nothing: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    Ok(addresses)
+    Ok(seen)
+}
+
+/// A line of `perf script`: an address and what stands there.
+fn sample(line: &str) -> Option<Seen> {
+    let (address, symbol) = line.trim().split_once(' ')?;
+    Some((
+        u64::from_str_radix(address, 16).ok()?,
+        symbol.trim().to_owned(),
+    ))
 }
 
 /// What stands at the addresses of a process that runs this very program.
@@ -123,30 +132,26 @@ impl Places {
         Ok(Self { loader, mapped })
     }
 
-    fn place(&self, address: u64) -> Place {
-        let Some((_, base)) = self
+    fn place(&self, address: u64, symbol: &str) -> Place {
+        let (part, base) = match self
             .mapped
             .iter()
             .find(|(range, _)| range.contains(&address))
-        else {
-            let part = if address >> 63 == 1 {
-                "kernel"
-            } else {
-                "libraries"
-            };
-            return Place {
-                part: part.into(),
-                function: part.into(),
-                line: part.into(),
-            };
+        {
+            Some((_, base)) if symbol.contains("::") => ("other crates", *base),
+            Some((_, base)) => ("DPDK", *base),
+            None if address >> 63 == 1 => ("kernel", address),
+            None => ("libraries", address),
+        };
+        let mut place = Place {
+            part: part.to_owned(),
+            function: short(symbol),
+            line: short(symbol),
         };
         let probe = address - base;
-        let symbol = self.loader.find_symbol(probe).unwrap_or("?");
-        let mut place = Place {
-            part: "DPDK".into(),
-            function: symbol.to_owned(),
-            line: symbol.to_owned(),
-        };
+        if probe == 0 {
+            return place;
+        }
         let Ok(mut frames) = self.loader.find_frames(probe) else {
             return place;
         };
@@ -161,7 +166,7 @@ impl Places {
                 .function
                 .and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
             place.part = part;
-            place.function = name.map_or(symbol.to_owned(), |name| short(&name));
+            place.function = name.map_or(short(symbol), |name| short(&name));
             place.line = format!("{file}:{}", location.line.unwrap_or(0));
             break;
         }
@@ -229,14 +234,14 @@ struct Profile {
 }
 
 impl Profile {
-    fn new(addresses: &[u64], places: &Places) -> Self {
+    fn new(seen: &[Seen], places: &Places) -> Self {
         let mut known: HashMap<u64, Place> = HashMap::new();
         let (mut parts, mut functions, mut lines) =
             (HashMap::new(), HashMap::new(), HashMap::new());
-        for &address in addresses {
+        for (address, symbol) in seen {
             let place = known
-                .entry(address)
-                .or_insert_with(|| places.place(address));
+                .entry(*address)
+                .or_insert_with(|| places.place(*address, symbol));
             *parts.entry(place.part.clone()).or_insert(0) += 1;
             *functions
                 .entry(format!("{}  {}", place.part, place.function))
@@ -244,7 +249,7 @@ impl Profile {
             *lines.entry(place.line.clone()).or_insert(0) += 1;
         }
         Self {
-            samples: addresses.len(),
+            samples: seen.len(),
             parts: sorted(parts),
             functions: sorted(functions),
             lines: sorted(lines),
@@ -301,6 +306,17 @@ mod tests {
         assert_eq!(part("/y/net/src/parse.rs"), Some("net::parse".into()));
         assert_eq!(part("/y/perf/rig/rig.c"), Some("rig".into()));
         assert_eq!(part("/rustc/1/library/core/src/slice/index.rs"), None);
+    }
+
+    #[test]
+    fn samples_are_read() {
+        let seen = |address, symbol: &str| Some((address, symbol.to_owned()));
+        assert_eq!(sample("    55d0c1 a::b::c"), seen(0x55d0c1, "a::b::c"));
+        assert_eq!(
+            sample(" ffffffff81000000 [unknown]"),
+            seen(0xffff_ffff_8100_0000, "[unknown]")
+        );
+        assert_eq!(sample(""), None);
     }
 
     #[test]

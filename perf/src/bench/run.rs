@@ -11,7 +11,7 @@ use crate::contestant::{Contestant, Kind, Process, Site};
 use crate::report::Machine;
 use crate::rig::Playing;
 use crate::scenario::{ALL, Network, Place, Scenario, Side};
-use crate::traffic::{Load, Order, Size, Tape, parse_flows};
+use crate::traffic::{Load, Order, Size, TAPE, Tape, parse_flows};
 
 /// Frames on each line of the rig.
 const DELAY: u32 = 1_000;
@@ -121,7 +121,7 @@ pub fn alone<T>(
     let under = || -> anyhow::Result<(Tape, Contestant)> {
         let place = place(&site, scenario, load);
         let network = scenario.network(&place);
-        let [a, b] = network.records(load)?;
+        let [a, b] = network.records(load, TAPE)?;
         let tape = Tape::write(&site.file("tape"), [a.as_ref(), b.as_ref()])?;
         let mut contestant = Contestant::new(Kind::Sluice);
         let process = contestant.prepare(&site, scenario, &network)?;
@@ -177,7 +177,7 @@ impl Run<'_> {
     fn load(&mut self, scenario: &Scenario, load: &Load) -> anyhow::Result<()> {
         let place = place(&self.site, scenario, load);
         let network = scenario.network(&place);
-        let records = network.records(load)?;
+        let records = network.records(load, TAPE)?;
         let [a, b] = &records;
         let tape = Tape::write(&self.site.file("tape"), [a.as_ref(), b.as_ref()])?;
         drop(records);

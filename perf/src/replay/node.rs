@@ -157,7 +157,7 @@ fn published(loaded: &Loaded) -> anyhow::Result<Arc<TablesCell>> {
 
 fn sources(network: &Network, load: &Load) -> anyhow::Result<[Source; 2]> {
     let mut sources = [Source::Silent, Source::Silent];
-    let records = network.records(load)?;
+    let records = network.records(load, 0)?;
     for ((source, side), records) in sources.iter_mut().zip(&network.sides).zip(records) {
         *source = match (side, records) {
             (Side::Turned, _) => Source::Turned,

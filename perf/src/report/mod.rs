@@ -3,10 +3,12 @@
 mod chart;
 mod machine;
 mod table;
+mod verdict;
 
 pub use chart::{chart, charts};
 pub use machine::Machine;
 pub use table::table;
+pub use verdict::comparison;
 
 use std::path::Path;
 

@@ -19,7 +19,7 @@ mod tunnel;
 pub use names::{SIDE_MACS, chassis_mac, peers, underlay_address};
 pub use packet::{Expected, Keys, Outer, Packet, flow_of};
 
-use crate::traffic::{Load, Records, sequence};
+use crate::traffic::{Load, Records, once, sequence};
 
 /// What a side receives.
 pub enum Side {
@@ -46,7 +46,7 @@ pub struct Network {
     pub sides: [Side; 2],
     /// What must leave by a side for a flow; `None` when nothing may.
     pub expected: Box<dyn Fn(usize, u32) -> Option<Expected>>,
-    /// Offset of the field that makes each lap's flows new ones.
+    /// Offset of the field that makes each lap's flows new ones; then a lap has every flow once.
     pub lap_at: Option<u32>,
     /// The same for Open vSwitch.
     pub openflow: Openflow,
@@ -197,11 +197,11 @@ pub const ALL: &[Scenario] = &[
 const SEEDS: [u64; 2] = [0xa, 0xb];
 
 impl Network {
-    /// The records of both sides. Sizes are those of the frames that tenants send and get.
+    /// The records of both sides, `least` or more of each. Sizes are those of the frames that tenants send and get.
     ///
     /// # Errors
     /// When a frame does not fit into a record.
-    pub fn records(&self, load: &Load) -> anyhow::Result<[Option<Records>; 2]> {
+    pub fn records(&self, load: &Load, least: u32) -> anyhow::Result<[Option<Records>; 2]> {
         let mut all = [None, None];
         for ((records, side), seed) in all.iter_mut().zip(&self.sides).zip(SEEDS) {
             let Side::Frames {
@@ -212,10 +212,14 @@ impl Network {
             else {
                 continue;
             };
-            let order = sequence(load.flows, load.order, seed);
-            let least = headers - tunnel + LEAST_PAYLOAD;
+            // Where laps make new flows, none may come twice in one.
+            let order = match self.lap_at {
+                Some(_) => once(load.flows, seed),
+                None => sequence(load.flows, load.order, seed, least),
+            };
+            let shortest = headers - tunnel + LEAST_PAYLOAD;
             let made = Records::new(*headers, &order, |number, flow| {
-                frame(flow, load.size.frame(number, least) + tunnel)
+                frame(flow, load.size.frame(number, shortest) + tunnel)
             });
             *records = Some(made?);
         }

@@ -49,7 +49,7 @@ fn every_flow_gives_a_frame_that_parses_and_says_which() {
                 size,
                 order: Order::Uniform,
             };
-            for records in network.records(&load).unwrap().iter().flatten() {
+            for records in network.records(&load, 0).unwrap().iter().flatten() {
                 for number in 0..300 {
                     let frame = records.frame(number);
                     let flow = flow_of(&frame).unwrap();

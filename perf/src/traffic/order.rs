@@ -4,21 +4,26 @@ use super::Order;
 
 /// Records of a tape at least: more than the caches next to a core hold, so that reading them costs the same
 /// for few flows as for many.
-const LEAST: u32 = 1 << 18;
+pub const TAPE: u32 = 1 << 18;
 
-/// The flow of each record. Uniform orders are random permutations one after the other, so that one lap meets
-/// every flow.
-pub fn sequence(flows: u32, order: Order, seed: u64) -> Vec<u32> {
+/// The flow of each record, `least` of them or more. Uniform orders are random permutations one after the
+/// other, so that one lap meets every flow.
+pub fn sequence(flows: u32, order: Order, seed: u64, least: u32) -> Vec<u32> {
     let mut random = Random(seed);
     match order {
         Order::Uniform => {
-            let laps = LEAST.div_ceil(flows).max(2);
+            let laps = least.div_ceil(flows).max(2);
             (0..laps)
                 .flat_map(|_| permutation(flows, &mut random))
                 .collect()
         }
-        Order::Zipf => zipf(flows, LEAST.max(flows.saturating_mul(2)), &mut random),
+        Order::Zipf => zipf(flows, least.max(flows.saturating_mul(2)), &mut random),
     }
+}
+
+/// Every flow once, in random order.
+pub fn once(flows: u32, seed: u64) -> Vec<u32> {
+    permutation(flows, &mut Random(seed))
 }
 
 fn permutation(flows: u32, random: &mut Random) -> Vec<u32> {
@@ -77,27 +82,35 @@ mod tests {
 
     #[test]
     fn every_flow_comes_in_each_lap_of_a_uniform_order() {
-        let order = sequence(1_000, Order::Uniform, 1);
-        assert!(order.len() >= LEAST as usize);
+        let order = sequence(1_000, Order::Uniform, 1, TAPE);
+        assert!(order.len() >= TAPE as usize);
         for lap in order.chunks(1_000) {
             let mut flows = lap.to_vec();
             flows.sort_unstable();
             assert!(flows.into_iter().eq(0..1_000));
         }
         assert_ne!(order[..1_000], order[1_000..2_000]);
-        assert_eq!(order, sequence(1_000, Order::Uniform, 1));
-        assert_ne!(order, sequence(1_000, Order::Uniform, 2));
+        assert_eq!(order, sequence(1_000, Order::Uniform, 1, TAPE));
+        assert_ne!(order, sequence(1_000, Order::Uniform, 2, TAPE));
+    }
+
+    #[test]
+    fn once_is_once() {
+        let mut flows = once(1_000, 5);
+        assert!(!flows.is_sorted());
+        flows.sort_unstable();
+        assert!(flows.into_iter().eq(0..1_000));
     }
 
     #[test]
     fn one_flow_is_one_flow() {
         assert!(
-            sequence(1, Order::Zipf, 3)
+            sequence(1, Order::Zipf, 3, TAPE)
                 .into_iter()
                 .all(|flow| flow == 0)
         );
         assert!(
-            sequence(1, Order::Uniform, 3)
+            sequence(1, Order::Uniform, 3, TAPE)
                 .into_iter()
                 .all(|flow| flow == 0)
         );
@@ -106,7 +119,7 @@ mod tests {
     #[test]
     fn zipf_prefers_few() {
         let mut counts = vec![0_u32; 1_000];
-        for flow in sequence(1_000, Order::Zipf, 4) {
+        for flow in sequence(1_000, Order::Zipf, 4, TAPE) {
             counts[flow as usize] += 1;
         }
         counts.sort_unstable_by(|a, b| b.cmp(a));

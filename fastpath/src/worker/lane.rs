@@ -142,18 +142,23 @@ fn mix(a: u64, b: u64) -> u64 {
 impl LaneKey {
     #[inline]
     fn hash(&self) -> u64 {
-        let entry = match self.entry {
-            Entry::Port(port) | Entry::Owner(port) => u64::from(port.0),
-            Entry::Keyless { tunnel, switch } => u64::from(tunnel.0) << 32 | u64::from(switch.0),
+        let (entry, tunnel) = match self.entry {
+            Entry::Port(port) | Entry::Owner(port) => (u64::from(port.0), 0),
+            Entry::Keyless { tunnel, switch } => (u64::from(switch.0), tunnel.0),
+            // All chassis send one router's packets with the same keys and MACs.
             Entry::Keyed {
+                tunnel,
                 datapath,
                 in_key,
                 out_key,
-                ..
-            } => u64::from(datapath.0) << 32 | u64::from(in_key) << 16 | u64::from(out_key),
-            Entry::Originated(router) => u64::from(router.0),
+            } => {
+                let keys = u64::from(in_key) << 16 | u64::from(out_key);
+                (u64::from(datapath.0) << 32 | keys, tunnel.0)
+            }
+            Entry::Originated(router) => (u64::from(router.0), 0),
         };
-        mix(self.macs.0.to_u64() ^ entry << 17, self.macs.1.to_u64())
+        let macs = (self.macs.0.to_u64(), self.macs.1.to_u64());
+        mix(macs.0 ^ entry << 17, macs.1 ^ u64::from(tunnel) << 40)
     }
 }
 

@@ -533,7 +533,8 @@ fn readers_never_see_mixed_neighbors() {
         start.wait();
         let _stop = Stop(&stop);
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
-        for round in 0..200_000u32 {
+        // Fewer than bring a slot its generation again, however long a reader is kept from the processor.
+        for round in 0..30_000u32 {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;

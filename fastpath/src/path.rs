@@ -248,6 +248,22 @@ impl Paths {
 }
 
 impl Way {
+    /// A packet with this TTL and length, in bytes of IP, gets to the end.
+    #[inline]
+    pub fn carries(&self, ttl: u8, total_len: u16) -> bool {
+        ttl > self.ttl_steps && total_len <= self.mtu
+    }
+
+    /// The Ethernet destination to write: where the neighbor was learned, its MAC of now. `None` when it has
+    /// none any more.
+    #[inline]
+    pub fn destination(&self, learned: &Learned) -> Option<Mac> {
+        match &self.neighbor {
+            None => Some(self.eth_dst),
+            Some(neighbor) => learned.neighbors.mac(neighbor.slot),
+        }
+    }
+
     fn neighbors_hold(&self, learned: &Learned) -> bool {
         [&self.neighbor, &self.underlay]
             .into_iter()

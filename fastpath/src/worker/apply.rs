@@ -41,13 +41,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !expected(way, &pending.entered, ip) {
             return Some(pending);
         }
-        let mut eth_dst = way.eth_dst;
-        if let Some(neighbor) = &way.neighbor {
-            match self.learned.neighbors.mac(neighbor.slot) {
-                Some(mac) => eth_dst = mac,
-                None => return Some(pending),
-            }
-        }
+        let Some(eth_dst) = way.destination(&self.learned) else {
+            return Some(pending);
+        };
         let edit = Edit {
             eth_dst,
             eth_src: way.eth_src,
@@ -286,8 +282,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 fn expected(way: &Way, entered: &Entered, ip: &Ip) -> bool {
     way.entry == entered.entry
         && way.macs == (entered.headers.eth_dst, entered.headers.eth_src)
-        && ip.ttl > way.ttl_steps
-        && ip.total_len <= way.mtu
+        && way.carries(ip.ttl, ip.total_len)
 }
 
 /// The connection changes the packet's tuple.

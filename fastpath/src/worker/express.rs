@@ -222,19 +222,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             .paths
             .fresh(hit.path, tables, &self.learned, self.changes, self.now);
         let Some(way) = fresh else { return Some(frame) };
-        let expected = way.entry == candidate.entry
-            && way.macs == glance.macs
-            && glance.ttl > way.ttl_steps
-            && glance.total_len <= way.mtu;
-        if !expected {
+        let expected = way.entry == candidate.entry && way.macs == glance.macs;
+        if !expected || !way.carries(glance.ttl, glance.total_len) {
             return Some(frame);
         }
-        let eth_dst = match &way.neighbor {
-            None => way.eth_dst,
-            Some(neighbor) => match self.learned.neighbors.mac(neighbor.slot) {
-                Some(mac) => mac,
-                None => return Some(frame),
-            },
+        let Some(eth_dst) = way.destination(&self.learned) else {
+            return Some(frame);
         };
         let (macs, ttl, egress) = (
             (eth_dst, way.eth_src),

@@ -186,15 +186,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             .fresh(path, tables, &self.learned, self.changes, self.now);
         let Some(way) = fresh else { return Some(frame) };
         let glance = &candidate.glance;
-        if glance.ttl <= way.ttl_steps || glance.total_len > way.mtu {
+        if !way.carries(glance.ttl, glance.total_len) {
             return Some(frame);
         }
-        let eth_dst = match &way.neighbor {
-            None => way.eth_dst,
-            Some(neighbor) => match self.learned.neighbors.mac(neighbor.slot) {
-                Some(mac) => mac,
-                None => return Some(frame),
-            },
+        let Some(eth_dst) = way.destination(&self.learned) else {
+            return Some(frame);
         };
         let macs = (eth_dst, way.eth_src);
         let (ttl, egress) = (glance.ttl - way.ttl_steps, way.egress);

@@ -45,9 +45,9 @@ def expect_no_ping(namespace, target, count=2):
     return f"0/{seen.sent} answered, as it must be"
 
 
-def expect_hops(namespace, target, hops, options=("-I",)):
-    """A traceroute sees exactly these hops."""
-    seen = probes.traceroute(namespace, target, options)
+def expect_hops(namespace, target, hops, probe=probes.echo_hops):
+    """Packets with a growing TTL are answered by exactly these hops."""
+    seen = probe(namespace, target)
     expect(seen == list(hops), f"hops {seen}, expected {list(hops)}")
     return " > ".join(seen)
 

@@ -44,7 +44,7 @@ def how_to_go_on(lab, network):
     return f"""
 The network is still up. As root, try:
   {at(network.vm("vm1"))} ping {n1.INTERNET}
-  {at(network.vm("vm1"))} traceroute -n -I {n1.INTERNET}
+  {at(network.vm("vm1"))} mtr -n -r -c 1 {n1.INTERNET}
   {at(network.vm("vm2"))} curl http://{n1.OUTSIDE}:8000/
   {at(network.outside)} tcpdump -nei eth0
   {ctl} show connections

@@ -38,6 +38,8 @@ def test_ping_output_is_read():
 
 def test_traceroute_output_is_read():
     assert probes.parse_traceroute(TRACEROUTE) == ["172.18.100.1", "*", "8.8.8.8"]
+    report = '{"report": {"hubs": [{"count": 1, "host": "10.0.0.1"}, {"count": 2, "host": "???"}]}}'
+    assert probes.parse_mtr(report) == ["10.0.0.1", "???"]
 
 
 def test_stream_comparison_names_what_is_missing():
@@ -84,6 +86,7 @@ def test_probes_see_a_plain_wire(pair):
         assert "TTL 64" in checks.expect_ping(one, address, 64)
         assert "host2" in checks.expect_page(one, "host2", address)
         assert checks.expect_hops(one, address, [address]) == address
+        assert checks.expect_hops(one, address, [address], probes.udp_hops) == address
     with pytest.raises(checks.Expected):
         checks.expect_ping(one, "10.9.0.2", 63)
     checks.expect_no_ping(one, "10.9.0.3")

@@ -11,3 +11,4 @@ pub mod nat;
 pub mod neighbor;
 pub mod route;
 pub mod security;
+pub mod steer;

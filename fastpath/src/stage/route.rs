@@ -100,8 +100,10 @@ pub fn lookup<'r>(
     })
 }
 
-/// One of the hops, the same for all packets of a flow (RFC 2992 section 2: hash threshold).
-fn choose(hops: &[NextHop], hash: impl FnOnce() -> u32) -> Option<(u32, &NextHop)> {
+/// One of the hops with its index, the same for all packets of a flow (RFC 2992 section 2: hash threshold).
+/// The hash is asked for only where there is a choice; `None` when there is no hop.
+#[inline]
+pub fn choose(hops: &[NextHop], hash: impl FnOnce() -> u32) -> Option<(u32, &NextHop)> {
     let index = match hops {
         [] | [_] => 0,
         _ => (u64::from(hash()) * hops.len() as u64) >> 32,

@@ -83,9 +83,10 @@ fn compare(bench: &Bench) -> anyhow::Result<ExitCode> {
         );
     })?;
     print!(
-        "{}\n{}",
+        "{}\n{}\n{}",
         report::table(&results),
-        report::comparison(&results)
+        report::comparison(&results),
+        report::bars(&report::aims(&results))
     );
     if let Some(directory) = &bench.out {
         report::write(&results, directory)?;

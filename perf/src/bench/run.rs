@@ -30,14 +30,14 @@ pub struct Bench {
     /// Frame sizes on the wire, or IMIX.
     #[arg(long, value_delimiter = ',', default_value = "64")]
     pub size: Vec<Size>,
-    /// Order of flows: uniform or zipf.
-    #[arg(long, default_value = "uniform")]
-    pub order: Order,
+    /// Order of flows: uniform, zipf.
+    #[arg(long, value_delimiter = ',', default_value = "uniform")]
+    pub order: Vec<Order>,
     /// Who is measured.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,ovs"
+        default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,sluice-shared,ovs,vpp,linux"
     )]
     pub contestants: Vec<Kind>,
     /// Windows of each contestant under each load.
@@ -46,6 +46,9 @@ pub struct Bench {
     /// CPU to measure on; the last one that we may use unless given.
     #[arg(long)]
     pub cpu: Option<usize>,
+    /// This program, linked with DPDK's shared libraries: what runs as sluice-shared.
+    #[arg(long)]
+    pub shared: Option<PathBuf>,
     /// Directory for the report as JSON and the charts.
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -65,7 +68,10 @@ pub fn scenario(name: &str) -> Result<&'static Scenario, String> {
 /// # Errors
 /// When the run as a whole is not possible. A contestant that fails is part of the results.
 pub fn run(bench: &Bench, mut told: impl FnMut(&Cell)) -> anyhow::Result<Results> {
-    let site = site(bench.cpu)?;
+    let site = Site {
+        shared: bench.shared.clone(),
+        ..site(bench.cpu)?
+    };
     let directory = site.directory.clone();
     let result = Run {
         bench,
@@ -105,6 +111,7 @@ fn site(cpu: Option<usize>) -> anyhow::Result<Site> {
         directory,
         cpu,
         other_cpu,
+        shared: None,
     })
 }
 
@@ -159,14 +166,12 @@ impl Run<'_> {
             };
             for &flows in flows {
                 for &size in &self.bench.size {
-                    let load = Load {
-                        flows,
-                        size,
-                        order: self.bench.order,
-                    };
-                    let from = self.cells.len();
-                    self.load(scenario, &load)?;
-                    self.cells[from..].iter().for_each(&mut *told);
+                    for &order in &self.bench.order {
+                        let load = Load { flows, size, order };
+                        let from = self.cells.len();
+                        self.load(scenario, &load)?;
+                        self.cells[from..].iter().for_each(&mut *told);
+                    }
                 }
             }
         }

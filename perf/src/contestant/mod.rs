@@ -10,9 +10,15 @@ pub use process::{Process, Site};
 pub use sluice::play;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
+use anyhow::bail;
+
 use crate::scenario::{Network, Scenario};
+
+/// Where its packages put it.
+const VPP: &str = "/usr/bin/vpp";
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,18 +31,27 @@ pub enum Kind {
     Testpmd5tswap,
     /// This repository's worker, as the daemon runs it.
     Sluice,
+    /// The same, linked with DPDK's shared libraries as the distribution links testpmd.
+    SluiceShared,
     /// Open vSwitch with DPDK, from the distribution.
     Ovs,
+    /// VPP.
+    Vpp,
+    /// Forwarding in the kernel, with nftables.
+    Linux,
 }
 
 impl Kind {
     /// All, in the order of the report.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 8] = [
         Kind::TestpmdIo,
         Kind::TestpmdMacswap,
         Kind::Testpmd5tswap,
         Kind::Sluice,
+        Kind::SluiceShared,
         Kind::Ovs,
+        Kind::Vpp,
+        Kind::Linux,
     ];
 
     /// Its name on the command line and in reports.
@@ -46,13 +61,16 @@ impl Kind {
             Kind::TestpmdMacswap => "testpmd-macswap",
             Kind::Testpmd5tswap => "testpmd-5tswap",
             Kind::Sluice => "sluice",
+            Kind::SluiceShared => "sluice-shared",
             Kind::Ovs => "ovs",
+            Kind::Vpp => "vpp",
+            Kind::Linux => "linux",
         }
     }
 
     /// Does what comes out tell whether it works? testpmd routes nothing.
     pub const fn routes(self) -> bool {
-        matches!(self, Kind::Sluice | Kind::Ovs)
+        matches!(self, Kind::Sluice | Kind::SluiceShared | Kind::Ovs)
     }
 }
 
@@ -106,9 +124,20 @@ impl Contestant {
                 self.running = None;
                 sluice::start(site, scenario.name, network)?
             }
+            Kind::SluiceShared => {
+                self.running = None;
+                sluice::start_shared(site, scenario.name, network)?
+            }
             Kind::Ovs => {
                 self.running = None;
                 ovs::start(site, network)?
+            }
+            Kind::Vpp if !Path::new(VPP).exists() => bail!("not installed"),
+            Kind::Vpp => bail!(
+                "not on this rig: it carries DPDK inside its plugin, where the rig cannot replace functions"
+            ),
+            Kind::Linux => {
+                bail!("not on this rig: the kernel has no ports of DPDK; see `sluice-perf linux`")
             }
             kind => {
                 let mut running = self.running.take();

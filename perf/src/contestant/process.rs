@@ -26,6 +26,8 @@ pub struct Site {
     pub cpu: usize,
     /// CPU of everything else.
     pub other_cpu: usize,
+    /// This program, linked with DPDK's shared libraries.
+    pub shared: Option<PathBuf>,
 }
 
 impl Site {

@@ -1,20 +1,46 @@
 //! Our own worker, in the daemon's own frame: configuration, compiler, agent and reload threads as shipped.
 
+use std::path::Path;
 use std::process::Command;
+
+use anyhow::Context;
 
 use super::process::{Process, Site};
 use crate::scenario::Network;
 
 /// Starts this program again as the contestant.
 pub(super) fn start(site: &Site, scenario: &str, network: &Network) -> anyhow::Result<Process> {
-    let directory = site.file(&format!("sluice-{scenario}"));
+    run(&std::env::current_exe()?, "sluice", site, scenario, network)
+}
+
+/// Starts this program as it is linked with DPDK's shared libraries.
+pub(super) fn start_shared(
+    site: &Site,
+    scenario: &str,
+    network: &Network,
+) -> anyhow::Result<Process> {
+    let program = site
+        .shared
+        .as_deref()
+        .context("--shared names no program: one built with DPDK_SHARED=1")?;
+    run(program, "sluice-shared", site, scenario, network)
+}
+
+fn run(
+    program: &Path,
+    name: &str,
+    site: &Site,
+    scenario: &str,
+    network: &Network,
+) -> anyhow::Result<Process> {
+    let directory = site.file(&format!("{name}-{scenario}"));
     std::fs::create_dir_all(&directory)?;
-    for (name, text) in &network.files {
-        std::fs::write(directory.join(name), text)?;
+    for (file, text) in &network.files {
+        std::fs::write(directory.join(file), text)?;
     }
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(program);
     command.arg("play").arg(directory.join("node.toml"));
-    let mut process = Process::start(site, "sluice", "TERM", command)?;
+    let mut process = Process::start(site, name, "TERM", command)?;
     process.wait_until_polling()?;
     Ok(process)
 }
@@ -25,7 +51,7 @@ pub(super) fn start(site: &Site, scenario: &str, network: &Network) -> anyhow::R
 /// When the node does not start.
 #[cfg(feature = "dpdk")]
 pub fn play(node: &std::path::Path) -> anyhow::Result<()> {
-    use anyhow::{Context, anyhow};
+    use anyhow::anyhow;
     use sluice_mgmt::config::load;
     use sluice_mgmt::runtime;
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::verdict;
 use crate::bench::{Cell, Outcome, Results};
 use crate::scenario::Scenario;
 
@@ -71,7 +72,7 @@ fn row(results: &Results, cell: &Cell) -> String {
         .filter(|window| !window.undisturbed)
         .count();
     let above = results.above_io(cell);
-    let bar = bar(cell);
+    let bar = verdict::cycles(cell);
     let verdict = match (bar, above) {
         (Some(bar), Some(above)) => format!("{} {bar:.0}", if above <= bar { "<=" } else { ">" }),
         _ => String::new(),
@@ -95,15 +96,4 @@ fn row(results: &Results, cell: &Cell) -> String {
             String::new()
         },
     )
-}
-
-/// The bar for our own worker under this load.
-fn bar(cell: &Cell) -> Option<f64> {
-    if cell.contestant != "sluice" || cell.size != "64" {
-        return None;
-    }
-    let bars = Scenario::named(&cell.scenario)?.bars;
-    bars.iter()
-        .find(|(flows, _)| *flows == cell.flows)
-        .map(|(_, bar)| *bar)
 }

@@ -1,71 +1,181 @@
-//! What the numbers mean: our worker beside its peers.
+//! What the numbers mean: our worker beside its peers, and beside what is aimed at.
 
 use std::fmt::Write as _;
 
+use super::Bar;
 use crate::bench::{Cell, Results};
+use crate::scenario::Scenario;
 
-/// Loads, and how our worker compares under each; and what scenarios say about each other.
+/// Cycles that the rig itself may cost.
+const RIG: f64 = 40.0;
+
+/// Whole cycles of Open vSwitch for each of ours, by scenario.
+const OVS: &[(&str, f64)] = &[
+    ("l3", 2.5),
+    ("geneve-encap", 2.5),
+    ("geneve-decap", 2.5),
+    ("snat", 5.0),
+];
+
+/// Loads, and how our worker compares under each.
 pub fn comparison(results: &Results) -> String {
-    let ours = || {
-        results
-            .cells
-            .iter()
-            .filter(|cell| cell.contestant == "sluice")
-    };
     let mut text = format!(
-        "{:<18}{:>7}{:>7}{:>12}{:>12}{:>12}{:>16}\n",
-        "our worker", "flows", "bytes", "above io", "x macswap", "OVS takes x", "M packets/s"
+        "{:<18}{:>8}{:>7}{:>9}{:>10}{:>11}{:>12}{:>13}\n",
+        "our worker",
+        "flows",
+        "bytes",
+        "order",
+        "above io",
+        "x macswap",
+        "OVS takes x",
+        "M packets/s"
     );
-    for cell in ours() {
-        let times = |other: Option<&Cell>, over: bool| {
-            let (a, b) = (cell.cycles()?, other?.cycles()?);
-            Some(if over { b / a } else { a / b })
-        };
+    for cell in ours(results) {
+        let times = |other: Option<&Cell>| Some(cell.cycles()? / other?.cycles()?);
         let _ = writeln!(
             text,
-            "{:<18}{:>7}{:>7}{:>12}{:>12}{:>12}{:>16}",
+            "{:<18}{:>8}{:>7}{:>9}{:>10}{:>11}{:>12}{:>13}",
             cell.scenario,
             cell.flows,
             cell.size,
+            cell.order,
             number(results.above_io(cell), 0),
-            number(times(results.beside(cell, "testpmd-macswap"), false), 1),
-            number(times(results.beside(cell, "ovs"), true), 1),
+            number(times(results.beside(cell, "testpmd-macswap")), 1),
+            number(ovs(results, cell), 1),
             number(cell.median(|window| window.mpps), 1),
         );
-    }
-    let find = |scenario: &str, flows: u32, size: &str| {
-        ours().find(|cell| {
-            (cell.scenario.as_str(), cell.flows, cell.size.as_str()) == (scenario, flows, size)
-        })
-    };
-    let ratio = |a: Option<&Cell>, b: Option<&Cell>| Some(a?.cycles()? / b?.cycles()?);
-    let facts = [
-        (
-            "hops / gateway, bar 1.10",
-            ratio(find("hops", 100_000, "64"), find("gateway", 100_000, "64")),
-        ),
-        (
-            "l3 1500 / 64 bytes, bar 1.30",
-            ratio(find("l3", 100_000, "1500"), find("l3", 100_000, "64")),
-        ),
-        (
-            "snat 1500 / 64 bytes, bar 1.30",
-            ratio(find("snat", 100_000, "1500"), find("snat", 100_000, "64")),
-        ),
-        (
-            "new connections, M/s, bar 2.0",
-            find("new-connections", 100_000, "64")
-                .and_then(|cell| cell.median(|window| window.mpps)),
-        ),
-    ];
-    for (what, value) in facts {
-        if value.is_some() {
-            let _ = writeln!(text, "{what:<34}{:>8}", number(value, 2));
-        }
     }
     text
 }
 
+/// What is aimed at under the loads that were run.
+pub fn aims(results: &Results) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    let rig = results.cells.iter().filter(|cell| {
+        cell.contestant == "testpmd-io" && cell.size == "64" && cell.order == "uniform"
+    });
+    let dearest = rig.filter_map(Cell::cycles).max_by(f64::total_cmp);
+    if dearest.is_some() {
+        bars.push(Bar::at_most(
+            1,
+            "the rig itself, at most",
+            "cycles",
+            RIG,
+            dearest,
+        ));
+    }
+    for cell in ours(results).filter(|cell| cell.order == "uniform") {
+        let what = format!("{}, {} flows", cell.scenario, cell.flows);
+        if let Some(bar) = cycles(cell) {
+            let above = results.above_io(cell);
+            bars.push(Bar::at_most(1, &what, "cycles above io", bar, above));
+        }
+        if cell.size == "64"
+            && let Some((_, bar)) = OVS.iter().find(|(name, _)| *name == cell.scenario)
+            && results.beside(cell, "ovs").is_some()
+        {
+            bars.push(Bar::at_least(
+                4,
+                &what,
+                "x of ours in OVS",
+                *bar,
+                ovs(results, cell),
+            ));
+        }
+        if cell.size == "1500" && ["l3", "snat"].contains(&cell.scenario.as_str()) {
+            let small = sibling(results, cell, &cell.scenario, "64");
+            let what = format!("{what}, 1500 bytes");
+            bars.push(Bar::at_most(5, what, "x of 64", 1.3, ratio(cell, small)));
+        }
+        if cell.scenario == "hops" && cell.size == "64" {
+            let gateway = sibling(results, cell, "gateway", "64");
+            bars.push(Bar::at_most(
+                2,
+                &what,
+                "x gateway",
+                1.1,
+                ratio(cell, gateway),
+            ));
+        }
+        if cell.scenario == "new-connections" && cell.size == "64" {
+            let rate = cell.median(|window| window.mpps);
+            bars.push(Bar::at_least(3, "new SNAT connections", "M/s", 2.0, rate));
+        }
+    }
+    bars
+}
+
+/// The bar for our own worker under this load, in cycles above `testpmd io`.
+pub(super) fn cycles(cell: &Cell) -> Option<f64> {
+    if cell.contestant != "sluice" || cell.size != "64" || cell.order != "uniform" {
+        return None;
+    }
+    let bars = Scenario::named(&cell.scenario)?.bars;
+    bars.iter()
+        .find(|(flows, _)| *flows == cell.flows)
+        .map(|(_, bar)| *bar)
+}
+
+fn ours(results: &Results) -> impl Iterator<Item = &Cell> {
+    results
+        .cells
+        .iter()
+        .filter(|cell| cell.contestant == "sluice")
+}
+
+/// Our cell of another scenario or size under the same load.
+fn sibling<'a>(results: &'a Results, cell: &Cell, scenario: &str, size: &str) -> Option<&'a Cell> {
+    ours(results).find(|other| {
+        (other.scenario.as_str(), other.size.as_str()) == (scenario, size)
+            && (other.flows, &other.order) == (cell.flows, &cell.order)
+    })
+}
+
+fn ratio(cell: &Cell, other: Option<&Cell>) -> Option<f64> {
+    Some(cell.cycles()? / other?.cycles()?)
+}
+
+fn ovs(results: &Results, cell: &Cell) -> Option<f64> {
+    ratio(results.beside(cell, "ovs")?, Some(cell))
+}
+
 fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chart::tests::{cell, results};
+    use super::*;
+
+    #[test]
+    fn every_aim_is_judged_by_its_own_cells() {
+        let all = results(vec![
+            cell("l3", 100_000, "64", "testpmd-io", Some(20.0)),
+            cell("l3", 100_000, "64", "sluice", Some(60.0)),
+            cell("l3", 100_000, "64", "ovs", Some(180.0)),
+            cell("l3", 100_000, "1500", "sluice", Some(90.0)),
+            cell("snat", 1_000, "64", "testpmd-io", Some(41.0)),
+            cell("snat", 1_000, "64", "sluice", None),
+            cell("gateway", 100_000, "64", "sluice", Some(200.0)),
+            cell("hops", 100_000, "64", "sluice", Some(230.0)),
+        ]);
+        let aims = aims(&all);
+        let found: Vec<(u8, Option<f64>, bool)> = aims
+            .iter()
+            .map(|bar| (bar.group, bar.measured, bar.met()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (1, Some(41.0), false),
+                (1, Some(40.0), true),
+                (4, Some(3.0), true),
+                (5, Some(1.5), false),
+                (1, None, false),
+                (1, None, false),
+                (2, Some(1.15), false),
+            ]
+        );
+    }
 }

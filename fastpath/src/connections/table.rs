@@ -407,7 +407,17 @@ impl ConnectionTable {
     /// Bytes of memory that the table takes, index included.
     #[must_use]
     pub fn memory(&self) -> usize {
-        size_of_val(&*self.entries) + size_of_val(&*self.sides) + self.index.bytes()
+        self.memory_by_part().into_iter().sum()
+    }
+
+    /// The same by part: the connections themselves, the lists by deadline and age, the index.
+    #[must_use]
+    pub fn memory_by_part(&self) -> [usize; 3] {
+        [
+            size_of_val(&*self.entries),
+            size_of_val(&*self.sides),
+            self.index.bytes(),
+        ]
     }
 
     #[inline]

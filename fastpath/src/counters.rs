@@ -196,11 +196,11 @@ impl Counters {
             .map_or(0, |counter| counter.load(Relaxed))
     }
 
-    /// Counts a frame received on a device.
+    /// Counts frames received on a device.
     #[inline]
-    pub fn device_rx(&self, device: DeviceId, bytes: u64) {
+    pub fn device_rx(&self, device: DeviceId, packets: u64, bytes: u64) {
         let at = device.index() * WORDS;
-        add(self.devices.get(at), 1);
+        add(self.devices.get(at), packets);
         add(self.devices.get(at + 1), bytes);
     }
 

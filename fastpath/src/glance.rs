@@ -1,14 +1,15 @@
 //! The few fields that an established connection needs, read at fixed places.
 //!
-//! A glance takes the common form of a packet only: IPv4 without options, no fragment, TCP, UDP or echo, with or
-//! without one VLAN tag; outside it Geneve with OVN's option or none, or VXLAN. It checks what [`sluice_net::parse()`] checks of
-//! such a packet, so whatever it accepts, parsing accepts with the same fields; everything else is parsed.
+//! A glance takes the common form of a packet only: IPv4 without options or IPv6 without extension headers, no
+//! fragment, TCP, UDP or echo, with or without one VLAN tag; outside it Geneve with OVN's option or none, or VXLAN. It
+//! checks what [`sluice_net::parse()`] checks of such a packet, so whatever it accepts, parsing accepts with the same
+//! fields; everything else is parsed.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use sluice_net::checksum::{finish, ones_complement_sum, pseudo_v4};
-use sluice_net::wire::{geneve, icmpv4, ip_proto, udp, vxlan};
-use sluice_net::{Fragment, Headers, L4, Mac, Vni};
+use sluice_net::wire::{geneve, icmpv4, icmpv6, ip_proto, ipv6, udp, vxlan};
+use sluice_net::{Fragment, Headers, L4, Mac, Vni, flow_hash_v4, flow_hash_v6};
 
 use crate::connections::{FlowKey4, Rewrite, TcpFlags};
 use crate::ids::Zone;
@@ -22,29 +23,103 @@ const HEAD: usize = ETH + IP + 8;
 /// Where the TCP checksum is in an untagged packet.
 const TCP_CHECKSUM: usize = ETH + IP + 16;
 
-/// An IPv4 packet at a glance.
+/// The Ethernet addresses of a frame as they are on the wire, to be compared and written as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Macs {
+    /// The destination, then two bytes of the source; the first on the wire is the lowest.
+    head: u64,
+    /// The rest of the source.
+    tail: u32,
+}
+
+impl Macs {
+    /// All zeroes: of no frame.
+    pub const NONE: Macs = Macs { head: 0, tail: 0 };
+
+    /// Of these two.
+    pub const fn new(dst: Mac, src: Mac) -> Macs {
+        let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (dst.0, src.0);
+        Macs {
+            head: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            tail: u32::from_le_bytes([i, j, k, l]),
+        }
+    }
+
+    #[inline]
+    fn of(ethernet: &[u8; ETH]) -> Macs {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *ethernet;
+        Macs {
+            head: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            tail: u32::from_le_bytes([i, j, k, l]),
+        }
+    }
+
+    #[inline]
+    fn write(self, ethernet: &mut [u8; 12]) {
+        let (head, tail) = ethernet.split_at_mut(8);
+        head.copy_from_slice(&self.head.to_le_bytes());
+        tail.copy_from_slice(&self.tail.to_le_bytes());
+    }
+
+    /// Destination and source.
+    pub const fn pair(self) -> (Mac, Mac) {
+        let [a, b, c, d, e, f, g, h] = self.head.to_le_bytes();
+        let [i, j, k, l] = self.tail.to_le_bytes();
+        (Mac([a, b, c, d, e, f]), Mac([g, h, i, j, k, l]))
+    }
+
+    /// The destination as a number of 48 bits; the first byte on the wire is the lowest.
+    #[inline]
+    pub const fn dst(self) -> u64 {
+        self.head & 0xffff_ffff_ffff
+    }
+
+    /// The source as a number of 48 bits; the first byte on the wire is the lowest.
+    #[inline]
+    pub const fn src(self) -> u64 {
+        self.head >> 48 | (self.tail as u64) << 16
+    }
+}
+
+/// Source and destination address of a packet, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// IPv4.
+    V4(u32, u32),
+    /// IPv6.
+    V6(u128, u128),
+}
+
+/// A packet at a glance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance {
-    /// Ethernet destination and source.
-    pub macs: (Mac, Mac),
-    /// Source address.
-    pub src: u32,
-    /// Destination address.
-    pub dst: u32,
+    /// Ethernet addresses.
+    pub macs: Macs,
+    /// Source and destination.
+    pub addresses: Addresses,
     /// Source port or identifier.
     pub src_port: u16,
     /// Destination port or identifier.
     pub dst_port: u16,
+    /// Bytes of IP.
+    pub total_len: u16,
     /// IP protocol.
     pub proto: u8,
-    /// TTL.
+    /// TTL or hop limit.
     pub ttl: u8,
     /// DSCP and ECN.
     pub tos: u8,
-    /// Bytes of IP.
-    pub total_len: u16,
     /// Flags of a TCP segment.
     pub flags: TcpFlags,
+}
+
+/// The IP version of a frame at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// The outer headers of a tunnel packet at a glance.
@@ -70,18 +145,32 @@ pub struct Outer {
     pub end: usize,
 }
 
-/// The VLAN of a frame and where its tag ends: before the EtherType of the payload. `None` when the payload is
-/// not IPv4.
+/// What the Ethernet header of an IP packet says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tagging {
+    /// The version of the packet.
+    pub version: Version,
+    /// The VLAN, 0 for none.
+    pub vlan: u16,
+    /// Bytes of the tag: the packet begins so much later than usual.
+    pub tag: usize,
+}
+
+/// The tagging of a frame. `None` when the payload is not IP.
 #[inline]
-pub fn ipv4_behind(frame: &[u8]) -> Option<(Option<u16>, usize)> {
-    match *frame.get(12..18)?.first_chunk::<6>()? {
-        [0x08, 0x00, ..] => Some((None, 0)),
-        [0x81, 0x00, hi, lo, 0x08, 0x00] => {
-            let vlan = u16::from_be_bytes([hi, lo]) & 0x0fff;
-            Some(((vlan != 0).then_some(vlan), TAG))
-        }
-        _ => None,
-    }
+pub fn tagging(frame: &[u8]) -> Option<Tagging> {
+    let (version, vlan, tag) = match *frame.get(12..18)?.first_chunk::<6>()? {
+        [0x08, 0x00, ..] => (Version::V4, 0, 0),
+        [0x86, 0xdd, ..] => (Version::V6, 0, 0),
+        [0x81, 0x00, hi, lo, 0x08, 0x00] => (Version::V4, u16::from_be_bytes([hi, lo]), TAG),
+        [0x81, 0x00, hi, lo, 0x86, 0xdd] => (Version::V6, u16::from_be_bytes([hi, lo]), TAG),
+        _ => return None,
+    };
+    Some(Tagging {
+        version,
+        vlan: vlan & 0x0fff,
+        tag,
+    })
 }
 
 fn be16(bytes: &[u8], at: usize) -> u16 {
@@ -98,12 +187,10 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
     }
 }
 
-fn mac(bytes: &[u8; ETH], at: usize) -> Mac {
-    let mut mac = [0; 6];
-    for (to, from) in mac.iter_mut().zip(bytes.iter().skip(at)) {
-        *to = *from;
-    }
-    Mac(mac)
+#[inline]
+fn mac(bytes: &[u8; ETH]) -> Mac {
+    let [a, b, c, d, e, f, ..] = *bytes;
+    Mac([a, b, c, d, e, f])
 }
 
 /// An IPv4 header without options and not of a fragment, whose checksum holds and whose packet is whole.
@@ -116,45 +203,26 @@ fn plain(ip: &[u8; IP], room: usize) -> Option<u16> {
         .then_some(total)
 }
 
-/// Glances at a frame whose Ethernet payload begins `tag` bytes later than usual.
+/// Glances at a frame of this tagging.
 #[inline]
-pub fn glance(frame: &[u8], tag: usize) -> Option<Glance> {
-    let ethernet = frame.first_chunk::<ETH>()?;
-    let packet = frame.get(ETH + tag..)?;
+pub fn glance(frame: &[u8], tagging: Tagging) -> Option<Glance> {
+    let macs = Macs::of(frame.first_chunk::<ETH>()?);
+    let packet = frame.get(ETH + tagging.tag..)?;
+    match tagging.version {
+        Version::V4 => glance_v4(macs, packet),
+        Version::V6 => glance_v6(macs, packet),
+    }
+}
+
+#[inline]
+fn glance_v4(macs: Macs, packet: &[u8]) -> Option<Glance> {
     let (ip, upper) = packet.split_first_chunk::<IP>()?;
     let total_len = plain(ip, packet.len())?;
     let upper = upper.get(..usize::from(total_len) - IP)?;
-    let head = upper.first_chunk::<8>()?;
-    let (src_port, dst_port, flags) = match ip[9] {
-        ip_proto::UDP => {
-            let len = usize::from(be16(head, 4));
-            if len < udp::LEN || len > upper.len() {
-                return None;
-            }
-            (be16(head, 0), be16(head, 2), TcpFlags::NONE)
-        }
-        ip_proto::TCP => {
-            let [offset, flags] = *upper.get(12..20)?.first_chunk::<2>()?;
-            let header = usize::from(offset >> 4) * 4;
-            if header < 20 || header > upper.len() {
-                return None;
-            }
-            (be16(head, 0), be16(head, 2), TcpFlags(flags))
-        }
-        ip_proto::ICMP => {
-            let echo = matches!(head[0], icmpv4::ECHO_REQUEST | icmpv4::ECHO_REPLY);
-            if !echo || head[1] != 0 {
-                return None;
-            }
-            let id = be16(head, icmpv4::ECHO_ID_OFFSET);
-            (id, id, TcpFlags::NONE)
-        }
-        _ => return None,
-    };
+    let (src_port, dst_port, flags) = transport(upper, ip[9], ip_proto::ICMP)?;
     Some(Glance {
-        macs: (mac(ethernet, 0), mac(ethernet, 6)),
-        src: be32(ip, 12),
-        dst: be32(ip, 16),
+        macs,
+        addresses: Addresses::V4(be32(ip, 12), be32(ip, 16)),
         src_port,
         dst_port,
         proto: ip[9],
@@ -165,8 +233,65 @@ pub fn glance(frame: &[u8], tag: usize) -> Option<Glance> {
     })
 }
 
-/// Glances at the outer headers of a tunnel packet that is received on these UDP ports. Its UDP checksum holds or
-/// is zero.
+fn glance_v6(macs: Macs, packet: &[u8]) -> Option<Glance> {
+    let (ip, upper) = packet.split_first_chunk::<{ ipv6::LEN }>()?;
+    let payload = be16(ip, 4);
+    let total_len = payload.checked_add(ipv6::LEN as u16)?;
+    let upper = upper.get(..usize::from(payload))?;
+    if ip[0] >> 4 != 6 {
+        return None;
+    }
+    let (src_port, dst_port, flags) = transport(upper, ip[6], ip_proto::ICMPV6)?;
+    let address = |at: usize| {
+        let bytes = ip.get(at..).and_then(|bytes| bytes.first_chunk::<16>());
+        bytes.map_or(0, |bytes| u128::from_be_bytes(*bytes))
+    };
+    Some(Glance {
+        macs,
+        addresses: Addresses::V6(address(8), address(24)),
+        src_port,
+        dst_port,
+        proto: ip[6],
+        ttl: ip[7],
+        tos: ip[0] << 4 | ip[1] >> 4,
+        total_len,
+        flags,
+    })
+}
+
+/// Ports (of an echo, its identifier twice) and TCP flags of what is above IP. `icmp` is the family's ICMP.
+#[inline]
+fn transport(upper: &[u8], proto: u8, icmp: u8) -> Option<(u16, u16, TcpFlags)> {
+    let head = upper.first_chunk::<8>()?;
+    let ports = (be16(head, 0), be16(head, 2));
+    match proto {
+        ip_proto::UDP => {
+            let len = usize::from(be16(head, 4));
+            let whole = len >= udp::LEN && len <= upper.len();
+            whole.then_some((ports.0, ports.1, TcpFlags::NONE))
+        }
+        ip_proto::TCP => {
+            let [offset, flags] = *upper.get(12..20)?.first_chunk::<2>()?;
+            let header = usize::from(offset >> 4) * 4;
+            let whole = header >= 20 && header <= upper.len();
+            whole.then_some((ports.0, ports.1, TcpFlags(flags)))
+        }
+        _ if proto == icmp => {
+            let echo = if icmp == ip_proto::ICMP {
+                // A code other than 0 is left to the parser.
+                head[1] == 0 && matches!(head[0], icmpv4::ECHO_REQUEST | icmpv4::ECHO_REPLY)
+            } else {
+                matches!(head[0], icmpv6::ECHO_REQUEST | icmpv6::ECHO_REPLY)
+            };
+            let id = be16(head, icmpv4::ECHO_ID_OFFSET);
+            echo.then_some((id, id, TcpFlags::NONE))
+        }
+        _ => None,
+    }
+}
+
+/// Glances at the outer headers of an IPv4 tunnel packet that is received on these UDP ports. Its UDP checksum
+/// holds or is zero.
 #[inline]
 pub fn outer(frame: &[u8], tag: usize, geneve_port: u16, vxlan_port: u16) -> Option<Outer> {
     let ethernet = frame.first_chunk::<ETH>()?;
@@ -204,7 +329,7 @@ pub fn outer(frame: &[u8], tag: usize, geneve_port: u16, vxlan_port: u16) -> Opt
         },
     };
     Some(Outer {
-        mac: mac(ethernet, 0),
+        mac: mac(ethernet),
         src,
         dst,
         tos: ip[1],
@@ -242,8 +367,10 @@ impl Glance {
     /// packets that it never takes.
     pub fn of(headers: &Headers) -> Option<Glance> {
         let ip = headers.ip()?;
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
-            return None;
+        let addresses = match (ip.src, ip.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => Addresses::V4(src.to_bits(), dst.to_bits()),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Addresses::V6(src.to_bits(), dst.to_bits()),
+            _ => return None,
         };
         let flags = match ip.l4 {
             L4::Tcp { flags, .. } => TcpFlags(flags),
@@ -255,9 +382,8 @@ impl Glance {
         }
         let (src_port, dst_port) = ip.ports()?;
         Some(Glance {
-            macs: (headers.eth_dst, headers.eth_src),
-            src: src.to_bits(),
-            dst: dst.to_bits(),
+            macs: Macs::new(headers.eth_dst, headers.eth_src),
+            addresses,
             src_port,
             dst_port,
             proto: ip.proto,
@@ -268,38 +394,64 @@ impl Glance {
         })
     }
 
-    /// The tuple as it is: what is written when nothing is translated.
+    /// The hash of its flow, as [`sluice_net::flow_hash`] gives it.
     #[inline]
-    pub fn rewrite(&self) -> Rewrite {
-        Rewrite {
-            src: self.src,
-            dst: self.dst,
-            src_port: self.src_port,
-            dst_port: self.dst_port,
+    pub fn flow_hash(&self) -> u32 {
+        let ports = (self.src_port, self.dst_port);
+        match self.addresses {
+            Addresses::V4(src, dst) => flow_hash_v4(src, dst, self.proto, ports),
+            Addresses::V6(src, dst) => flow_hash_v6(src, dst, self.proto, ports),
         }
     }
 
-    /// The key of the packet's flow in `zone`.
+    /// The key of the packet's flow in `zone`; connections are of IPv4.
     #[inline]
-    pub fn key(&self, zone: Zone) -> FlowKey4 {
-        FlowKey4 {
-            src: self.src,
-            dst: self.dst,
+    pub fn key(&self, zone: Zone) -> Option<FlowKey4> {
+        let Addresses::V4(src, dst) = self.addresses else {
+            return None;
+        };
+        Some(FlowKey4 {
+            src,
+            dst,
             src_port: self.src_port,
             dst_port: self.dst_port,
             proto: self.proto,
             zone,
-        }
+        })
     }
 
-    /// Writes MACs, TTL and tuple into the packet this was glanced at, untagged by now, and updates its checksums
-    /// incrementally (RFC 1624 equation 3). `None` when it is shorter than it was.
+    /// Writes MACs and TTL into the packet this was glanced at, untagged by now. `None` when it is shorter than it
+    /// was.
     #[inline]
-    pub fn edit(&self, frame: &mut [u8], macs: (Mac, Mac), ttl: u8, to: &Rewrite) -> Option<()> {
+    pub fn forward(&self, frame: &mut [u8], macs: Macs, ttl: u8) -> Option<()> {
+        let head = frame.first_chunk_mut::<{ ETH + IP }>()?;
+        macs.write(head.first_chunk_mut::<12>()?);
+        if ttl == self.ttl {
+            return Some(());
+        }
+        match self.addresses {
+            Addresses::V4(..) => {
+                let was = u16::from_be_bytes([self.ttl, self.proto]);
+                let is = u16::from_be_bytes([ttl, self.proto]);
+                let sum = u16::from_be_bytes([head[24], head[25]]);
+                head[22] = ttl;
+                head[24..26].copy_from_slice(&apply(sum, delta16(was, is)).to_be_bytes());
+            }
+            Addresses::V6(..) => head[21] = ttl,
+        }
+        Some(())
+    }
+
+    /// Writes MACs, TTL and tuple into the IPv4 packet this was glanced at, untagged by now, and updates its checksums
+    /// incrementally (RFC 1624 equation 3). `None` when it is shorter than it was, or not IPv4.
+    #[inline]
+    pub fn edit(&self, frame: &mut [u8], macs: Macs, ttl: u8, to: &Rewrite) -> Option<()> {
+        let Addresses::V4(src, dst) = self.addresses else {
+            return None;
+        };
         let head = frame.first_chunk_mut::<HEAD>()?;
-        head[0..6].copy_from_slice(&macs.0.0);
-        head[6..12].copy_from_slice(&macs.1.0);
-        let addresses = delta32(self.src, to.src) + delta32(self.dst, to.dst);
+        macs.write(head.first_chunk_mut::<12>()?);
+        let addresses = delta32(src, to.src) + delta32(dst, to.dst);
         let was = u16::from_be_bytes([self.ttl, self.proto]);
         let is = u16::from_be_bytes([ttl, self.proto]);
         let sum = u16::from_be_bytes([head[24], head[25]]);

@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod counters;
+mod encap;
 pub mod exchange;
 pub mod glance;
 pub mod ids;

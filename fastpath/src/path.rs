@@ -3,6 +3,9 @@
 //! A path remembers what a walk decided about one kind of packet but for its addresses and ports, and what
 //! the decision rested on. It is fresh while its generation and the count of learned changes are the current
 //! ones; when either has moved on, the few things it rests on are compared, once for all its connections.
+//!
+//! What a packet needs of a path is its [`Leg`]: one cache line, good for as long as nothing at all moves, clock
+//! included. It is made anew from the path when something has.
 
 use std::net::IpAddr;
 
@@ -10,11 +13,14 @@ use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use sluice_net::Mac;
 
+use crate::encap::Head;
+use crate::glance::Macs;
 use crate::ids::{DatapathId, PathId, PortId, Tick};
+use crate::io::DeviceId;
 use crate::learned::{Learned, Role};
 use crate::stage::enter::Entry;
 use crate::tables::neighbors::Slot;
-use crate::tables::{RoleId, Tables};
+use crate::tables::{RoleId, Tables, UNDERLAY_PORT};
 use crate::verdict::Egress;
 
 /// Most datapaths a cached way may cross; longer ways walk every packet.
@@ -139,10 +145,94 @@ pub struct Path {
     marked: Tick,
 }
 
+/// The number of an entry that packets come by, for as long as a generation lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gate(pub u32);
+
+impl Gate {
+    /// No packet has come by the entry.
+    const NONE: Gate = Gate(u32::MAX);
+}
+
+/// The entries that packets came by in this generation.
+#[derive(Debug, Default)]
+pub struct Gates(HashMap<Entry, Gate>);
+
+impl Gates {
+    /// The gate of an entry, a new one if need be.
+    pub fn open(&mut self, entry: Entry) -> Gate {
+        let next = Gate(self.0.len() as u32);
+        *self.0.entry(entry).or_insert(next)
+    }
+
+    /// The gate of an entry, if a packet has come by it.
+    pub fn get(&self, entry: &Entry) -> Option<Gate> {
+        self.0.get(entry).copied()
+    }
+
+    /// Another generation begins.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What freshness is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The tables of now.
+    pub tables: &'a Tables,
+    /// Neighbors, MACs, roles.
+    pub learned: &'a Learned,
+    /// Entries that packets came by.
+    pub gates: &'a Gates,
+    /// Count of learned changes.
+    pub changes: u64,
+    /// The time.
+    pub now: Tick,
+    /// Another number whenever any of these is another; never 0.
+    pub stamp: u32,
+}
+
+/// What a packet needs of a path.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Leg {
+    /// Of the moment it was made in.
+    stamp: u32,
+    /// What packets of it come by.
+    pub gate: Gate,
+    /// Routers crossed.
+    pub ttl_steps: u8,
+    /// Bytes of IP that fit all the way.
+    pub mtu: u16,
+    /// Ethernet addresses that packets of it come with.
+    pub macs: Macs,
+    /// Ethernet addresses to write.
+    pub write: Macs,
+    /// The way out.
+    pub egress: Egress,
+}
+
+const _: () = assert!(size_of::<Leg>() == 64, "one cache line");
+
+impl Leg {
+    /// A packet with this TTL and length, in bytes of IP, gets to the end.
+    #[inline]
+    pub fn carries(&self, ttl: u8, total_len: u16) -> bool {
+        ttl > self.ttl_steps && total_len <= self.mtu
+    }
+}
+
 /// The paths of one worker.
 #[derive(Debug)]
 pub struct Paths {
     slots: Vec<Option<Path>>,
+    /// By slot.
+    legs: Vec<Leg>,
+    /// By slot, with meaning for those that leave by a tunnel.
+    heads: Vec<Head>,
+    /// Paths gone so far.
+    gone: u64,
     free: Vec<u32>,
     by_way: HashMap<Way, u32>,
     capacity: usize,
@@ -153,6 +243,9 @@ impl Paths {
     pub fn new(capacity: usize) -> Self {
         Self {
             slots: Vec::new(),
+            legs: Vec::new(),
+            heads: Vec::new(),
+            gone: 0,
             free: Vec::new(),
             by_way: HashMap::new(),
             capacity,
@@ -176,6 +269,8 @@ impl Paths {
             Some(slot) => slot,
             None if self.slots.len() < self.capacity => {
                 self.slots.push(None);
+                self.legs.push(STALE);
+                self.heads.push(Head::default());
                 (self.slots.len() - 1) as u32
             }
             None => return None,
@@ -203,6 +298,10 @@ impl Paths {
         {
             self.by_way.remove(&path.way);
             self.free.push(id.0);
+            self.gone += 1;
+            if let Some(leg) = self.legs.get_mut(id.0 as usize) {
+                *leg = STALE;
+            }
         }
     }
 
@@ -231,6 +330,58 @@ impl Paths {
         Some(&path.way)
     }
 
+    /// The path's leg; `None` when what the path rests on does not hold any more.
+    #[inline]
+    pub fn leg(&mut self, id: PathId, moment: &Moment<'_>) -> Option<&Leg> {
+        let at = id.0 as usize;
+        if self.legs.get(at)?.stamp != moment.stamp {
+            self.renew(id, moment)?;
+        }
+        self.legs.get(at)
+    }
+
+    /// The outer headers of a path that leaves by a tunnel, after [`Paths::leg`] has given its leg.
+    #[inline]
+    pub fn head(&self, id: PathId) -> Option<&Head> {
+        self.heads.get(id.0 as usize)
+    }
+
+    /// How many paths are gone: an id looked up before stands for the same path while this is the same.
+    #[inline]
+    pub fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    #[cold]
+    fn renew(&mut self, id: PathId, moment: &Moment<'_>) -> Option<()> {
+        let Moment {
+            tables,
+            learned,
+            gates,
+            changes,
+            now,
+            stamp,
+        } = *moment;
+        let way = self.fresh(id, tables, learned, changes, now)?;
+        let leg = Leg {
+            stamp,
+            gate: gates.get(&way.entry).unwrap_or(Gate::NONE),
+            ttl_steps: way.ttl_steps,
+            mtu: way.mtu,
+            macs: Macs::new(way.macs.0, way.macs.1),
+            write: Macs::new(way.destination(learned)?, way.eth_src),
+            egress: way.egress,
+        };
+        if let Egress::Tunnel { tunnel, vni, keys } = way.egress {
+            let (underlay, tunnel) = (tables.underlay.as_ref()?, tables.tunnel(tunnel)?);
+            let next_hop = tunnel.next_hop.into();
+            let (_, mac) = learned.neighbors.resolve(UNDERLAY_PORT, next_hop)?;
+            *self.heads.get_mut(id.0 as usize)? = Head::new(underlay, tunnel, mac, vni, keys);
+        }
+        *self.legs.get_mut(id.0 as usize)? = leg;
+        Some(())
+    }
+
     /// The way as it was cached, fresh or not.
     pub fn way(&self, id: PathId) -> Option<&Way> {
         Some(&self.slots.get(id.0 as usize)?.as_ref()?.way)
@@ -246,6 +397,21 @@ impl Paths {
         self.by_way.is_empty()
     }
 }
+
+/// The leg of no path. No moment has the stamp 0.
+const STALE: Leg = Leg {
+    stamp: 0,
+    gate: Gate::NONE,
+    ttl_steps: 0,
+    mtu: 0,
+    macs: Macs::NONE,
+    write: Macs::NONE,
+    egress: Egress::Device {
+        device: DeviceId(0),
+        vlan: None,
+        port: PortId(0),
+    },
+};
 
 impl Way {
     /// A packet with this TTL and length, in bytes of IP, gets to the end.

@@ -12,22 +12,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[inline]
 #[must_use]
 pub fn ones_complement_sum(data: &[u8], initial: u32) -> u32 {
-    // 32-bit words into a 64-bit accumulator: 2^32 of them fit, more than any frame has.
+    // RFC 1071 section 2 (B): summed in the machine's order, swapped once at the end. 32-bit words into a 64-bit
+    // accumulator: 2^32 of them fit, more than any frame has.
     let (words, rest) = data.as_chunks::<4>();
-    let mut sum = u64::from(initial);
+    let mut sum = 0_u64;
     for word in words {
-        sum += u64::from(u32::from_be_bytes(*word));
+        sum += u64::from(u32::from_le_bytes(*word));
     }
     let last = match *rest {
-        [a, b, c] => u32::from_be_bytes([a, b, c, 0]),
-        [a, b] => u32::from_be_bytes([a, b, 0, 0]),
-        [a] => u32::from_be_bytes([a, 0, 0, 0]),
+        [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+        [a, b] => u32::from_le_bytes([a, b, 0, 0]),
+        [a] => u32::from_le_bytes([a, 0, 0, 0]),
         _ => 0,
     };
     sum += u64::from(last);
-    // 2^16 = 1 in this arithmetic, so the four halves of the accumulator just add up.
-    let sum = (sum >> 48) + (sum >> 32 & 0xffff) + (sum >> 16 & 0xffff) + (sum & 0xffff);
-    let sum = sum as u32; // at most 4 * 0xffff
+    // 2^16 = 1 in this arithmetic, so the halves of the accumulator just add up.
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 32) as u32 + (sum >> 16 & 0xffff) as u32 + (sum & 0xffff) as u32;
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = u32::from((sum as u16).swap_bytes()) + (initial >> 16) + (initial & 0xffff);
     (sum >> 16) + (sum & 0xffff)
 }
 

@@ -87,6 +87,18 @@ pub fn flow_hash_v4(src: u32, dst: u32, proto: u8, ports: (u16, u16)) -> u32 {
     finish_hash(mix(mix(PI, src.into()), dst.into()), proto, ports)
 }
 
+/// [`flow_hash_v4`] for IPv6.
+#[inline]
+#[must_use]
+pub fn flow_hash_v6(src: u128, dst: u128, proto: u8, ports: (u16, u16)) -> u32 {
+    finish_hash(mix_v6(mix_v6(PI, src), dst), proto, ports)
+}
+
+#[inline]
+fn mix_v6(hash: u64, bits: u128) -> u64 {
+    mix(mix(hash, (bits >> 64) as u64), bits as u64)
+}
+
 #[inline]
 fn finish_hash(hash: u64, proto: u8, (src_port, dst_port): (u16, u16)) -> u32 {
     let ports = u64::from(src_port) << 16 | u64::from(dst_port);
@@ -96,10 +108,7 @@ fn finish_hash(hash: u64, proto: u8, (src_port, dst_port): (u16, u16)) -> u32 {
 fn mix_address(hash: u64, address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(a) => mix(hash, a.to_bits().into()),
-        IpAddr::V6(a) => {
-            let bits = a.to_bits();
-            mix(mix(hash, (bits >> 64) as u64), bits as u64)
-        }
+        IpAddr::V6(a) => mix_v6(hash, a.to_bits()),
     }
 }
 

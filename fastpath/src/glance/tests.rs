@@ -1,11 +1,11 @@
 //! A glance agrees with the parser on everything it accepts, and its edit with the general one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use sluice_net::builder::Echo;
 use sluice_net::wire::geneve::OvnOption;
-use sluice_net::{Builder, FlowKey, L3, L4, Mac, Vni, flow_hash, flow_hash_v4, parse};
+use sluice_net::{Builder, FlowKey, L3, L4, Mac, Vni, flow_hash, parse};
 
 use super::*;
 use crate::rewrite::{self, Edit};
@@ -18,8 +18,12 @@ prop_compose! {
         kind in 0u8..5, src in any::<u32>(), dst in any::<u32>(), ports in any::<(u16, u16)>(),
         payload in proptest::collection::vec(any::<u8>(), 0..40), vlan in proptest::option::of(any::<u16>()),
         fragment in prop_oneof![9 => Just(None), 1 => Just(Some(8u16))], flags in any::<u8>(),
+        six in proptest::option::of(any::<(u128, u128)>()),
     ) -> Vec<u8> {
-        let mut frame = Builder::ethernet(A, B).ipv4(Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
+        let mut frame = match six {
+            Some((src, dst)) => Builder::ethernet(A, B).ipv6(Ipv6Addr::from_bits(src), Ipv6Addr::from_bits(dst)),
+            None => Builder::ethernet(A, B).ipv4(Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst)),
+        };
         if let Some(vlan) = vlan {
             frame = frame.vlan(vlan);
         }
@@ -44,9 +48,9 @@ fn agrees(frame: &[u8], glance: &Glance) {
     let L3::Ip(ip) = headers.l3 else {
         panic!("not IP")
     };
-    let key = FlowKey4::of(&FlowKey::of(&ip), Zone(1)).expect("IPv4");
-    assert_eq!(glance.key(Zone(1)), key);
-    assert_eq!(glance.macs, (headers.eth_dst, headers.eth_src));
+    assert_eq!(glance.key(Zone(1)), FlowKey4::of(&FlowKey::of(&ip), Zone(1)));
+    assert_eq!(glance.macs.pair(), (headers.eth_dst, headers.eth_src));
+    assert_eq!(glance.macs, Macs::new(headers.eth_dst, headers.eth_src));
     assert_eq!(
         (glance.ttl, glance.tos, glance.total_len),
         (ip.ttl, ip.tos, ip.total_len)
@@ -58,16 +62,12 @@ fn agrees(frame: &[u8], glance: &Glance) {
     };
     assert_eq!(glance.flags, flags);
     assert_eq!(Glance::of(&headers), Some(*glance));
-    let ports = (glance.src_port, glance.dst_port);
-    assert_eq!(
-        flow_hash_v4(glance.src, glance.dst, glance.proto, ports),
-        flow_hash(&headers)
-    );
+    assert_eq!(glance.flow_hash(), flow_hash(&headers));
 }
 
 fn look(frame: &[u8]) -> Option<(Glance, usize)> {
-    let (_, tag) = ipv4_behind(frame)?;
-    Some((glance(frame, tag)?, tag))
+    let tagging = tagging(frame)?;
+    Some((glance(frame, tagging)?, tagging.tag))
 }
 
 proptest! {
@@ -90,14 +90,26 @@ proptest! {
     #[test]
     fn edits_as_the_general_rewrite_does(frame in frames(), src in any::<u32>(), dst in any::<u32>(), ports in any::<(u16, u16)>(), ttl in any::<u8>()) {
         let Some((glance, 0)) = look(&frame) else { return Ok(()) };
+        let headers = parse(&frame).unwrap();
+        let edit = Edit { eth_dst: B, eth_src: A, ttl: Some(ttl), tos: None, tuple: None, quoted: None };
+        let mut general = frame.clone();
+        rewrite::apply(&mut general, &headers, &edit).unwrap();
+        let mut forwarded = frame.clone();
+        glance.forward(&mut forwarded, Macs::new(B, A), ttl).unwrap();
+        prop_assert_eq!(&forwarded[..14], &general[..14]);
+        let (one, other) = (parse(&forwarded).expect("header checksum holds"), parse(&general).unwrap());
+        prop_assert_eq!(one.ip(), other.ip());
+        if matches!(glance.addresses, Addresses::V6(..)) {
+            prop_assert_eq!(glance.edit(&mut forwarded, Macs::new(B, A), ttl, &Rewrite { src, dst, src_port: 0, dst_port: 0 }), None);
+            return Ok(());
+        }
         let dst_port = if glance.proto == ip_proto::ICMP { ports.0 } else { ports.1 };
         let to = Rewrite { src, dst, src_port: ports.0, dst_port };
-        let headers = parse(&frame).unwrap();
         let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(ttl), tos: None, tuple: Some(to), quoted: None };
         let mut general = frame.clone();
         rewrite::apply(&mut general, &headers, &edit).unwrap();
         let mut express = frame.clone();
-        glance.edit(&mut express, (A, B), ttl, &to).unwrap();
+        glance.edit(&mut express, Macs::new(A, B), ttl, &to).unwrap();
         // 0 and 0xffff are the same sum; both forms verify.
         let after = parse(&express).expect("header checksum holds");
         prop_assert_eq!(FlowKey::of(after.ip().unwrap()), FlowKey::of(parse(&general).unwrap().ip().unwrap()));
@@ -121,7 +133,8 @@ proptest! {
             .dont_fragment(true);
         let vni = Vni::new(vni).unwrap();
         let inner_bytes = inner.clone();
-        let builder = Builder::ethernet(A, B).ethertype(0x0800).payload(&inner[14..]);
+        let ethertype = u16::from_be_bytes([inner[12], inner[13]]);
+        let builder = Builder::ethernet(A, B).ethertype(ethertype).payload(&inner[14..]);
         let mut frame = if vxlan {
             builder.encap_vxlan(outer_frame, vni).build()
         } else {
@@ -133,7 +146,7 @@ proptest! {
             let at = at % frame.len();
             frame[at] ^= bits;
         }
-        let tag = ipv4_behind(&frame).map(|(_, tag)| tag);
+        let tag = tagging(&frame).filter(|seen| seen.version == Version::V4).map(|seen| seen.tag);
         let Some(found) = tag.and_then(|tag| outer(&frame, tag, 6081, 4789)) else {
             prop_assert!(flip.is_some(), "an undamaged packet is taken");
             return Ok(());

@@ -8,7 +8,8 @@
 //! **What a reader may rely on.** A MAC never comes from another key than the one asked for, and it is
 //! never torn. A [`Slot`] carries the generation of its slot: after the neighbor was removed it reads
 //! nothing, even when the slot has been given to another. [`Neighbors::changes`] is raised after every
-//! removal, so that those who hold slots can look again.
+//! removal, so that those who hold slots can look again, and after a MAC was given, changed or lost, so that those
+//! who hold MACs can.
 //!
 //! ```text
 //!  slot:  word = MAC (48) | state (3) | generation (13)     state 0: free

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use sluice_net::flow_hash;
 
 use super::Worker;
-use super::encap::{self, Outer};
 use crate::counters::Work;
+use crate::encap::Head;
 use crate::exchange::{HandedOff, HandedTo};
 use crate::ids::WorkerId;
-use crate::io::{DeviceId, Frame, FramePool, Ports};
+use crate::io::{Burst, DeviceId, Frame, FramePool, Ports};
 use crate::rewrite::{self, Edit};
 use crate::stage::enter::Entered;
 use crate::tables::{FloodMember, Tables, UNDERLAY_PORT};
@@ -18,13 +18,23 @@ use crate::verdict::{DropReason, Egress, Flood};
 /// Copies that one loop makes at most.
 pub(super) const FLOOD_COPIES: u32 = 4096;
 
-/// What the outer headers take from the inner packet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flow {
-    /// Hash of the flow as it came in, for the source port.
-    pub(super) hash: u32,
-    /// DSCP and ECN as they leave.
-    pub(super) tos: u8,
+/// Frames on their way out of a device.
+#[derive(Debug)]
+pub(super) struct Outbox<F> {
+    frames: Burst<F>,
+    bytes: u64,
+    /// This worker has a transmit queue of the device.
+    ours: bool,
+}
+
+impl<F> Outbox<F> {
+    pub(super) fn new(ours: bool) -> Self {
+        Outbox {
+            frames: Burst::new(),
+            bytes: 0,
+            ours,
+        }
+    }
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -45,7 +55,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 let headers = &entered.headers;
                 let tos = headers.ip().map_or(0, |ip| edit.tos.unwrap_or(ip.tos));
                 let hash = flow_hash(headers);
-                self.emit_tunnel(frame, Flow { hash, tos }, egress);
+                self.emit_tunnel(frame, hash, tos, egress);
             }
         }
     }
@@ -79,8 +89,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         Ok(())
     }
 
-    /// Puts outer headers before a rewritten frame and sends it.
-    pub(super) fn emit_tunnel(&mut self, mut frame: P::Frame, flow: Flow, egress: Egress) {
+    /// Puts outer headers before a rewritten frame and sends it. `hash` is that of the flow as it came in, `tos` that of
+    /// the packet as it leaves.
+    fn emit_tunnel(&mut self, mut frame: P::Frame, hash: u32, tos: u8, egress: Egress) {
         let Egress::Tunnel { tunnel, vni, keys } = egress else {
             return;
         };
@@ -95,41 +106,41 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         else {
             return self.counters.dropped(DropReason::NeighborFailed);
         };
-        let outer = Outer {
-            mac,
-            vni,
-            keys,
-            hash: flow.hash,
-            ecn: flow.tos,
-        };
-        let device = underlay.device;
-        match encap::push(&mut frame, underlay, tunnel, &outer) {
-            Ok(()) => self.send(device, frame),
+        let head = Head::new(underlay, tunnel, mac, vni, keys);
+        match head.push(&mut frame, hash, tos) {
+            Ok(()) => self.send(head.device(), frame),
             Err(reason) => self.counters.dropped(reason),
         }
     }
 
     /// Puts a finished frame into the device's buffer, or hands it to the worker that can send there.
+    #[inline]
     pub(super) fn send(&mut self, device: DeviceId, frame: P::Frame) {
-        if !self.ports.can_tx(device) {
-            let to = self
-                .tx_workers
-                .get(device.index())
-                .copied()
-                .filter(|&worker| worker != self.id);
-            let Some(worker) = to else {
-                return self.counters.dropped(DropReason::TxFull);
-            };
-            self.counters.count(Work::TxHandOff, 1);
-            return self.hand(worker, frame, HandedTo::Transmit(device));
-        }
-        let Some(buffer) = self.out.get_mut(device.index()) else {
+        let Some(outbox) = self.out.get_mut(device.index()) else {
             return self.counters.dropped(DropReason::TxFull);
         };
-        buffer.push(frame);
-        if buffer.is_full() {
+        if !outbox.ours {
+            return self.send_by_another(device, frame);
+        }
+        outbox.bytes += frame.data().len() as u64;
+        outbox.frames.push(frame);
+        if outbox.frames.is_full() {
             self.flush_device(device);
         }
+    }
+
+    #[cold]
+    fn send_by_another(&mut self, device: DeviceId, frame: P::Frame) {
+        let to = self
+            .tx_workers
+            .get(device.index())
+            .copied()
+            .filter(|&worker| worker != self.id);
+        let Some(worker) = to else {
+            return self.counters.dropped(DropReason::TxFull);
+        };
+        self.counters.count(Work::TxHandOff, 1);
+        self.hand(worker, frame, HandedTo::Transmit(device));
     }
 
     /// Sends all buffers.
@@ -140,20 +151,21 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     fn flush_device(&mut self, device: DeviceId) {
-        let Some(buffer) = self.out.get_mut(device.index()) else {
+        let Some(Outbox { frames, bytes, .. }) = self.out.get_mut(device.index()) else {
             return;
         };
         // A driver may take less than a whole burst at a time; as long as it takes some, go on.
-        while !buffer.is_empty() {
-            let offered: u64 = buffer.iter().map(|frame| frame.data().len() as u64).sum();
-            let sent = self.ports.tx_burst(device, buffer);
-            let left: u64 = buffer.iter().map(|frame| frame.data().len() as u64).sum();
-            self.counters.device_tx(device, sent as u64, offered - left);
+        while !frames.is_empty() {
+            let sent = self.ports.tx_burst(device, frames);
+            let left: u64 = frames.iter().map(|frame| frame.data().len() as u64).sum();
+            self.counters.device_tx(device, sent as u64, *bytes - left);
+            *bytes = left;
             if sent == 0 {
                 break;
             }
         }
-        for _ in buffer.drain(..) {
+        *bytes = 0;
+        for _ in frames.drain(..) {
             self.counters.dropped(DropReason::TxFull);
         }
     }

@@ -1,291 +1,278 @@
 //! Packets of the common form: glanced at, looked up together, edited at fixed places.
 //!
+//! ```text
+//!  glance at all ─► connections of those in a zone ─► [lanes](super::lane) of the others ─► one by one: leg, edit, send
+//! ```
 //! Nothing is decided here that the walk does not decide: a packet goes this way only along a fresh cached way
-//! that a walk has found for its connection, or, where there is none, for its [lane](super::lane). Whatever is out of the ordinary is parsed and walks.
+//! that a walk has found for its connection, or for its lane. Whatever is out of the ordinary is parsed and walks.
 
 use arrayvec::ArrayVec;
-use sluice_net::Mac;
 
-use super::{Worker, emit};
-use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
+use super::Worker;
+use super::door::{Behind, Door};
+use crate::connections::{FlowKey4, Hit, Touch};
 use crate::counters::Work;
 use crate::exchange::Origin;
-use crate::glance::{self, Glance};
-use crate::ids::Zone;
+use crate::glance::{self, Glance, Tagging, Version};
+use crate::ids::{PathId, Zone};
 use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports};
-use crate::stage::enter::{self, Entry};
-use crate::tables::{DeviceEntry, Tables};
+use crate::path::Moment;
+use crate::stage::enter;
 use crate::verdict::{DropReason, Egress};
 
-/// What frames of one VLAN of a device, or with one set of tunnel keys, enter; kept from packet to packet.
-#[derive(Clone, Copy, Debug)]
-struct Door<K> {
-    key: K,
-    generation: u64,
-    entry: Entry,
-    zone: Zone,
-}
-
-type TunnelKey = (
-    crate::tables::EncapKind,
-    std::net::Ipv4Addr,
-    sluice_net::Vni,
-    Option<(u16, u16)>,
-);
-
-/// Tunnel doors kept; a power of two.
-const TUNNEL_DOORS: usize = 256;
-
-/// The doors that were last used.
-#[derive(Debug)]
-pub(super) struct Doors {
-    devices: Vec<Option<Door<Option<u16>>>>,
-    tunnels: Box<[Option<Door<TunnelKey>>]>,
-}
-
-impl Doors {
-    pub(super) fn new(devices: u16) -> Self {
-        Doors {
-            devices: vec![None; usize::from(devices)],
-            tunnels: vec![None; TUNNEL_DOORS].into(),
+/// The moment of this burst; a macro, because the fields that it borrows are not all of the worker's.
+macro_rules! moment {
+    ($worker:expr) => {
+        Moment {
+            tables: $worker.tables.tables(),
+            learned: &$worker.learned,
+            gates: $worker.doors.gates(),
+            changes: $worker.changes,
+            now: $worker.now,
+            stamp: $worker.stamp,
         }
-    }
-
-    /// The port behind a device and VLAN; `None` for the underlay and where there is nothing.
-    #[inline]
-    fn port(
-        &mut self,
-        tables: &Tables,
-        device: DeviceId,
-        vlan: Option<u16>,
-    ) -> Option<(Entry, Zone)> {
-        let slot = self.devices.get_mut(device.index())?;
-        if let Some(door) = slot
-            && door.key == vlan
-            && door.generation == tables.generation
-        {
-            return Some((door.entry, door.zone));
-        }
-        let DeviceEntry::Port(port) = tables.devices.get(device.index())?.entry(vlan)? else {
-            return None;
-        };
-        let entry = Entry::Port(port);
-        let zone = enter::zone(tables, &entry);
-        *slot = Some(Door {
-            key: vlan,
-            generation: tables.generation,
-            entry,
-            zone,
-        });
-        Some((entry, zone))
-    }
-
-    /// What tunnel keys of a peer enter; `None` when they are refused.
-    #[inline]
-    fn tunnel(&mut self, tables: &Tables, outer: &glance::Outer) -> Option<(Entry, Zone)> {
-        let key = (outer.kind, outer.src, outer.vni, outer.keys);
-        let (in_key, out_key) = outer.keys.unwrap_or_default();
-        let mixed = outer.src.to_bits().wrapping_mul(0x9e37_79b1)
-            ^ (outer.vni.get() << 8)
-            ^ (u32::from(in_key) << 4)
-            ^ u32::from(out_key);
-        let index = (mixed.wrapping_mul(0x85eb_ca6b) >> 24) as usize % TUNNEL_DOORS;
-        let slot = self.tunnels.get_mut(index)?;
-        if let Some(door) = slot
-            && door.key == key
-            && door.generation == tables.generation
-        {
-            return Some((door.entry, door.zone));
-        }
-        let tunnel = *tables.peers.get(&(outer.kind, outer.src))?;
-        let entry = enter::resolve_keys(tables, tunnel, outer.vni, outer.keys).continue_value()?;
-        let zone = enter::zone(tables, &entry);
-        *slot = Some(Door {
-            key,
-            generation: tables.generation,
-            entry,
-            zone,
-        });
-        Some((entry, zone))
-    }
+    };
 }
 
 /// A packet that may go on a cached way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate {
+pub(super) struct Seen {
     pub(super) glance: Glance,
-    pub(super) entry: Entry,
+    pub(super) door: Door,
     /// Bytes to take off the front: outer headers, or the VLAN tag (the MACs before it are written anew).
-    skip: usize,
+    skip: u16,
     /// Bytes of the logical frame as it came in.
-    len: usize,
+    len: u16,
     /// Where it ends in the received one.
-    end: usize,
+    end: u16,
+}
+
+/// How a frame of a burst goes on.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// It is parsed and walks.
+    Other,
+    /// Its connection tells.
+    Flow,
+    /// Its lane tells.
+    Lane,
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Deals with a burst of a device, in its order.
     pub(super) fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
-        let mut candidates: ArrayVec<Option<(Candidate, Zone)>, BURST> = ArrayVec::new();
+        let mut kinds: ArrayVec<Kind, BURST> = ArrayVec::new();
+        let mut flows: ArrayVec<Seen, BURST> = ArrayVec::new();
+        let mut lanes: ArrayVec<Seen, BURST> = ArrayVec::new();
         let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
         let mut hashes: ArrayVec<u32, BURST> = ArrayVec::new();
+        let mut bytes = 0;
         for frame in frames.iter() {
-            let bytes = frame.data();
-            self.counters.device_rx(device, bytes.len() as u64);
-            let found = self.look(device, bytes);
-            if let Some((candidate, zone)) = found
-                && zone != Zone::NONE
-            {
-                let key = candidate.glance.key(zone);
+            let data = frame.data();
+            bytes += data.len() as u64;
+            let Some(seen) = self.look(device, data) else {
+                kinds.push(Kind::Other);
+                continue;
+            };
+            let key = match seen.door.zone {
+                Zone::NONE => None,
+                zone => seen.glance.key(zone),
+            };
+            if let Some(key) = key {
                 hashes.push(self.connections.table().hash(&key));
                 keys.push(key);
+                flows.push(seen);
+                kinds.push(Kind::Flow);
+            } else {
+                lanes.push(seen);
+                kinds.push(Kind::Lane);
             }
-            candidates.push(found);
         }
+        self.counters
+            .device_rx(device, frames.len() as u64, bytes);
         let mut hits: [Option<Hit>; BURST] = [None; BURST];
         if !keys.is_empty() {
             self.connections
                 .table()
                 .lookup_burst(&keys, &hashes, &mut hits);
         }
-        let mut hits = hits.into_iter();
-        for (frame, candidate) in frames.drain(..).zip(candidates) {
-            let left = match &candidate {
-                Some((candidate, Zone::NONE)) => self.lane(frame, candidate),
-                Some((candidate, _)) => match hits.next().flatten() {
-                    Some(hit) => self.express(frame, candidate, &hit),
-                    None => Some(frame),
+        let mut ways = [PathId::NONE; BURST];
+        if !lanes.is_empty() {
+            self.lanes(&lanes, &mut ways);
+        }
+        let before = self.paths.gone();
+        let mut flows = flows.iter().zip(hits);
+        let mut lanes = lanes.iter().zip(ways);
+        let (mut established, mut laned) = (0, 0);
+        for (frame, kind) in frames.drain(..).zip(kinds) {
+            // A path that went in this burst may have given its place to another one.
+            let steady = self.paths.gone() == before;
+            let left = match kind {
+                Kind::Other => Some(frame),
+                Kind::Flow => match flows.next() {
+                    Some((seen, Some(hit))) if steady => {
+                        let left = self.express(frame, seen, &hit);
+                        established += u64::from(left.is_none());
+                        left
+                    }
+                    _ => Some(frame),
                 },
-                None => Some(frame),
+                Kind::Lane => match lanes.next() {
+                    Some((seen, way)) if steady && way != PathId::NONE => {
+                        let left = self.lane(frame, seen, way);
+                        laned += u64::from(left.is_none());
+                        left
+                    }
+                    _ => Some(frame),
+                },
             };
             if let Some(frame) = left {
                 let entered = enter::from_device(self.tables.tables(), device, frame.data());
                 self.admit(frame, Origin::Device(device), entered);
             }
         }
+        self.counters.count(Work::Established, established);
+        self.counters.count(Work::Lane, laned);
     }
 
     /// Glances at a frame and finds what it enters.
     #[inline]
-    fn look(&mut self, device: DeviceId, frame: &[u8]) -> Option<(Candidate, Zone)> {
+    fn look(&mut self, device: DeviceId, frame: &[u8]) -> Option<Seen> {
         let tables = self.tables.tables();
-        let (vlan, tag) = glance::ipv4_behind(frame)?;
-        if let Some((entry, zone)) = self.doors.port(tables, device, vlan) {
-            let glance = glance::glance(frame, tag)?;
-            let candidate = Candidate {
-                glance,
-                entry,
-                skip: tag,
-                len: frame.len(),
-                end: frame.len(),
-            };
-            return Some((candidate, zone));
+        let tagging = glance::tagging(frame)?;
+        let len = frame.len() as u16;
+        match self.doors.device(tables, device, tagging)? {
+            Behind::Door(door) => Some(Seen {
+                glance: glance::glance(frame, tagging)?,
+                door,
+                skip: tagging.tag as u16,
+                len,
+                end: len,
+            }),
+            Behind::Underlay => self.look_inside(frame, tagging),
         }
+    }
+
+    /// Glances at a tunnel packet and what is in it.
+    #[inline]
+    fn look_inside(&mut self, frame: &[u8], tagging: Tagging) -> Option<Seen> {
+        let tables = self.tables.tables();
         let underlay = tables.underlay.as_ref()?;
-        if underlay.device != device || underlay.vlan != vlan {
+        if tagging.version != Version::V4 {
             return None;
         }
-        let outer = glance::outer(frame, tag, underlay.geneve_port, underlay.vxlan_port)?;
+        let outer = glance::outer(
+            frame,
+            tagging.tag,
+            underlay.geneve_port,
+            underlay.vxlan_port,
+        )?;
         if outer.mac != underlay.mac || outer.dst != underlay.address.addr() {
             return None;
         }
-        let (entry, zone) = self.doors.tunnel(tables, &outer)?;
+        let door = self.doors.tunnel(tables, &outer)?;
         let inner = frame.get(outer.inner..outer.end)?;
+        let tagging = glance::tagging(inner)?;
         // An inner tag means something only to the switch; let it look.
-        let (None, 0) = glance::ipv4_behind(inner)? else {
+        if tagging.tag != 0 {
             return None;
-        };
-        let glance = glance::glance(inner, 0)?;
+        }
+        let glance = glance::glance(inner, tagging)?;
         // Congestion that is to be carried over changes the packet (RFC 6040 section 4.2).
         if outer.tos & 0b11 != 0 && outer.tos & 0b11 != glance.tos & 0b11 {
             return None;
         }
-        let candidate = Candidate {
+        Some(Seen {
             glance,
-            entry,
-            skip: outer.inner,
-            len: inner.len(),
-            end: outer.end,
-        };
-        Some((candidate, zone))
+            door,
+            skip: outer.inner as u16,
+            len: inner.len() as u16,
+            end: outer.end as u16,
+        })
     }
 
     /// Sends a packet along the cached way of its connection; gives it back when it must walk.
     #[inline]
-    fn express(&mut self, frame: P::Frame, candidate: &Candidate, hit: &Hit) -> Option<P::Frame> {
-        let glance = &candidate.glance;
+    fn express(&mut self, mut frame: P::Frame, seen: &Seen, hit: &Hit) -> Option<P::Frame> {
+        let glance = &seen.glance;
         if hit.owner != Some(self.id) {
             return Some(frame);
         }
-        let tables = self.tables.tables();
-        let fresh = self
-            .paths
-            .fresh(hit.path, tables, &self.learned, self.changes, self.now);
-        let Some(way) = fresh else { return Some(frame) };
-        let expected = way.entry == candidate.entry && way.macs == glance.macs;
-        if !expected || !way.carries(glance.ttl, glance.total_len) {
+        let leg = match self.paths.leg(hit.path, &moment!(self)) {
+            Some(leg) if leg.gate == seen.door.gate && leg.macs == glance.macs => *leg,
+            _ => return Some(frame),
+        };
+        if !leg.carries(glance.ttl, glance.total_len) {
             return Some(frame);
         }
-        let Some(eth_dst) = way.destination(&self.learned) else {
-            return Some(frame);
-        };
-        let (macs, ttl, egress) = (
-            (eth_dst, way.eth_src),
-            glance.ttl - way.ttl_steps,
-            way.egress,
-        );
-        match self.connections.touch(
-            hit.conn,
-            hit.direction,
-            candidate.len as u32,
-            glance.flags,
-            self.now,
-        ) {
+        let bytes = u32::from(seen.len);
+        match self
+            .connections
+            .touch(hit.conn, hit.direction, bytes, glance.flags, self.now)
+        {
             Touch::Same | Touch::Changed { .. } => {}
             Touch::NotOwner | Touch::Gone => return Some(frame),
         }
-        self.counters.count(Work::Established, 1);
-        self.depart(frame, candidate, macs, ttl, &hit.rewrite, egress);
+        seen.strip(&mut frame);
+        let ttl = glance.ttl - leg.ttl_steps;
+        let edited = glance.edit(frame.data_mut(), leg.write, ttl, &hit.rewrite);
+        self.depart(frame, seen, edited, hit.path, leg.egress);
         None
     }
 
-    /// Edits a packet at its fixed places and sends it.
+    /// Sends a packet without a connection along a cached way; gives it back when it must walk.
     #[inline]
-    pub(super) fn depart(
+    fn lane(&mut self, mut frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
+        let glance = &seen.glance;
+        let leg = match self.paths.leg(path, &moment!(self)) {
+            Some(leg) if leg.carries(glance.ttl, glance.total_len) => *leg,
+            _ => return Some(frame),
+        };
+        seen.strip(&mut frame);
+        let ttl = glance.ttl - leg.ttl_steps;
+        let edited = glance.forward(frame.data_mut(), leg.write, ttl);
+        self.depart(frame, seen, edited, path, leg.egress);
+        None
+    }
+
+    /// Counts an edited packet and sends it.
+    #[inline]
+    fn depart(
         &mut self,
         mut frame: P::Frame,
-        candidate: &Candidate,
-        macs: (Mac, Mac),
-        ttl: u8,
-        to: &Rewrite,
+        seen: &Seen,
+        edited: Option<()>,
+        path: PathId,
         egress: Egress,
     ) {
-        let glance = &candidate.glance;
-        if let Entry::Port(port) = candidate.entry {
-            self.counters.port_rx(port, candidate.len as u64);
+        if let Some(port) = seen.door.port {
+            self.counters.port_rx(port, u64::from(seen.len));
         }
-        frame.truncate(candidate.end);
-        if candidate.skip > 0 {
-            frame.pull(candidate.skip);
-        }
-        if glance.edit(frame.data_mut(), macs, ttl, to).is_none() {
+        if edited.is_none() {
             // It was as long when it was glanced at.
             return self.counters.dropped(DropReason::MalformedL2);
         }
-        match egress {
-            Egress::Device { .. } => self.emit_device(frame, egress),
-            Egress::Tunnel { .. } => {
-                let ports = (glance.src_port, glance.dst_port);
-                let hash = sluice_net::flow_hash_v4(glance.src, glance.dst, glance.proto, ports);
-                self.emit_tunnel(
-                    frame,
-                    emit::Flow {
-                        hash,
-                        tos: glance.tos,
-                    },
-                    egress,
-                );
-            }
+        if let Egress::Device { .. } = egress {
+            return self.emit_device(frame, egress);
+        }
+        let Some(head) = self.paths.head(path) else {
+            return self.counters.dropped(DropReason::InjectStale);
+        };
+        let (glance, device) = (&seen.glance, head.device());
+        match head.push(&mut frame, glance.flow_hash(), glance.tos) {
+            Ok(()) => self.send(device, frame),
+            Err(reason) => self.counters.dropped(reason),
+        }
+    }
+}
+
+impl Seen {
+    /// Takes off what is around the logical frame.
+    #[inline]
+    fn strip<F: Frame>(&self, frame: &mut F) {
+        frame.truncate(usize::from(self.end));
+        if self.skip > 0 {
+            frame.pull(usize::from(self.skip));
         }
     }
 }

@@ -1,32 +1,38 @@
 //! Cached ways for packets that no connection is made for.
 //!
-//! A bridged packet goes where the last one between the same MACs went. A routed one is looked up in the
-//! router's routes, then goes where the last one by the same next hop went; so the number of routes and
-//! destinations does not matter, only that of next hops (and of hosts on the link). Nothing is decided here that the
-//! walk does not decide: every memo is the way of a packet that walked, and what depends on the packet itself (its
-//! addresses, port security, TTL, length, the route) is checked for each.
+//! ```text
+//!  source   by entry and source MAC: may it send? is it still where it was?     (only where that matters)
+//!  target   by entry and destination MAC: a way, or a router port
+//!  hop      by router port and next hop (or host on the link): a way            (after the router's routes)
+//! ```
+//! A bridged packet goes where the last one to the same MAC went. A routed one is looked up in the router's routes,
+//! then goes where the last one by the same next hop went; so the number of routes and destinations does not
+//! matter, only that of next hops (and of hosts on the link). Nothing is decided here that the walk does not decide: every
+//! memo is of a packet that walked, and what depends on the packet itself (its addresses, port security, TTL,
+//! length, the route) is checked for each.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sluice_net::{Mac, flow_hash_v4};
+use arrayvec::ArrayVec;
 
 use super::Worker;
-use super::express::Candidate;
-use crate::counters::Work;
-use crate::glance::Glance;
-use crate::ids::{DatapathId, PathId, PortId};
-use crate::io::{FramePool, Ports};
-use crate::path::FdbUse;
+use super::door::Door;
+use super::express::Seen;
+use crate::glance::{Addresses, Glance};
+use crate::ids::{PathId, PortId, Tick};
+use crate::io::{BURST, FramePool, Ports};
+use crate::learned::Learned;
+use crate::path::{FdbUse, Gate};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
-use crate::stage::{admission, route};
-use crate::tables::{Peer, SwitchPort, Tables};
+use crate::stage::{route, steer};
+use crate::tables::{NextHop, Peer, Router, RouterPort, SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
 use crate::verdict::Verdict;
 
-/// Sets of each memo, a power of two, and memos a set.
-const SETS: usize = 2048;
-const WAYS: usize = 4;
+/// Sets of each memory, a power of two, and memos a set.
+const SETS: usize = 4096;
+const WAYS: usize = 2;
 
 /// The part of a walk that tells what its way depends on.
 #[derive(Debug, Default)]
@@ -48,89 +54,41 @@ impl Recorder for Landmarks {
     }
 }
 
-/// How packets come in: entry and MACs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LaneKey {
-    entry: Entry,
-    macs: (Mac, Mac),
+/// Which generation a memo is of; 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edition(u32);
+
+impl Edition {
+    pub(super) const FIRST: Edition = Edition(1);
+
+    /// The one after.
+    pub(super) fn next(self) -> Edition {
+        Edition(self.0.wrapping_add(1).max(1))
+    }
 }
 
-/// What becomes of them.
-#[derive(Clone, Copy, Debug)]
-enum Lane {
-    /// They are bridged along this way.
-    Bridged(PathId),
-    /// They enter a router by this port; the FDB slot of their source is in use.
-    Routed { port: PortId, source: Option<u32> },
+/// A MAC at an entry, as two words: the MAC, and the gate with the number of the port that the source tells apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct MacKey(u64, u64);
+
+impl MacKey {
+    #[inline]
+    fn new(gate: Gate, port: u16, mac: u64) -> MacKey {
+        MacKey(mac, u64::from(gate.0) << 16 | u64::from(port))
+    }
 }
 
-/// Where a router sends packets: in by a port, out by one hop of a group, to a host when that is on the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A next hop: router port that the packet came in by, group and hop, and the host when that is on the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct HopKey {
-    router: DatapathId,
-    in_port: PortId,
+    in_port: u32,
     group: u32,
     hop: u32,
-    host: u32,
+    host: (u64, u64),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Memo<K, V> {
-    key: K,
-    value: V,
-    generation: u64,
-    changes: u64,
-}
-
-/// Memos that share a place.
-type Set<K, V> = [Option<Memo<K, V>>; WAYS];
-
-/// A set-associative memory of fixed size.
-#[derive(Debug)]
-struct Memory<K, V> {
-    sets: Box<[Set<K, V>]>,
-    turn: usize,
-}
-
-impl<K: Copy + Eq, V: Copy> Memory<K, V> {
-    fn new() -> Self {
-        Memory {
-            sets: vec![[None; WAYS]; SETS].into(),
-            turn: 0,
-        }
-    }
-
-    #[inline]
-    fn get(&self, hash: u64, key: &K) -> Option<&Memo<K, V>> {
-        let set = self.sets.get(hash as usize % SETS)?;
-        set.iter().flatten().find(|memo| memo.key == *key)
-    }
-
-    /// Puts a memo in; returns the one that had to go.
-    fn put(&mut self, hash: u64, memo: Memo<K, V>) -> Option<Memo<K, V>> {
-        self.turn = self.turn.wrapping_add(1);
-        let turn = self.turn % WAYS;
-        let set = self.sets.get_mut(hash as usize % SETS)?;
-        let same = |slot: &Option<Memo<K, V>>| slot.is_none_or(|old| old.key == memo.key);
-        let at = set.iter().position(same).unwrap_or(turn);
-        set.get_mut(at)?.replace(memo)
-    }
-}
-
-/// All memos of a worker.
-#[derive(Debug)]
-pub(super) struct Lanes {
-    lanes: Memory<LaneKey, Lane>,
-    hops: Memory<HopKey, PathId>,
-}
-
-impl Lanes {
-    pub(super) fn new() -> Self {
-        Lanes {
-            lanes: Memory::new(),
-            hops: Memory::new(),
-        }
-    }
+trait Key: Copy + Default + Eq {
+    fn hash(&self) -> u64;
 }
 
 #[inline]
@@ -139,122 +97,245 @@ fn mix(a: u64, b: u64) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
-impl LaneKey {
+impl Key for MacKey {
     #[inline]
     fn hash(&self) -> u64 {
-        let (entry, tunnel) = match self.entry {
-            Entry::Port(port) | Entry::Owner(port) => (u64::from(port.0), 0),
-            Entry::Keyless { tunnel, switch } => (u64::from(switch.0), tunnel.0),
-            // All chassis send one router's packets with the same keys and MACs.
-            Entry::Keyed {
-                tunnel,
-                datapath,
-                in_key,
-                out_key,
-            } => {
-                let keys = u64::from(in_key) << 16 | u64::from(out_key);
-                (u64::from(datapath.0) << 32 | keys, tunnel.0)
-            }
-            Entry::Originated(router) => (u64::from(router.0), 0),
-        };
-        let macs = (self.macs.0.to_u64(), self.macs.1.to_u64());
-        mix(macs.0 ^ entry << 17, macs.1 ^ u64::from(tunnel) << 40)
+        mix(self.0, self.1)
     }
 }
 
-impl HopKey {
+impl Key for HopKey {
     #[inline]
     fn hash(&self) -> u64 {
-        let place = u64::from(self.router.0) << 32 | u64::from(self.in_port.0);
-        mix(
-            place ^ u64::from(self.host) << 8,
-            u64::from(self.group) << 16 | u64::from(self.hop),
-        )
+        let place = u64::from(self.in_port) << 32 | u64::from(self.group);
+        let host = self.host.0.rotate_left(32) ^ self.host.1;
+        mix(place, host ^ u64::from(self.hop) << 40)
     }
+}
+
+/// Which addresses a source MAC may use.
+#[derive(Clone, Copy, Debug, Default)]
+enum Rule {
+    /// All.
+    #[default]
+    Any,
+    /// This IPv4 address.
+    Only(u32),
+    /// The port's rules tell.
+    Listed(PortId),
+}
+
+/// A source MAC that may send.
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    rule: Rule,
+    /// Where it was learned, if it was.
+    fdb: Option<FdbUse>,
+    /// Count of learned changes when it was last there.
+    changes: u64,
+    /// When its entry was last marked as used.
+    marked: Tick,
+    /// The port that the sender is behind, where all senders share an entry.
+    port: u16,
+}
+
+/// What becomes of packets to a MAC.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    /// They go this way.
+    Bridged(PathId),
+    /// They enter a router by this port.
+    Routed(PortId),
+}
+
+impl Default for Target {
+    fn default() -> Target {
+        Target::Bridged(PathId::NONE)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Memo<K, V> {
+    key: K,
+    edition: Edition,
+    value: V,
+}
+
+/// A set-associative memory of fixed size.
+#[derive(Debug)]
+struct Memory<K, V> {
+    sets: Box<[[Memo<K, V>; WAYS]]>,
+    turn: usize,
+}
+
+impl<K: Key, V: Copy + Default> Memory<K, V> {
+    fn new() -> Self {
+        Memory {
+            sets: vec![[Memo::default(); WAYS]; SETS].into(),
+            turn: 0,
+        }
+    }
+
+    #[inline]
+    fn get(&self, key: &K, edition: Edition) -> Option<&V> {
+        let set = self.sets.get(key.hash() as usize % SETS)?;
+        let found = set
+            .iter()
+            .find(|memo| memo.edition == edition && memo.key == *key)?;
+        Some(&found.value)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, key: &K, edition: Edition) -> Option<&mut V> {
+        let set = self.sets.get_mut(key.hash() as usize % SETS)?;
+        let found = set
+            .iter_mut()
+            .find(|memo| memo.edition == edition && memo.key == *key)?;
+        Some(&mut found.value)
+    }
+
+    /// Puts a memo in; returns the value that had to go.
+    fn put(&mut self, key: K, edition: Edition, value: V) -> Option<V> {
+        self.turn = self.turn.wrapping_add(1);
+        let set = self.sets.get_mut(key.hash() as usize % SETS)?;
+        let old = |memo: &Memo<K, V>| memo.edition != edition || memo.key == key;
+        let at = set.iter().position(old).unwrap_or(self.turn % WAYS);
+        let slot = set.get_mut(at)?;
+        let gone = std::mem::replace(
+            slot,
+            Memo {
+                key,
+                edition,
+                value,
+            },
+        );
+        (gone.edition != Edition::default()).then_some(gone.value)
+    }
+}
+
+/// All memos of a worker.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    sources: Memory<MacKey, Source>,
+    targets: Memory<MacKey, Target>,
+    hops: Memory<HopKey, PathId>,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Lanes {
+            sources: Memory::new(),
+            targets: Memory::new(),
+            hops: Memory::new(),
+        }
+    }
+
+    /// May this packet's source send it? The number of the port it is behind, where that matters.
+    #[inline]
+    fn source(&mut self, glance: &Glance, door: &Door, now: &Now<'_>) -> Option<u16> {
+        if !door.minds_source {
+            return (glance.macs.src() & 1 == 0).then_some(0);
+        }
+        let key = MacKey::new(door.gate, 0, glance.macs.src());
+        let source = self.sources.get_mut(&key, now.edition)?;
+        if let Some(fdb) = &source.fdb {
+            let table = &now.learned.fdb;
+            if source.changes != now.changes {
+                if !table.slot_matches(fdb.slot, fdb.domain, fdb.mac, fdb.port) {
+                    return None;
+                }
+                source.changes = now.changes;
+            }
+            if source.marked != now.tick {
+                source.marked = now.tick;
+                table.mark_used(fdb.slot, now.tick);
+            }
+        }
+        let may = match (source.rule, glance.addresses) {
+            (Rule::Any, _) => true,
+            (Rule::Only(only), Addresses::V4(src, _)) => src == only,
+            (Rule::Only(_), Addresses::V6(..)) => false,
+            (Rule::Listed(port), addresses) => allows(now.tables, port, glance, addresses),
+        };
+        may.then_some(source.port)
+    }
+}
+
+/// What memos are judged by.
+struct Now<'a> {
+    tables: &'a Tables,
+    learned: &'a Learned,
+    changes: u64,
+    edition: Edition,
+    tick: Tick,
+}
+
+/// Where packets that enter a router by the same port go next, one after the other.
+struct Run<'a> {
+    router: &'a Router,
+    id: PortId,
+    port: &'a RouterPort,
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
-    /// Sends a packet without a connection along a cached way; gives it back when it must walk.
-    #[inline]
-    pub(super) fn lane(&mut self, frame: P::Frame, candidate: &Candidate) -> Option<P::Frame> {
-        let Some(path) = self.lane_path(candidate) else {
-            return Some(frame);
+    /// Finds the cached ways of packets without a connection; [`PathId::NONE`] for those that must walk. They are
+    /// looked up together, so that their cache misses overlap.
+    pub(super) fn lanes(&mut self, seen: &[Seen], ways: &mut [PathId; BURST]) {
+        let now = Now {
+            tables: self.tables.tables(),
+            learned: &self.learned,
+            changes: self.changes,
+            edition: self.edition,
+            tick: self.now,
         };
-        let tables = self.tables.tables();
-        let fresh = self
-            .paths
-            .fresh(path, tables, &self.learned, self.changes, self.now);
-        let Some(way) = fresh else { return Some(frame) };
-        let glance = &candidate.glance;
-        if !way.carries(glance.ttl, glance.total_len) {
-            return Some(frame);
-        }
-        let Some(eth_dst) = way.destination(&self.learned) else {
-            return Some(frame);
-        };
-        let macs = (eth_dst, way.eth_src);
-        let (ttl, egress) = (glance.ttl - way.ttl_steps, way.egress);
-        self.counters.count(Work::Lane, 1);
-        self.depart(frame, candidate, macs, ttl, &glance.rewrite(), egress);
-        None
-    }
-
-    #[inline]
-    fn lane_path(&self, candidate: &Candidate) -> Option<PathId> {
-        let glance = &candidate.glance;
-        let key = LaneKey {
-            entry: candidate.entry,
-            macs: glance.macs,
-        };
-        let memo = self.lanes.lanes.get(key.hash(), &key)?;
-        let tables = self.tables.tables();
-        if memo.generation != tables.generation || memo.changes != self.changes {
-            return None;
-        }
-        let src = IpAddr::V4(Ipv4Addr::from_bits(glance.src));
-        if let Entry::Port(port) = candidate.entry
-            && !allowed(tables, port, glance.macs.1, src)
-        {
-            return None;
-        }
-        match memo.value {
-            Lane::Bridged(path) => Some(path),
-            Lane::Routed { port, source } => {
-                if let Some(slot) = source {
-                    self.learned.fdb.mark_used(slot, self.now);
-                }
-                let hop = hop_key(tables, port, glance)?;
-                let memo = self.lanes.hops.get(hop.hash(), &hop)?;
-                Some(memo.value)
+        let mut routed: ArrayVec<(usize, PortId), BURST> = ArrayVec::new();
+        for (at, (seen, way)) in seen.iter().zip(ways.iter_mut()).enumerate() {
+            let glance = &seen.glance;
+            let Some(port) = self.lanes.source(glance, &seen.door, &now) else {
+                continue;
+            };
+            let key = MacKey::new(seen.door.gate, port, glance.macs.dst());
+            match self.lanes.targets.get(&key, now.edition) {
+                Some(Target::Bridged(path)) => *way = *path,
+                Some(Target::Routed(port)) => routed.push((at, *port)),
+                None => {}
             }
+        }
+        for run in routed.chunk_by(|a, b| a.1 == b.1) {
+            let Some(&(_, id)) = run.first() else {
+                continue;
+            };
+            let Some((_, router, port)) = now.tables.router_port(id) else {
+                continue;
+            };
+            let place = Run { router, id, port };
+            self.lanes.route(&place, run, seen, ways, now.edition);
         }
     }
 
     /// Remembers the way of a packet that walked without a connection.
-    pub(super) fn remember(&mut self, entered: &Entered, outcome: &Outcome, landmarks: &Landmarks) {
+    pub(super) fn remember(
+        &mut self,
+        entered: &Entered,
+        outcome: &Outcome,
+        landmarks: &Landmarks,
+    ) {
         let cacheable = matches!(outcome.verdict, Verdict::Transmit(_))
             && outcome.proposal.is_none()
             && outcome.sightings.is_empty()
             && outcome.quoted.is_none();
-        let Some(glance) = cacheable.then(|| Glance::of(&entered.headers)).flatten() else {
+        let gate = self.doors.gates().get(&entered.entry);
+        let (true, Some(gate)) = (cacheable, gate) else {
+            return;
+        };
+        let Some(glance) = Glance::of(&entered.headers) else {
             return;
         };
         let tables = self.tables.tables();
-        let (generation, changes) = (tables.generation, self.changes);
-        let key = LaneKey {
-            entry: entered.entry,
-            macs: glance.macs,
-        };
-        let hop = match landmarks {
-            Landmarks {
-                router: None,
-                routers: 0,
-            } => None,
-            Landmarks {
-                router: Some(port),
-                routers: 1,
-            } => match hop_key(tables, *port, &glance) {
-                Some(hop) => Some((*port, hop)),
+        let hop = match (landmarks.router, landmarks.routers) {
+            (None, 0) => None,
+            (Some(port), 1) => match hop_of(tables, port, &glance) {
+                Some(hop) => Some((port, hop)),
                 None => return,
             },
             _ => return,
@@ -262,98 +343,158 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let Some(mut way) = outcome.way(entered) else {
             return;
         };
-        let of_source = |fdb: &FdbUse| fdb.mac == glance.macs.1;
-        let source = way
-            .deps
-            .fdb
-            .iter()
-            .find(|fdb| of_source(fdb))
-            .map(|fdb| fdb.slot);
-        if hop.is_some() {
-            // The way from the router on is everyone's; the MAC of who came first is not.
-            way.deps.fdb.retain(|fdb| !of_source(fdb));
-        }
-        let Some(path) = self.paths.take(way, generation, changes, self.now) else {
+        let src = entered.headers.eth_src;
+        let source = source_of(tables, entered, way.deps.fdb.iter(), self.changes, self.now);
+        // The way from here on is everyone's; the MAC of who came first is not.
+        way.deps.fdb.retain(|fdb| fdb.mac != src);
+        let generation = tables.generation;
+        let Some(path) = self.paths.take(way, generation, self.changes, self.now) else {
             return;
         };
-        let gone = match hop {
-            None => {
-                let memo = Memo {
-                    key,
-                    value: Lane::Bridged(path),
-                    generation,
-                    changes,
-                };
-                self.lanes
-                    .lanes
-                    .put(key.hash(), memo)
-                    .and_then(|old| match old.value {
-                        Lane::Bridged(path) => Some(path),
-                        Lane::Routed { .. } => None,
-                    })
-            }
-            Some((port, hop)) => {
-                let memo = Memo {
-                    key: hop,
-                    value: path,
-                    generation,
-                    changes,
-                };
-                let gone = self.lanes.hops.put(hop.hash(), memo).map(|old| old.value);
-                let memo = Memo {
-                    key,
-                    value: Lane::Routed { port, source },
-                    generation,
-                    changes,
-                };
-                if let Some(Memo {
-                    value: Lane::Bridged(path),
-                    ..
-                }) = self.lanes.lanes.put(key.hash(), memo)
-                {
-                    self.paths.release(path);
-                }
-                gone
-            }
-        };
-        if let Some(path) = gone {
-            self.paths.release(path);
+        let target = hop.map_or(Target::Bridged(path), |(port, _)| Target::Routed(port));
+        let to = MacKey::new(gate, source.port, glance.macs.dst());
+        let from = MacKey::new(gate, 0, glance.macs.src());
+        self.lanes.sources.put(from, self.edition, source);
+        if let Some(Target::Bridged(gone)) = self.lanes.targets.put(to, self.edition, target) {
+            self.paths.release(gone);
+        }
+        if let Some((_, hop)) = hop
+            && let Some(gone) = self.lanes.hops.put(hop, self.edition, path)
+        {
+            self.paths.release(gone);
         }
     }
 }
 
-/// Port security, which depends on each packet's source address; the MAC's rule was found by the walk.
-#[inline]
-fn allowed(tables: &Tables, port: PortId, mac: Mac, src: IpAddr) -> bool {
+impl Lanes {
+    /// Routes packets that enter by one router port.
+    fn route(
+        &self,
+        place: &Run<'_>,
+        run: &[(usize, PortId)],
+        seen: &[Seen],
+        ways: &mut [PathId; BURST],
+        edition: Edition,
+    ) {
+        let mut v4: ArrayVec<(u32, u32), BURST> = ArrayVec::new();
+        let mut v6: ArrayVec<(u128, u128), BURST> = ArrayVec::new();
+        let packets = || {
+            run.iter()
+                .filter_map(|&(at, _)| Some((at, &seen.get(at)?.glance)))
+        };
+        for (_, glance) in packets() {
+            match glance.addresses {
+                Addresses::V4(src, dst) => v4.push((src, dst)),
+                Addresses::V6(src, dst) => v6.push((src, dst)),
+            }
+        }
+        let mut groups = ([steer::WALK; BURST], [steer::WALK; BURST]);
+        if !v4.is_empty() {
+            place.router.steer_v4(place.port, &v4, &mut groups.0);
+        }
+        if !v6.is_empty() {
+            place.router.steer_v6(place.port, &v6, &mut groups.1);
+        }
+        let mut groups = (groups.0.into_iter(), groups.1.into_iter());
+        for (at, glance) in packets() {
+            let group = match glance.addresses {
+                Addresses::V4(..) => groups.0.next(),
+                Addresses::V6(..) => groups.1.next(),
+            };
+            let Some(key) = group.and_then(|group| hop_key(place, glance, group)) else {
+                continue;
+            };
+            if let (Some(path), Some(way)) = (self.hops.get(&key, edition), ways.get_mut(at)) {
+                *way = *path;
+            }
+        }
+    }
+}
+
+/// Port security, which depends on each packet's source address.
+#[cold]
+fn allows(tables: &Tables, port: PortId, glance: &Glance, addresses: Addresses) -> bool {
+    let src = match addresses {
+        Addresses::V4(src, _) => IpAddr::V4(Ipv4Addr::from_bits(src)),
+        Addresses::V6(src, _) => IpAddr::V6(Ipv6Addr::from_bits(src)),
+    };
     let port: Option<&SwitchPort> = tables.switch_port(port).map(|(_, _, port)| port);
-    match port.map(|port| &port.security) {
-        None => false,
-        Some(None) => true,
-        Some(Some(security)) => security.rule(mac).is_some_and(|rule| rule.allows(src)),
+    port.and_then(|port| port.security.as_ref())
+        .and_then(|security| security.rule(glance.macs.pair().1))
+        .is_some_and(|rule| rule.allows(src))
+}
+
+/// What is remembered of the source of a packet that walked.
+fn source_of<'d>(
+    tables: &Tables,
+    entered: &Entered,
+    mut uses: impl Iterator<Item = &'d FdbUse>,
+    changes: u64,
+    now: Tick,
+) -> Source {
+    let mac = entered.headers.eth_src;
+    let rule = match entered.entry {
+        Entry::Port(id) => match tables.switch_port(id).map(|(_, _, port)| &port.security) {
+            Some(None) => Rule::Any,
+            Some(Some(security)) => match security.rule(mac).map(|rule| rule.addresses.as_slice()) {
+                Some([]) => Rule::Any,
+                Some([ipnet::IpNet::V4(net)]) if net.prefix_len() == 32 => {
+                    Rule::Only(net.addr().to_bits())
+                }
+                _ => Rule::Listed(id),
+            },
+            None => Rule::Listed(id),
+        },
+        _ => Rule::Any,
+    };
+    let port = match entered.entry {
+        Entry::Keyless { tunnel, switch } => tables
+            .switch(switch)
+            .and_then(|(_, switch)| switch.keyless_port(tunnel, mac))
+            .map_or(0, |port| port.saturating_add(1)),
+        _ => 0,
+    };
+    Source {
+        rule,
+        fdb: uses.find(|fdb| fdb.mac == mac).copied(),
+        changes,
+        marked: now,
+        port,
     }
 }
 
 /// The next hop of a packet that a router takes in by `port`; `None` when the packet is not simply routed.
-#[inline]
-fn hop_key(tables: &Tables, port: PortId, glance: &Glance) -> Option<HopKey> {
-    let (piece, router, in_port) = tables.router_port(port)?;
-    let src = IpAddr::V4(Ipv4Addr::from_bits(glance.src));
-    let dst = IpAddr::V4(Ipv4Addr::from_bits(glance.dst));
-    if !admission::ordinary(router, in_port, src, dst) {
-        return None;
+fn hop_of(tables: &Tables, port: PortId, glance: &Glance) -> Option<HopKey> {
+    let (_, router, in_port) = tables.router_port(port)?;
+    let mut group = [steer::WALK];
+    match glance.addresses {
+        Addresses::V4(src, dst) => router.steer_v4(in_port, &[(src, dst)], &mut group),
+        Addresses::V6(src, dst) => router.steer_v6(in_port, &[(src, dst)], &mut group),
     }
-    let ports = (glance.src_port, glance.dst_port);
-    let hash = || flow_hash_v4(glance.src, glance.dst, glance.proto, ports);
-    let (group, hop, next) = route::select(router, src, dst, hash)?;
+    let place = Run {
+        router,
+        id: port,
+        port: in_port,
+    };
+    hop_key(&place, glance, group[0])
+}
+
+#[inline]
+fn hop_key(place: &Run<'_>, glance: &Glance, group: u32) -> Option<HopKey> {
+    let hops: &[NextHop] = place.router.hops(group);
+    let (hop, next) = route::choose(hops, || glance.flow_hash())?;
     // Out of which port is in the group; a port attached to nothing has no way.
-    let out = router.ports.get(usize::from(next.port))?;
+    let out = place.router.ports.get(usize::from(next.port))?;
     if matches!(out.peer, Peer::None) {
         return None;
     }
-    let host = if next.via.is_some() { 0 } else { glance.dst };
+    let host = match (next.via, glance.addresses) {
+        (Some(_), _) => (0, 0),
+        (None, Addresses::V4(_, dst)) => (0, u64::from(dst)),
+        (None, Addresses::V6(_, dst)) => ((dst >> 64) as u64, dst as u64),
+    };
     Some(HopKey {
-        router: piece.id,
-        in_port: port,
+        in_port: place.id.0,
         group,
         hop,
         host,

@@ -11,8 +11,8 @@
 //! ```
 
 mod apply;
+mod door;
 mod emit;
-mod encap;
 mod express;
 mod idle;
 mod lane;
@@ -38,9 +38,10 @@ use crate::verdict::{Step, Verdict};
 
 pub use idle::IdleMode;
 
-use express::Doors;
+use door::Doors;
+use emit::Outbox;
 use idle::Idle;
-use lane::Lanes;
+use lane::{Edition, Lanes};
 use police::Police;
 use sweep::Sweep;
 
@@ -105,9 +106,13 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     chooser: PortChooser,
     police: Police,
     sweep: Sweep,
-    out: Vec<Burst<P::Frame>>,
+    out: Vec<Outbox<P::Frame>>,
     changes: u64,
     now: Tick,
+    /// Another one whenever tables, learned changes or the time are others; never 0.
+    stamp: u32,
+    /// Another one whenever the tables are others.
+    edition: Edition,
     flood_budget: u32,
 }
 
@@ -122,6 +127,8 @@ struct Pending<F> {
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// A worker that has not run yet.
     pub fn new(setup: WorkerSetup<P, Q>) -> Self {
+        let outbox = |device| Outbox::new(setup.ports.can_tx(DeviceId(device)));
+        let out = (0..setup.devices).map(outbox).collect();
         Worker {
             id: setup.id,
             ports: setup.ports,
@@ -142,9 +149,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
             sweep: Sweep::default(),
-            out: (0..setup.devices).map(|_| Burst::new()).collect(),
+            out,
             changes: 0,
             now: Tick(0),
+            stamp: 1,
+            edition: Edition::FIRST,
             flood_budget: 0,
         }
     }
@@ -174,14 +183,20 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// One loop: a burst from every queue. Returns the frames it took.
     pub fn burst(&mut self, now: Tick) -> usize {
-        self.now = now;
         self.counters.beat(now);
-        if self.tables.refresh() {
+        let fresh = self.tables.refresh();
+        if fresh {
             self.sweep.begin();
+            self.doors.close();
+            self.edition = self.edition.next();
         }
         let closings = self.connections.table().closings();
         self.sweep.heed(closings, now);
-        self.changes = self.learned.changes();
+        let changes = self.learned.changes();
+        if fresh || changes != self.changes || now != self.now {
+            self.stamp = self.stamp.wrapping_add(1).max(1);
+        }
+        (self.changes, self.now) = (changes, now);
         self.flood_budget = emit::FLOOD_COPIES;
         let mut taken = self.take_handed() + self.take_injected();
         for device in 0..self.devices {

@@ -99,9 +99,8 @@ impl NeighborWriter {
         let Some(slot) = self.neighbors.lookup(port, ip) else {
             return self.fill(port, ip, mac, state, now);
         };
+        self.write(slot, Word::new(mac, state, slot.generation));
         if let Some(entry) = self.neighbors.slots.get(slot.index as usize) {
-            let word = Word::new(mac, state, slot.generation);
-            entry.word.store(word.0, Ordering::Release);
             entry.updated.store(now.0, Ordering::Relaxed);
         }
         Ok(slot)
@@ -117,11 +116,19 @@ impl NeighborWriter {
             None if state.has_mac() => return false,
             mac => mac.unwrap_or_default(),
         };
-        if let Some(entry) = self.neighbors.slots.get(slot.index as usize) {
-            let word = Word::new(mac, state, slot.generation);
-            entry.word.store(word.0, Ordering::Release);
-        }
+        self.write(slot, Word::new(mac, state, slot.generation));
         true
+    }
+
+    /// Writes MAC and state in place; another MAC, or none any more, is a change.
+    fn write(&self, slot: Slot, word: Word) {
+        let Some(entry) = self.neighbors.slots.get(slot.index as usize) else {
+            return;
+        };
+        let before = Word(entry.word.swap(word.0, Ordering::AcqRel));
+        if before.mac() != word.mac() {
+            self.neighbors.changes.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Removes a neighbor; false when it was removed before.

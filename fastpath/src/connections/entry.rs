@@ -9,8 +9,11 @@ use std::sync::atomic::{
     fence,
 };
 
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
 use super::key::{Direction, FlowKey4, Rewrite};
 use super::state::State;
+use super::worker::First;
 use crate::ids::{PathId, Tick, WorkerId};
 
 /// Owner field of an entry that belongs to nobody.
@@ -88,7 +91,7 @@ impl Control {
 }
 
 /// One direction: what a packet of it needs, in one cache line.
-#[derive(Debug)]
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
 #[repr(C, align(64))]
 pub(super) struct Line {
     addresses: AtomicU64,
@@ -124,20 +127,6 @@ pub(super) struct Glance {
 }
 
 impl Line {
-    fn new() -> Line {
-        Line {
-            addresses: AtomicU64::new(0),
-            rest: AtomicU64::new(0),
-            new_addresses: AtomicU64::new(0),
-            new_ports_path: AtomicU64::new(0),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            // Odd: nothing is published yet.
-            control: AtomicU64::new(1 << 32),
-            seen: AtomicU64::new(0),
-        }
-    }
-
     /// The control word, ordered before later reads of the line.
     #[inline]
     pub(super) fn control(&self) -> Control {
@@ -173,7 +162,7 @@ impl Line {
             return None;
         }
         let copy = LineCopy {
-            key: FlowKey4::unpack([self.addresses.load(Relaxed), self.rest.load(Relaxed)]),
+            key: self.key(),
             path: self.path(),
             packets: self.packets.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
@@ -203,6 +192,12 @@ impl Line {
         }
     }
 
+    /// The key, of a line that cannot change meanwhile.
+    #[inline]
+    pub(super) fn key(&self) -> FlowKey4 {
+        FlowKey4::unpack([self.addresses.load(Relaxed), self.rest.load(Relaxed)])
+    }
+
     #[inline]
     pub(super) fn path(&self) -> PathId {
         PathId(self.new_ports_path.load(Relaxed) as u32)
@@ -216,7 +211,7 @@ impl Line {
     // ---- the writer's side: the owner, or the holder of the free slot ----
 
     /// Fills an unpublished line; readers go on seeing nothing.
-    fn write(&self, key: &FlowKey4, other: &FlowKey4, path: PathId, now: Tick) {
+    fn write(&self, key: &FlowKey4, other: &FlowKey4, path: PathId, first: First, now: Tick) {
         fence(Release);
         let [addresses, rest] = key.pack();
         let rewrite = Rewrite::towards(other);
@@ -229,8 +224,8 @@ impl Line {
         );
         self.new_ports_path
             .store(ports << 32 | u64::from(path.0), Relaxed);
-        self.packets.store(0, Relaxed);
-        self.bytes.store(0, Relaxed);
+        self.packets.store(u64::from(first.packets), Relaxed);
+        self.bytes.store(u64::from(first.bytes), Relaxed);
         self.seen.store(u64::from(now.0), Relaxed);
     }
 
@@ -275,16 +270,18 @@ impl Line {
 
 /// Both directions of one connection: 128 bytes, so that the adjacent-line prefetch of the processor stays
 /// within the connection.
-#[derive(Debug)]
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
 #[repr(C, align(128))]
 pub(super) struct Entry {
     lines: [Line; 2],
 }
 
 impl Entry {
-    pub(super) fn new() -> Entry {
-        Entry {
-            lines: [Line::new(), Line::new()],
+    /// Makes zeroed memory an entry that was never published.
+    pub(super) fn begin(&self) {
+        for line in &self.lines {
+            // Odd: nothing is published yet.
+            line.set_control(Control(1 << 32));
         }
     }
 
@@ -303,13 +300,22 @@ impl Entry {
         original: &FlowKey4,
         reply: &FlowKey4,
         paths: [PathId; 2],
+        first: First,
         now: Tick,
     ) {
         let [there, back] = paths;
         self.line(Direction::Original)
-            .write(original, reply, there, now);
+            .write(original, reply, there, first, now);
         self.line(Direction::Reply)
-            .write(reply, original, back, now);
+            .write(reply, original, back, First::default(), now);
+    }
+
+    /// Starts the load of both lines; nothing waits for it.
+    #[inline]
+    pub(super) fn warm(&self) {
+        for line in &self.lines {
+            line.control();
+        }
     }
 
     /// Makes a written entry visible; returns its generation.
@@ -354,7 +360,8 @@ impl Entry {
 }
 
 /// What the packets of a connection do not need: its places in the lists of its owner and its birth.
-#[derive(Debug, Default)]
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
+#[repr(C)]
 pub(super) struct Side {
     links: [AtomicU64; 2],
     created: AtomicU64,

@@ -10,7 +10,10 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
 use super::key::Direction;
+use super::memory::Slab;
 
 /// References a bucket: with the control word one cache line.
 const PLACES: usize = 7;
@@ -61,7 +64,7 @@ pub(super) enum Refusal {
     Full,
 }
 
-#[derive(Debug)]
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
 #[repr(C, align(64))]
 struct Bucket {
     /// Insertions so far (32 bits), keys of this bucket far away (16), keys of it in their secondary (16).
@@ -94,20 +97,18 @@ const SPILLED: u64 = 0xffff_ffff;
 
 #[derive(Debug)]
 pub(super) struct Index {
-    buckets: Box<[Bucket]>,
+    buckets: Slab<Bucket>,
 }
 
 impl Index {
     /// An index that holds `keys` keys.
     pub(super) fn new(keys: usize) -> Index {
         let buckets = keys.div_ceil(KEYS_A_BUCKET).max(LEAST_BUCKETS);
-        let empty = || Bucket {
-            control: AtomicU64::new(0),
-            places: std::array::from_fn(|_| AtomicU64::new(0)),
-        };
-        Index {
-            buckets: (0..buckets).map(|_| empty()).collect(),
+        let buckets = Slab::<Bucket>::zeroed(buckets);
+        for bucket in buckets.iter() {
+            bucket.control.store(0, Relaxed);
         }
+        Index { buckets }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -14,6 +14,7 @@
 mod entry;
 mod index;
 pub mod key;
+mod memory;
 pub mod ports;
 mod slots;
 mod sources;
@@ -23,10 +24,12 @@ mod timers;
 pub mod worker;
 
 pub use key::{Direction, FlowKey4, Rewrite};
-pub use ports::{PortChooser, PortRequest};
+pub use ports::{Choice, PortChooser, PortRequest};
 pub use state::{State, TcpFlags, Timeouts};
 pub use table::{ConnRef, Connection, ConnectionTable, Flags, Hit};
-pub use worker::{Ending, InsertError, Inserted, NewConnection, Touch, WorkerConnections};
+pub use worker::{
+    Ending, First, Hashes, InsertError, Inserted, NewConnection, Touch, WorkerConnections,
+};
 
 #[cfg(test)]
 mod tests;

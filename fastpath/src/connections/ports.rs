@@ -60,6 +60,17 @@ impl PortRequest {
     }
 }
 
+/// A port that is free, and what answers to it look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The port or identifier.
+    pub port: u16,
+    /// The key of answers.
+    pub reply: FlowKey4,
+    /// [`ConnectionTable::hash`] of that key.
+    pub hash: u32,
+}
+
 /// A worker's source of ports. A clone chooses the same ones: for a trace that must not change the original.
 #[derive(Clone, Debug)]
 pub struct PortChooser {
@@ -99,12 +110,21 @@ impl PortChooser {
         table: &ConnectionTable,
         request: &PortRequest,
         mut accept: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
-        let mut free = |port: u16| accept(port) && !table.contains(&request.reply_key(port));
+    ) -> Option<Choice> {
+        let mut free = |port: u16| {
+            if !accept(port) {
+                return None;
+            }
+            let reply = request.reply_key(port);
+            let hash = table.hash(&reply);
+            (!table.contains_hashed(&reply, hash)).then_some(Choice { port, reply, hash })
+        };
         let echo = request.proto == ICMP;
         // Port 0 is reserved; identifier 0 is not.
-        if (echo || request.original != 0) && free(request.original) {
-            return Some(request.original);
+        if (echo || request.original != 0)
+            && let Some(choice) = free(request.original)
+        {
+            return Some(choice);
         }
         let PortChooser {
             generator,
@@ -116,9 +136,9 @@ impl PortChooser {
             return identifiers.search(generator, &mut free);
         }
         if request.original < FIRST_ORDINARY
-            && let Some(port) = well_known.search(generator, &mut free)
+            && let Some(choice) = well_known.search(generator, &mut free)
         {
-            return Some(port);
+            return Some(choice);
         }
         ordinary.search(generator, &mut free)
     }
@@ -148,19 +168,20 @@ impl Run {
     fn search(
         &mut self,
         generator: &mut Generator,
-        mut free: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
+        mut free: impl FnMut(u16) -> Option<Choice>,
+    ) -> Option<Choice> {
         for _ in 0..RANDOM {
-            let port = self.port(generator.below(self.count));
-            if free(port) {
-                return Some(port);
+            let choice = free(self.port(generator.below(self.count)));
+            if choice.is_some() {
+                return choice;
             }
         }
         for _ in 0..ROW {
             let port = self.port(self.cursor);
             self.cursor = (self.cursor + 1) % self.count;
-            if free(port) {
-                return Some(port);
+            let choice = free(port);
+            if choice.is_some() {
+                return choice;
             }
         }
         None

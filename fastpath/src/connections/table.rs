@@ -13,6 +13,7 @@ use crossbeam::utils::CachePadded;
 use super::entry::{Control, Entry, Glance, Side};
 use super::index::{Index, Reference};
 use super::key::{Direction, FlowKey4, HashKeys, Rewrite};
+use super::memory::Slab;
 use super::slots::FreeStack;
 use super::sources::Sources;
 use super::state::{State, Timeouts};
@@ -153,8 +154,8 @@ impl Tally {
 pub struct ConnectionTable {
     keys: HashKeys,
     pub(super) index: Index,
-    entries: Box<[Entry]>,
-    pub(super) sides: Box<[Side]>,
+    entries: Slab<Entry>,
+    pub(super) sides: Slab<Side>,
     pub(super) free: FreeStack,
     pub(super) sources: Sources,
     pub(super) tallies: Box<[CachePadded<Tally>]>,
@@ -173,12 +174,16 @@ impl ConnectionTable {
     pub fn new(capacity: usize, workers: usize, seed: u64) -> Arc<ConnectionTable> {
         let capacity = capacity.clamp(1, 1 << 30);
         let workers = workers.clamp(1, usize::from(u8::MAX));
-        let sides: Box<[Side]> = (0..capacity).map(|_| Side::default()).collect();
+        let sides = Slab::<Side>::zeroed(capacity);
+        let entries = Slab::<Entry>::zeroed(capacity);
+        for entry in entries.iter() {
+            entry.begin();
+        }
         let free = FreeStack::new(&sides, workers);
         Arc::new(ConnectionTable {
             keys: HashKeys::new(seed),
             index: Index::new(2 * capacity),
-            entries: (0..capacity).map(|_| Entry::new()).collect(),
+            entries,
             sides,
             free,
             sources: Sources::new(capacity, seed ^ 0x5bd1_e995),
@@ -291,18 +296,24 @@ impl ConnectionTable {
     /// True when a connection, or one that is being entered this very moment, has `key` in either direction.
     #[must_use]
     pub fn contains(&self, key: &FlowKey4) -> bool {
+        self.contains_hashed(key, self.hash(key))
+    }
+
+    /// As [`ConnectionTable::contains`]; `hash` is [`ConnectionTable::hash`] of the key.
+    #[must_use]
+    pub fn contains_hashed(&self, key: &FlowKey4, hash: u32) -> bool {
         let words = key.pack();
         self.index
-            .find(self.hash(key), |reference| {
+            .find(hash, |reference| {
                 self.has_key(reference, words).then_some(())
             })
             .is_some()
     }
 
-    /// Starts the load of a key's bucket.
+    /// Starts the load of the bucket of a key with this hash, for a look-up or an insertion that is to come.
     #[inline]
-    pub(super) fn warm(&self, key: &FlowKey4) {
-        self.index.warm(self.hash(key));
+    pub fn warm(&self, hash: u32) {
+        self.index.warm(hash);
     }
 
     #[inline]

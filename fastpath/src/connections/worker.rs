@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
+use arrayvec::ArrayVec;
+
 use super::entry::{Control, Entry, NOBODY};
 use super::index::{Reference, Refusal};
 use super::key::{Direction, FlowKey4};
@@ -18,6 +20,8 @@ const ENDED: usize = QUEUES - 1;
 const FRESH: u32 = 1_000;
 /// ... but no more than this many of them in a row.
 const PASSED_OVER: usize = 4;
+/// Connections whose memory is asked for together when they end.
+const ROUND: usize = 16;
 /// Connections that one call of [`WorkerConnections::expire`] evicts for other workers at most.
 const EVICTED_FOR_OTHERS: u32 = 64;
 
@@ -35,6 +39,24 @@ pub struct NewConnection {
     pub state: State,
     /// Kept for the opener.
     pub flags: Flags,
+}
+
+/// The hashes of a connection's keys, see [`ConnectionTable::hash`].
+#[derive(Clone, Copy, Debug)]
+pub struct Hashes {
+    /// Of the original key.
+    pub original: u32,
+    /// Of the reply key.
+    pub reply: u32,
+}
+
+/// What is counted of the packet that opens a connection; nothing by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct First {
+    /// Packets: 1, or 0 when it is counted later.
+    pub packets: u32,
+    /// Its bytes.
+    pub bytes: u32,
 }
 
 /// An opened connection.
@@ -157,13 +179,31 @@ impl WorkerConnections {
     /// See [`InsertError`]. The table is then as it was before, but for a connection that may have been
     /// evicted in vain; the next [`WorkerConnections::expire`] tells of it.
     pub fn insert(&mut self, new: &NewConnection, now: Tick) -> Result<Inserted, InsertError> {
+        let hashes = self.hashes(&new.original, &new.reply);
+        self.table.index.warm(hashes.original);
+        self.table.index.warm(hashes.reply);
+        self.open(new, hashes, First::default(), now)
+    }
+
+    /// As [`WorkerConnections::insert`], with the hashes of both keys ([`ConnectionTable::hash`]), and with the
+    /// first packet counted as by [`WorkerConnections::touch`]. `new.state` is the state after that packet.
+    ///
+    /// # Errors
+    /// As [`WorkerConnections::insert`].
+    pub fn open(
+        &mut self,
+        new: &NewConnection,
+        hashes: Hashes,
+        first: First,
+        now: Tick,
+    ) -> Result<Inserted, InsertError> {
         let counted = self
             .table
             .sources
             .admit(&new.original)
             .ok_or(InsertError::SourceLimit)?;
         let marks = if counted { Control::COUNTED } else { 0 };
-        let result = self.enter(new, self.id.0, marks, now);
+        let result = self.enter(new, hashes, first, (self.id.0, marks), now);
         match &result {
             Ok(inserted) => {
                 let slot = inserted.conn.slot;
@@ -187,26 +227,33 @@ impl WorkerConnections {
         new: &NewConnection,
         now: Tick,
     ) -> Result<Inserted, InsertError> {
-        self.enter(new, NOBODY, 0, now)
+        let hashes = self.hashes(&new.original, &new.reply);
+        self.enter(new, hashes, First::default(), (NOBODY, 0), now)
+    }
+
+    fn hashes(&self, original: &FlowKey4, reply: &FlowKey4) -> Hashes {
+        Hashes {
+            original: self.table.hash(original),
+            reply: self.table.hash(reply),
+        }
     }
 
     fn enter(
         &mut self,
         new: &NewConnection,
-        owner: u8,
-        marks: u8,
+        hashes: Hashes,
+        first: First,
+        (owner, marks): (u8, u8),
         now: Tick,
     ) -> Result<Inserted, InsertError> {
-        self.table.warm(&new.original);
-        self.table.warm(&new.reply);
         let (slot, evicted) = self.slot_for(new, now)?;
         let table = &*self.table;
         let (Some(entry), Some(side)) = (table.entry(slot), table.sides.get(slot as usize)) else {
             return Err(InsertError::TableFull);
         };
-        entry.write(&new.original, &new.reply, new.paths, now);
+        entry.write(&new.original, &new.reply, new.paths, first, now);
         side.set_created(now);
-        if let Err(error) = index_both(table, slot, &new.original, &new.reply) {
+        if let Err(error) = index_both(table, slot, new, hashes) {
             self.hand.give(&table.free, &table.sides, slot);
             self.untold = self.untold.or(evicted);
             return Err(error);
@@ -354,9 +401,9 @@ impl WorkerConnections {
 
     /// Closes a connection of this worker and returns what it was; `None` when it is gone or another's.
     pub fn close(&mut self, conn: ConnRef) -> Option<Connection> {
-        self.own(conn)?;
+        let hashes = self.warm_buckets(self.own(conn)?);
         self.wheel.remove(&self.table.sides, conn.slot);
-        self.end(conn.slot)
+        self.end(conn.slot, hashes)
     }
 
     /// Ends connections whose time is over and, where another worker found the table full, half-open ones.
@@ -375,25 +422,63 @@ impl WorkerConnections {
             ended(&connection, Ending::Evicted);
             count += 1;
         }
-        for _ in 0..budget {
-            let Some(slot) = self.wheel.due(&self.table.sides, now) else {
+        let mut left = budget;
+        while left > 0 {
+            let due = self.due(now, left.min(ROUND));
+            if due.is_empty() {
                 break;
-            };
-            let Some(entry) = self.table.entry(slot) else {
-                break;
+            }
+            left -= due.len();
+            for (slot, hashes) in self.over(&due, now) {
+                if let Some(connection) = self.end(slot, hashes) {
+                    ended(&connection, Ending::Idle);
+                    count += 1;
+                }
+            }
+        }
+        count + self.evict_for_others(now, ended)
+    }
+
+    /// Takes connections out of the wheel whose bucket has come, and asks for their entries.
+    fn due(&mut self, now: Tick, limit: usize) -> ArrayVec<u32, ROUND> {
+        let mut due = ArrayVec::new();
+        while due.len() < limit
+            && let Some(slot) = self.wheel.due(&self.table.sides, now)
+        {
+            due.push(slot);
+        }
+        for entry in due.iter().filter_map(|slot| self.table.entry(*slot)) {
+            entry.warm();
+        }
+        due
+    }
+
+    /// Of these, the ones whose time is over, their buckets asked for; the others go back into the wheel.
+    fn over(&mut self, due: &[u32], now: Tick) -> ArrayVec<(u32, Hashes), ROUND> {
+        let mut over = ArrayVec::new();
+        for slot in due {
+            let Some(entry) = self.table.entry(*slot) else {
+                continue;
             };
             let state = entry.line(Direction::Original).control().state();
             let deadline = entry.last_seen().plus(self.timeouts.of(state));
             if !now.reached(deadline) {
-                self.wheel.place(&self.table.sides, slot, deadline);
+                self.wheel.place(&self.table.sides, *slot, deadline);
                 continue;
             }
-            if let Some(connection) = self.end(slot) {
-                ended(&connection, Ending::Idle);
-                count += 1;
-            }
+            over.push((*slot, self.warm_buckets(entry)));
         }
-        count + self.evict_for_others(now, ended)
+        over
+    }
+
+    /// Asks for the buckets of both keys of an entry of this worker.
+    fn warm_buckets(&self, entry: &Entry) -> Hashes {
+        let [original, reply] =
+            [Direction::Original, Direction::Reply].map(|d| entry.line(d).key());
+        let hashes = self.hashes(&original, &reply);
+        self.table.index.warm(hashes.original);
+        self.table.index.warm(hashes.reply);
+        hashes
     }
 
     fn evict_for_others(&mut self, now: Tick, mut ended: impl FnMut(&Connection, Ending)) -> usize {
@@ -431,7 +516,8 @@ impl WorkerConnections {
             slot = self.queues.first(queue)?;
         }
         self.wheel.remove(&self.table.sides, slot);
-        self.end(slot)
+        let hashes = self.warm_buckets(self.table.entry(slot)?);
+        self.end(slot, hashes)
     }
 
     fn victim_queue(&self) -> Option<usize> {
@@ -443,20 +529,18 @@ impl WorkerConnections {
     }
 
     /// Takes a connection of this worker, already out of the wheel, out of everything else.
-    fn end(&mut self, slot: u32) -> Option<Connection> {
+    fn end(&mut self, slot: u32, hashes: Hashes) -> Option<Connection> {
         let connection = self.table.copy(slot)?;
         self.dequeue(slot, connection.state);
         let table = &*self.table;
         let entry = table.entry(slot)?;
         let marks = entry.line(Direction::Original).control().marks();
         entry.retire();
-        for (key, direction) in [
-            (&connection.original, Direction::Original),
-            (&connection.reply, Direction::Reply),
+        for (hash, direction) in [
+            (hashes.original, Direction::Original),
+            (hashes.reply, Direction::Reply),
         ] {
-            table
-                .index
-                .remove(table.hash(key), Reference { slot, direction });
+            table.index.remove(hash, Reference { slot, direction });
         }
         if marks & Control::COUNTED != 0 {
             table.sources.release(&connection.original);
@@ -507,23 +591,23 @@ impl Drop for WorkerConnections {
 fn index_both(
     table: &ConnectionTable,
     slot: u32,
-    original: &FlowKey4,
-    reply: &FlowKey4,
+    new: &NewConnection,
+    hashes: Hashes,
 ) -> Result<(), InsertError> {
-    let enter = |key: &FlowKey4, direction| {
+    let enter = |key: &FlowKey4, hash: u32, direction| {
         let words = key.pack();
         let reference = Reference { slot, direction };
-        table.index.insert(table.hash(key), reference, |other| {
-            table.has_key(other, words)
-        })
+        table
+            .index
+            .insert(hash, reference, |other| table.has_key(other, words))
     };
-    enter(reply, Direction::Reply).map_err(|refusal| match refusal {
+    enter(&new.reply, hashes.reply, Direction::Reply).map_err(|refusal| match refusal {
         Refusal::Duplicate => InsertError::DuplicateReply,
         Refusal::Full => InsertError::IndexFull,
     })?;
-    enter(original, Direction::Original).map_err(|refusal| {
+    enter(&new.original, hashes.original, Direction::Original).map_err(|refusal| {
         table.index.remove(
-            table.hash(reply),
+            hashes.reply,
             Reference {
                 slot,
                 direction: Direction::Reply,

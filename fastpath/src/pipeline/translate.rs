@@ -218,13 +218,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let Some(chosen) = self.ports.choose(self.view.connections, &request, accept) else {
             return drop(DropReason::NatPortsExhausted);
         };
-        let reply = request.reply_key(chosen);
+        let reply = chosen.reply;
         let to = Rewrite::towards(&reply);
         self.recorder.record(Event::Translate {
             router: piece.id,
             rule: Some(index),
             from: (now.source(), now.src_port),
-            to: (external, chosen),
+            to: (external, chosen.port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
             nat::rewrite(ip, &to);

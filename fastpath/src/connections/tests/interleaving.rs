@@ -2,9 +2,12 @@
 
 use std::cell::Cell;
 
-use super::super::entry::{Control, Entry, NOBODY};
+use zerocopy::FromZeros;
+
+use super::super::entry::{Control, Entry, NOBODY, Side};
 use super::super::index::{Index, Reference, Refusal};
 use super::super::slots::{FreeStack, Hand};
+
 use super::*;
 
 const HASH: u32 = 0x1234_5678;
@@ -82,12 +85,24 @@ fn an_insertion_that_always_loses_ends() {
     assert!(index.find(HASH, |r| (r.slot == 0).then_some(())).is_none());
 }
 
+fn unpublished() -> Entry {
+    let entry = Entry::new_zeroed();
+    entry.begin();
+    entry
+}
+
 /// Two workers saw the same entry of nobody; the second to act comes too late.
 #[test]
 fn a_claim_has_one_winner() {
-    let entry = Entry::new();
+    let entry = unpublished();
     let new = snat(1, State::UdpAssured);
-    entry.write(&new.original, &new.reply, new.paths, START);
+    entry.write(
+        &new.original,
+        &new.reply,
+        new.paths,
+        First::default(),
+        START,
+    );
     entry.publish(NOBODY, State::UdpAssured, 0, 0);
     let line = entry.line(Direction::Original);
     let seen: Control = line.control();
@@ -99,11 +114,17 @@ fn a_claim_has_one_winner() {
 /// A line is invisible while it is written, and a reader that began with the last tenant sees nothing.
 #[test]
 fn a_line_shows_one_tenant_or_none() {
-    let entry = Entry::new();
+    let entry = unpublished();
     let line = entry.line(Direction::Reply);
     let (first, second) = (snat(1, State::UdpNew), snat(2, State::UdpNew));
     let sees = |new: &NewConnection| line.glance(new.reply.pack()).is_some();
-    entry.write(&first.original, &first.reply, first.paths, START);
+    entry.write(
+        &first.original,
+        &first.reply,
+        first.paths,
+        First::default(),
+        START,
+    );
     assert!(
         !sees(&first) && line.holds(first.reply.pack()),
         "written, not published"
@@ -112,7 +133,13 @@ fn a_line_shows_one_tenant_or_none() {
     assert!(sees(&first) && !sees(&second));
     entry.retire();
     assert!(!sees(&first) && line.copy().is_none());
-    entry.write(&second.original, &second.reply, second.paths, START);
+    entry.write(
+        &second.original,
+        &second.reply,
+        second.paths,
+        First::default(),
+        START,
+    );
     assert!(!sees(&first) && !sees(&second));
     let next = entry.publish(0, State::UdpNew, 0, 0);
     assert!(!sees(&first) && sees(&second));
@@ -123,8 +150,7 @@ fn a_line_shows_one_tenant_or_none() {
 #[test]
 fn free_slots_are_neither_lost_nor_doubled() {
     for capacity in [1usize, 5, 130, 9_000] {
-        let sides: Vec<super::super::entry::Side> =
-            (0..capacity).map(|_| Default::default()).collect();
+        let sides: Vec<Side> = (0..capacity).map(|_| Side::new_zeroed()).collect();
         let stack = FreeStack::new(&sides, 2);
         let mut hands = [Hand::new(&stack), Hand::new(&stack)];
         let mut dice = Dice(capacity as u64);

@@ -385,3 +385,33 @@ fn sizes_are_what_the_readme_says() {
     assert_eq!(size_of::<Side>(), 24);
     assert_eq!(table(1 << 16, 4).memory(), (128 + 24 + 32) << 16);
 }
+
+#[test]
+fn the_first_packet_counts_as_if_it_came_later() {
+    let table = table(10, 1);
+    let mut worker = worker(&table, 0);
+    let states = [State::TcpSynSent, State::UdpNew, State::EchoNew];
+    for (n, state) in states.into_iter().enumerate() {
+        let (at_once, later) = (snat(n as u32, state), snat(100 + n as u32, state));
+        let hashes = Hashes {
+            original: table.hash(&at_once.original),
+            reply: table.hash(&at_once.reply),
+        };
+        let first = First {
+            packets: 1,
+            bytes: 60,
+        };
+        let a = worker.open(&at_once, hashes, first, START).unwrap().conn;
+        let b = worker.insert(&later, START).unwrap().conn;
+        let flags = TcpFlags::SYN;
+        let touched = worker.touch(b, Direction::Original, 60, flags, START);
+        assert_eq!(touched, Touch::Same);
+        let (a, b) = (table.read(a).unwrap(), table.read(b).unwrap());
+        assert_eq!((a.packets, a.bytes), ([1, 0], [60, 0]));
+        assert_eq!((a.packets, a.bytes, a.state), (b.packets, b.bytes, b.state));
+        assert_eq!(a.last_seen, b.last_seen);
+        for key in [&at_once.original, &at_once.reply] {
+            assert_eq!(find(&table, key).unwrap().conn, a.conn);
+        }
+    }
+}

@@ -22,7 +22,7 @@ fn open(
     request: &PortRequest,
     n: u32,
 ) -> Option<u16> {
-    let port = chooser.choose(worker.table(), request, |_| true)?;
+    let port = chooser.choose(worker.table(), request, |_| true)?.port;
     let new = NewConnection {
         original: key(
             request.proto,
@@ -52,7 +52,8 @@ fn the_port_is_kept_while_free_and_else_unpredictable() {
     for seed in 0..20 {
         let port = PortChooser::new([seed, 2])
             .choose(&table, &request(key::UDP, 40_000), |_| true)
-            .unwrap();
+            .unwrap()
+            .port;
         assert!(port >= 1024 && port != 40_000);
         others.insert(port);
     }
@@ -61,7 +62,11 @@ fn the_port_is_kept_while_free_and_else_unpredictable() {
         "seeds lead to different ports: {others:?}"
     );
     let drawn: BTreeSet<Option<u16>> = (0..20)
-        .map(|_| chooser.choose(&table, &request(key::UDP, 40_000), |_| true))
+        .map(|_| {
+            chooser
+                .choose(&table, &request(key::UDP, 40_000), |_| true)
+                .map(|choice| choice.port)
+        })
         .collect();
     assert!(drawn.len() > 15, "and so does asking again: {drawn:?}");
 
@@ -86,7 +91,10 @@ fn the_port_is_kept_while_free_and_else_unpredictable() {
             ..same
         },
     ] {
-        assert_eq!(chooser.choose(&table, &other, |_| true), Some(40_000));
+        let choice = chooser.choose(&table, &other, |_| true).unwrap();
+        assert_eq!(choice.port, 40_000);
+        assert_eq!(choice.reply, other.reply_key(40_000));
+        assert_eq!(choice.hash, table.hash(&choice.reply));
     }
 }
 
@@ -118,7 +126,11 @@ fn every_port_is_used_once_and_then_there_is_none() {
     let conn = find(&table, &freed).unwrap().conn;
     worker.close(conn).unwrap();
     let again = (0..256).find_map(|_| chooser.choose(&table, &request(key::UDP, 80), |_| true));
-    assert_eq!(again, Some(2_222), "the one that came back is found");
+    assert_eq!(
+        again.map(|choice| choice.port),
+        Some(2_222),
+        "the one that came back is found"
+    );
 }
 
 #[test]
@@ -150,7 +162,8 @@ fn only_accepted_ports_are_chosen() {
     for original in 1000..1100 {
         let port = chooser
             .choose(&table, &request(key::TCP, original), |port| port % 16 == 3)
-            .unwrap();
+            .unwrap()
+            .port;
         assert_eq!(port % 16, 3);
         if original % 16 == 3 {
             assert_eq!(port, original);

@@ -4,6 +4,8 @@
  *   the contestant --> [ tx line, `delay` frames ] --> pool
  *                  \-> swapped --> rx line of the same port          (a turned side)
  *
+ *   the generator's process --> [ ring ] --> mbuf --> the contestant --> [ ring ] --> the generator    (a wire)
+ *
  * The lines stand in for the rings of a NIC: a frame is out of the first-level cache when the contestant gets
  * it, and out of it again when it is freed. Any contestant runs the same code: linked in, or preloaded.
  */
@@ -45,6 +47,12 @@ struct lane {
 	uint16_t lap;
 	void *map;
 	size_t map_len;
+	/* the wire: rings of shared memory, what is known of their other ends */
+	struct rig_ring *from_wire, *to_wire;
+	uint32_t slots;
+	uint64_t seen_put, seen_taken;
+	void *wire_map;
+	size_t wire_len;
 	/* counted by this lane alone */
 	uint64_t rx, tx, laps, no_buffer, overflow;
 	uint32_t bursts;
@@ -97,13 +105,51 @@ static __rte_noinline void take_reading(struct lane *lane)
 	__atomic_store_n(&r->seq, r->seq + 1, __ATOMIC_RELEASE);
 }
 
+static void *map_file(const char *path, int protection, uint64_t least, size_t *length)
+{
+	int fd = open(path, (protection & PROT_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	void *map = MAP_FAILED;
+	struct stat st;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size >= least) {
+		map = mmap(NULL, st.st_size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
+		*length = st.st_size;
+	}
+	close(fd);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+static void plug(struct lane *lane, uint32_t slots)
+{
+	uint8_t *map;
+
+	if (lane->wire_map)
+		munmap(lane->wire_map, lane->wire_len);
+	lane->from_wire = lane->to_wire = NULL;
+	lane->wire_map = NULL;
+	/* A ring has one end here: that of the first queue. */
+	if (slots == 0 || (slots & (slots - 1)) != 0 || lane->queue != 0)
+		return;
+	map = map_file((const char *)control->wire, PROT_READ | PROT_WRITE,
+		       RIG_SIDES * 2 * RIG_RING_SIZE(slots), &lane->wire_len);
+	if (!map)
+		return;
+	lane->wire_map = map;
+	lane->slots = slots;
+	lane->from_wire = (struct rig_ring *)(map + RIG_RING_AT(lane->side, 0, slots));
+	lane->to_wire = (struct rig_ring *)(map + RIG_RING_AT(lane->side, 1, slots));
+	lane->seen_put = lane->from_wire->taken;
+	lane->seen_taken = lane->to_wire->taken;
+}
+
 /* Takes over what the control structure says now. */
 static __rte_noinline void reload(struct lane *lane)
 {
 	uint32_t epoch = control->epoch;
 	struct rig_feed feed;
-	struct stat st;
-	int fd;
+	uint64_t begin = 0, count;
 
 	memcpy(&feed, (const void *)&control->feed[lane->side], sizeof(feed));
 	if (lane->map)
@@ -117,26 +163,25 @@ static __rte_noinline void reload(struct lane *lane)
 	lane->epoch = epoch;
 	/* An answer must not wait for frames that never come. */
 	lane->patience = feed.count || feed.turned ? lane->delay : 0;
+	plug(lane, feed.wire);
 	if (feed.count == 0)
 		return;
-	fd = open((const char *)control->records, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	lane->map = map_file((const char *)control->records, PROT_READ,
+			     feed.offset + (uint64_t)feed.count * feed.stride, &lane->map_len);
+	if (!lane->map)
 		return;
-	if (fstat(fd, &st) == 0 &&
-	    (uint64_t)st.st_size >= feed.offset + (uint64_t)feed.count * feed.stride) {
-		void *map = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-		if (map != MAP_FAILED) {
-			lane->map = map;
-			lane->map_len = st.st_size;
-			lane->first = (const uint8_t *)map + feed.offset;
-			lane->end = lane->first + (uint64_t)feed.count * feed.stride;
-			/* Workers do not all play the same flows at the same time. */
-			lane->next = lane->first +
-				     (uint64_t)feed.count / RIG_QUEUES * lane->queue * feed.stride;
-			lane->stride = feed.stride;
-		}
+	count = feed.count;
+	if (feed.parts > 1) {
+		count = feed.count / feed.parts;
+		begin = count * (lane->queue % feed.parts);
 	}
-	close(fd);
+	lane->first = (const uint8_t *)lane->map + feed.offset + begin * feed.stride;
+	lane->end = lane->first + count * feed.stride;
+	lane->next = lane->first;
+	/* Workers do not all play the same flows at the same time. */
+	if (feed.parts <= 1)
+		lane->next += count / RIG_QUEUES * lane->queue * feed.stride;
+	lane->stride = feed.stride;
 }
 
 static __rte_always_inline void fill(const struct lane *lane, struct rte_mbuf *m, const uint8_t *record,
@@ -205,6 +250,46 @@ static void produce(struct lane *lane, uint32_t n)
 		renumber(lane, fresh, n);
 }
 
+/* Takes frames off the wire. */
+static __rte_noinline uint16_t receive_wire(struct lane *lane, struct rte_mbuf **pkts, uint32_t n)
+{
+	struct rig_ring *ring = lane->from_wire;
+	uint64_t taken = ring->taken;
+
+	if (lane->seen_put == taken)
+		lane->seen_put = __atomic_load_n(&ring->put, __ATOMIC_ACQUIRE);
+	if (n > lane->seen_put - taken)
+		n = (uint32_t)(lane->seen_put - taken);
+	if (n == 0)
+		return 0;
+	if (unlikely(rte_mempool_get_bulk(lane->pool, (void **)pkts, n) != 0)) {
+		lane->no_buffer++;
+		return 0;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *slot = ring->slots + ((taken + i) & (lane->slots - 1)) * RIG_SLOT;
+		struct rte_mbuf *m = pkts[i];
+		uint16_t len;
+		memcpy(&len, slot, sizeof(len));
+		memcpy(&m->rearm_data, &lane->rearm, sizeof(lane->rearm));
+		m->ol_flags = 0;
+		m->packet_type = 0;
+		m->pkt_len = len;
+		m->data_len = len;
+		m->vlan_tci = 0;
+		m->hash.rss = 0;
+		if (len <= 64 - RIG_SLOT_HEAD)
+			memcpy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, slot + RIG_SLOT_HEAD,
+			       64 - RIG_SLOT_HEAD);
+		else
+			memcpy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, slot + RIG_SLOT_HEAD,
+			       RIG_SLOT - RIG_SLOT_HEAD);
+	}
+	__atomic_store_n(&ring->taken, taken + n, __ATOMIC_RELEASE);
+	lane->rx += n;
+	return (uint16_t)n;
+}
+
 static uint16_t receive(void *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct lane *lane = queue;
@@ -216,6 +301,8 @@ static uint16_t receive(void *queue, struct rte_mbuf **pkts, uint16_t n)
 		take_reading(lane);
 	if (n > MOST)
 		n = MOST;
+	if (lane->from_wire && lane->in.head == lane->in.tail)
+		return receive_wire(lane, pkts, n);
 	if (lane->stride)
 		produce(lane, n);
 	ready = waiting(&lane->in);
@@ -354,6 +441,35 @@ static __rte_noinline void send_and_answer(struct lane *lane, struct rte_mbuf **
 	}
 }
 
+/* Puts frames on the wire, as many as it has room for. */
+static __rte_noinline uint16_t transmit_wire(struct lane *lane, struct rte_mbuf **pkts, uint32_t n)
+{
+	struct lane *end = lane->partner;
+	struct rig_ring *ring = end->to_wire;
+	uint64_t put = ring->put;
+
+	if (put + n > end->seen_taken + end->slots)
+		end->seen_taken = __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE);
+	if (n > end->seen_taken + end->slots - put)
+		n = (uint32_t)(end->seen_taken + end->slots - put);
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t *slot = ring->slots + ((put + i) & (end->slots - 1)) * RIG_SLOT;
+		uint32_t len = pkts[i]->data_len;
+		memcpy(slot, &len, RIG_SLOT_HEAD);
+		if (len <= 64 - RIG_SLOT_HEAD)
+			memcpy(slot + RIG_SLOT_HEAD, rte_pktmbuf_mtod(pkts[i], const uint8_t *),
+			       64 - RIG_SLOT_HEAD);
+		else
+			memcpy(slot + RIG_SLOT_HEAD, rte_pktmbuf_mtod(pkts[i], const uint8_t *),
+			       RIG_SLOT - RIG_SLOT_HEAD);
+	}
+	__atomic_store_n(&ring->put, put + n, __ATOMIC_RELEASE);
+	for (uint32_t i = 0; i < n; i += MOST)
+		release(lane, pkts + i, n - i < MOST ? n - i : MOST);
+	lane->partner->tx += n;
+	return (uint16_t)n;
+}
+
 static uint16_t transmit(void *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct lane *lane = queue;
@@ -362,6 +478,8 @@ static uint16_t transmit(void *queue, struct rte_mbuf **pkts, uint16_t n)
 		return 0;
 	if (unlikely((++lane->bursts & control->sample_mask) == 0))
 		sample(lane, pkts[lane->bursts % n]);
+	if (lane->partner->to_wire)
+		return transmit_wire(lane, pkts, n);
 	lane->partner->tx += n;
 	if (unlikely(control->answer_arp))
 		send_and_answer(lane, pkts, n);

@@ -27,7 +27,28 @@ struct rig_feed {
 	uint32_t stride;  /* bytes a record: 64, 128 or 192; the last two say how long the frame is */
 	uint32_t turned;  /* not 0: what this port sends comes back to it with source and destination swapped */
 	uint32_t lap_at;  /* offset of a 16-bit field that grows by one each time the records start over; 0: none */
+	uint32_t parts;   /* queues that share the records: each plays its part of them; 0 and 1: all play all */
+	uint32_t wire;    /* not 0: frames come from and go to the wire file instead, of this many slots a ring */
 };
+
+/* The wire file: for each side a ring towards the contestant and one from it, one after the other.
+ *
+ * A ring is a line with the count of frames put in, a line with that of frames taken out, and slots. A slot is
+ * the length of a frame and its beginning; what follows in a longer frame is zeros, as in records. One process
+ * puts in, one takes out; the contestant's end is that of its queue 0.
+ */
+#define RIG_SLOT 128u
+#define RIG_SLOT_HEAD 4u
+struct rig_ring {
+	uint64_t put;
+	uint64_t reserved[15];
+	uint64_t taken;
+	uint64_t reserved_too[15];
+	uint8_t slots[];
+};
+#define RIG_RING_SIZE(slots) (sizeof(struct rig_ring) + (uint64_t)(slots) * RIG_SLOT)
+/* Where a side's ring is: 0 towards the contestant, 1 from it. */
+#define RIG_RING_AT(side, from, slots) (((side) * 2u + (from)) * RIG_RING_SIZE(slots))
 
 struct rig_control {
 	uint32_t magic;
@@ -38,6 +59,7 @@ struct rig_control {
 	uint32_t reserved;
 	struct rig_feed feed[RIG_SIDES];
 	char records[256];    /* path of the records file */
+	char wire[256];       /* path of the wire file */
 };
 
 /* A consistent reading: `seq` is odd while it is written. */

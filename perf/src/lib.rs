@@ -10,9 +10,11 @@
 //! - [`stages`] says where the cycles of our worker go; [`instructions`] counts those of a [`replay`] in memory.
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
 //!   and how much memory.
+//! - [`connections`] opens millions of connections in one worker and lets them end.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
 
 pub mod bench;
+pub mod connections;
 pub mod contestant;
 pub mod instructions;
 pub mod mutate;

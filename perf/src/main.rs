@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sluice_perf::bench::{self, Bench};
+use sluice_perf::connections::{self, Connections};
 use sluice_perf::instructions::{self, Baseline, Instructions};
 use sluice_perf::mutate::{self, Mutate};
 use sluice_perf::replay::{self, Replay};
-use sluice_perf::report;
+use sluice_perf::report::{self, Machine};
 use sluice_perf::scale::{self, Scale};
 use sluice_perf::stages::{self, Stages};
 
@@ -30,6 +31,13 @@ enum What {
     Replay(Replay),
     /// Says where the cycles of our worker go, by part, function and line.
     Stages(Stages),
+    /// Opens millions of connections in one worker, lets them time out, and times every loop.
+    Connections(Connections),
+    /// Prints the bars of all reports in a directory.
+    Report {
+        /// Where reports were written.
+        directory: PathBuf,
+    },
     /// Reads, checks, compiles and publishes a large topology, then reloads it with one switch changed.
     Scale(Scale),
     /// Feeds damaged frames to a whole gateway in memory: no crash, no buffer lost, every frame counted.
@@ -67,6 +75,20 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Stages(stages) => {
             print!("{}", stages::run(&stages)?);
             Ok(ExitCode::SUCCESS)
+        }
+        What::Connections(wanted) => {
+            let report = connections::run(&wanted)?;
+            let bars = report.bars();
+            print!("{report}\n{}", report::bars(&bars));
+            if let Some(directory) = &wanted.out {
+                report::store(directory, "connections", &Machine::detect(), &bars, &report)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Report { directory } => {
+            let bars = report::collect(&directory)?;
+            print!("{}", report::bars(&bars));
+            Ok(verdict(bars.iter().all(report::Bar::met)))
         }
         What::Play { node } => play(&node),
     }

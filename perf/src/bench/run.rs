@@ -238,6 +238,7 @@ fn playing(tape: &Tape, network: &Network) -> Playing {
         records: tape.path().to_owned(),
         feeds,
         delay: DELAY,
+        wire: PathBuf::new(),
     }
 }
 

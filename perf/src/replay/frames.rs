@@ -158,6 +158,13 @@ impl World {
         }
     }
 
+    pub(super) fn play(&mut self, side: usize, source: Source) {
+        if let Some(side) = self.sides.get_mut(side) {
+            side.source = source;
+            side.next = 0;
+        }
+    }
+
     fn receive(&mut self, side: usize, out: &mut Burst<PlayFrame>) {
         let Some(side) = self.sides.get_mut(side) else {
             return;

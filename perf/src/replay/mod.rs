@@ -12,7 +12,7 @@ use clap::Args;
 use crate::bench::scenario;
 use crate::scenario::{Place, Scenario};
 use crate::traffic::{Load, Order, Size, parse_flows};
-use node::Node;
+pub(crate) use node::Node;
 
 /// Connections of the node, at least.
 const CONNECTIONS: u32 = 1 << 14;

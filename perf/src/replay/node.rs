@@ -20,23 +20,24 @@ use sluice_slowpath::{Agent, AgentConfig, Settings};
 
 use super::frames::{Counts, PlayPool, PlayPorts, Source, World};
 use crate::scenario::{Network, SIDE_MACS, Side};
-use crate::traffic::Load;
+use crate::traffic::{Load, Records};
 
 /// Frames that wait in one queue between worker and slow path.
 const QUEUE_DEPTH: usize = 512;
 
 /// The node.
-pub(super) struct Node {
+pub(crate) struct Node {
     ports: PlayPorts,
     worker: Worker<PlayPorts, PlayPool>,
     agent: Agent<PlayPool>,
+    connections: Arc<ConnectionTable>,
     now: Tick,
     /// Laps after which all flows were met.
     laps: u64,
 }
 
 impl Node {
-    pub(super) fn new(network: &Network, load: &Load) -> anyhow::Result<Self> {
+    pub(crate) fn new(network: &Network, load: &Load) -> anyhow::Result<Self> {
         let loaded = loaded(network)?;
         let cell = published(&loaded)?;
         let sources = sources(network, load)?;
@@ -51,7 +52,7 @@ impl Node {
             plane.fdb as usize,
             ROLE_CAPACITY,
         ));
-        let connections = ConnectionTable::new(plane.connections as usize, 1, 1);
+        let table = ConnectionTable::new(plane.connections as usize, 1, 1);
         let parker = crossbeam::sync::Parker::new();
         let asleep = Arc::new(AtomicBool::new(false));
         let exchange = Arc::new(Exchange::new(
@@ -60,7 +61,7 @@ impl Node {
             asleep,
         ));
         let now = Tick(1);
-        let connections = connections.worker(WorkerId(0), Timeouts::default(), now);
+        let connections = table.worker(WorkerId(0), Timeouts::default(), now);
         let worker = Worker::new(WorkerSetup {
             id: WorkerId(0),
             ports: ports.clone(),
@@ -88,13 +89,14 @@ impl Node {
             ports,
             worker,
             agent,
+            connections: table,
             now,
             laps: laps as u64,
         })
     }
 
     /// One loop of the worker; a millisecond later than the one before, if `tick`.
-    pub(super) fn burst(&mut self, tick: bool) {
+    pub(crate) fn burst(&mut self, tick: bool) {
         if tick {
             self.now = self.now.plus(1);
         }
@@ -102,7 +104,7 @@ impl Node {
     }
 
     /// Lets the slow path do what there is to do.
-    pub(super) fn slow_path(&mut self) {
+    pub(crate) fn slow_path(&mut self) {
         self.agent.step(self.now);
     }
 
@@ -116,6 +118,22 @@ impl Node {
         let mut world = self.ports.world();
         world.answers = false;
         world.samples.clear();
+    }
+
+    /// The node's time.
+    pub(crate) fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// All connections.
+    pub(crate) fn connections(&self) -> &ConnectionTable {
+        &self.connections
+    }
+
+    /// From now on one side receives these records, or nothing.
+    pub(crate) fn receive(&mut self, side: usize, records: Option<Records>) {
+        let source = records.map_or(Source::Silent, |records| Source::Records(records, None));
+        self.ports.world().play(side, source);
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -14,7 +14,7 @@ const SLOT: usize = 2048;
 const READING: usize = 96;
 /// Offset of the thread in a reading.
 const THREAD_AT: u64 = 92;
-const FEED: usize = 24;
+const FEED: usize = 32;
 const PATH: usize = 256;
 /// A reading is written in far less time than it takes to look so many times.
 const TRIES: u32 = 1 << 16;
@@ -36,6 +36,10 @@ pub struct Feed {
     pub turned: bool,
     /// Offset of a 16-bit field that grows each time the records start over.
     pub lap_at: Option<u32>,
+    /// Queues that share the records, each playing its part; 0 when each plays all of them.
+    pub parts: u32,
+    /// Slots of the wire's rings; 0 when there is no wire.
+    pub wire: u32,
 }
 
 /// What a contestant plays.
@@ -47,6 +51,8 @@ pub struct Playing {
     pub feeds: [Feed; 2],
     /// Frames held on every line.
     pub delay: u32,
+    /// The wire file, where a side has one.
+    pub wire: PathBuf,
 }
 
 /// Counts at one moment, consistent among themselves.
@@ -130,17 +136,24 @@ impl Control {
     /// # Errors
     /// When the file cannot be written.
     pub fn play(&mut self, playing: &Playing) -> anyhow::Result<u32> {
-        let mut body = vec![0; 2 * FEED + PATH];
+        let mut body = vec![0; 2 * FEED + 2 * PATH];
         for (feed, at) in playing.feeds.iter().zip([0, FEED]) {
             put(&mut body, at, &feed.offset.to_ne_bytes());
             put(&mut body, at + 8, &feed.count.to_ne_bytes());
             put(&mut body, at + 12, &feed.stride.to_ne_bytes());
             put(&mut body, at + 16, &u32::from(feed.turned).to_ne_bytes());
             put(&mut body, at + 20, &feed.lap_at.unwrap_or(0).to_ne_bytes());
+            put(&mut body, at + 24, &feed.parts.to_ne_bytes());
+            put(&mut body, at + 28, &feed.wire.to_ne_bytes());
         }
-        let records = playing.records.to_string_lossy();
-        ensure!(records.len() < PATH, "the records file's name is too long");
-        put(&mut body, 2 * FEED, records.as_bytes());
+        for (path, at) in [
+            (&playing.records, 2 * FEED),
+            (&playing.wire, 2 * FEED + PATH),
+        ] {
+            let path = path.to_string_lossy();
+            ensure!(path.len() < PATH, "{path}: the name is too long");
+            put(&mut body, at, path.as_bytes());
+        }
         self.file.write_all_at(&playing.delay.to_ne_bytes(), 8)?;
         self.file.write_all_at(&body, FEEDS_AT as u64)?;
         self.epoch += 1;
@@ -273,11 +286,14 @@ mod tests {
             stride: 64,
             turned: true,
             lap_at: Some(34),
+            parts: 2,
+            wire: 1024,
         };
         let playing = Playing {
             records: "/r".into(),
             feeds: [Feed::default(), feed],
             delay: 1000,
+            wire: "/w".into(),
         };
         assert_eq!(control.play(&playing).unwrap(), 1);
         assert_eq!(control.play(&playing).unwrap(), 2);
@@ -285,10 +301,11 @@ mod tests {
         let word = |at: usize| u32::from_ne_bytes(*bytes[at..].first_chunk().unwrap());
         assert_eq!([word(0), word(4), word(8), word(12)], [MAGIC, 2, 1000, 0]);
         assert_eq!(
-            [word(48), word(56), word(60), word(64), word(68)],
-            [7, 3, 64, 1, 34]
+            [56, 64, 68, 72, 76, 80, 84].map(word),
+            [7, 3, 64, 1, 34, 2, 1024]
         );
-        assert_eq!(bytes[72..75], *b"/r\0");
+        assert_eq!(bytes[88..91], *b"/r\0");
+        assert_eq!(bytes[344..347], *b"/w\0");
         assert_eq!(bytes.len(), 65536 + 256 * 2048);
         control.answer(true).unwrap();
         assert_eq!(std::fs::read(control.path()).unwrap()[12], 1);

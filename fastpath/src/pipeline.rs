@@ -629,7 +629,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (port, next_hop) = (routed.port, routed.next_hop);
         self.recorder.record(Event::Route {
             router: id,
-            route: routed.id,
+            packet: (ip.src, ip.dst),
             port: port.id,
             next_hop,
         });

@@ -7,7 +7,6 @@ use sluice_net::Mac;
 use crate::ids::{DatapathId, PortId, TunnelId};
 use crate::stage::bridge::Forward;
 use crate::stage::enter::Entry;
-use crate::tables::fib::RouteId;
 use crate::verdict::Verdict;
 
 /// Listens to a walk.
@@ -94,8 +93,8 @@ pub enum Event {
     Route {
         /// The router.
         router: DatapathId,
-        /// The route.
-        route: RouteId,
+        /// Source and destination it was chosen for.
+        packet: (IpAddr, IpAddr),
         /// The port it leaves by.
         port: PortId,
         /// The address on the link.

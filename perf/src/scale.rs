@@ -184,17 +184,17 @@ pub fn run(scale: &Scale) -> anyhow::Result<Report> {
 }
 
 /// The part of the daemon that is measured.
-struct Node {
+pub(crate) struct Node {
     file: PathBuf,
     loader: Loader,
     compiler: Compiler,
-    cell: Arc<TablesCell>,
+    pub(crate) cell: Arc<TablesCell>,
     /// The daemon shows what it runs, so it keeps it.
     running: Option<Loaded>,
 }
 
 impl Node {
-    fn new(file: PathBuf) -> Self {
+    pub(crate) fn new(file: PathBuf) -> Self {
         Self {
             file,
             loader: Loader::default(),
@@ -205,7 +205,7 @@ impl Node {
     }
 
     /// One load or reload.
-    fn load(&mut self) -> anyhow::Result<Steps> {
+    pub(crate) fn load(&mut self) -> anyhow::Result<Steps> {
         let on_cpu = on_cpu()?;
         let start = Instant::now();
         let host = Host { cpus: vec![0] };
@@ -238,7 +238,7 @@ fn refused(problems: Vec<sluice_mgmt::topology::Problem>) -> anyhow::Error {
 }
 
 /// How long this thread has been on a CPU; on a busy machine the wall clock says less.
-fn on_cpu() -> anyhow::Result<Duration> {
+pub(crate) fn on_cpu() -> anyhow::Result<Duration> {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = times
         .split_whitespace()
@@ -248,7 +248,7 @@ fn on_cpu() -> anyhow::Result<Duration> {
 }
 
 /// The most memory this process ever held, in bytes.
-fn peak_memory() -> anyhow::Result<u64> {
+pub(crate) fn peak_memory() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status
         .lines()
@@ -259,12 +259,12 @@ fn peak_memory() -> anyhow::Result<u64> {
 }
 
 /// A directory that goes when it is dropped.
-struct Directory {
-    path: PathBuf,
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
 }
 
 impl Directory {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("sluice-perf-scale-{}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
         Ok(Self { path })

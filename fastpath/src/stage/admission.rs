@@ -5,7 +5,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use sluice_net::{Headers, Ip, L3, L4};
 
-use crate::tables::{Local, Router, RouterPort};
+use crate::tables::{Local, Router, RouterPort, broadcast};
 use crate::verdict::{DropReason, Punt, Step, Verdict};
 
 fn drop<T>(reason: DropReason) -> Step<T> {
@@ -49,10 +49,10 @@ fn check_source(router: &Router, port: &RouterPort, src: IpAddr) -> Step<()> {
                 || src.is_loopback()
                 || src.octets()[0] == 0
                 || src == Ipv4Addr::BROADCAST
-                || port.networks.iter().any(|net| match net {
-                    ipnet::IpNet::V4(net) => net.prefix_len() < 31 && net.broadcast() == src,
-                    ipnet::IpNet::V6(_) => false,
-                })
+                || port
+                    .networks
+                    .iter()
+                    .any(|network| broadcast(network) == Some(src))
         }
         IpAddr::V6(src) => src.is_multicast() || src.is_loopback() || src.is_unspecified(),
     };

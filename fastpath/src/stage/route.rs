@@ -6,17 +6,12 @@ use std::ops::ControlFlow::{Break, Continue};
 use sluice_net::{Headers, Ip};
 
 use crate::ids::PortId;
-use crate::tables::fib::RouteId;
-use crate::tables::{NextHop, Route, Router, RouterPort};
+use crate::tables::{Choice, NextHop, Router, RouterPort};
 use crate::verdict::{DropReason, IcmpError, Punt, Step, Verdict};
 
 /// The way out of a router.
 #[derive(Clone, Copy, Debug)]
 pub struct Routed<'r> {
-    /// The route's index.
-    pub id: RouteId,
-    /// The route.
-    pub route: &'r Route,
     /// The port it leaves by.
     pub port: &'r RouterPort,
     /// Index of that port.
@@ -71,16 +66,12 @@ pub fn lookup<'r>(
     if confined(ip.src) {
         return Break(Verdict::Drop(DropReason::MartianSource));
     }
-    let Some((id, route)) = router.route(ip.src, ip.dst) else {
-        return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
+    let group = match router.routing.choose(ip.src, ip.dst) {
+        Choice::Group(group) => group,
+        Choice::Discard => return Break(Verdict::Drop(DropReason::Blackhole)),
+        Choice::Nothing => return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable),
     };
-    let Some(group) = route.group else {
-        return Break(Verdict::Drop(DropReason::Blackhole));
-    };
-    let hops = router
-        .groups
-        .get(group as usize)
-        .map_or(&[][..], Vec::as_slice);
+    let hops = router.routing.hops(group);
     let Some((_, hop)) = choose(hops, || sluice_net::flow_hash(headers)) else {
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
     };
@@ -92,8 +83,6 @@ pub fn lookup<'r>(
         return refuse(in_port, DropReason::NoRoute, IcmpError::NetUnreachable);
     };
     Continue(Routed {
-        id,
-        route,
         port,
         index: hop.port,
         next_hop: hop.via.unwrap_or(ip.dst),
@@ -122,8 +111,10 @@ pub fn select(
     if !routable(dst) || confined(src) {
         return None;
     }
-    let group = router.route(src, dst)?.1.group?;
-    let (index, hop) = choose(router.groups.get(group as usize)?, hash)?;
+    let Choice::Group(group) = router.routing.choose(src, dst) else {
+        return None;
+    };
+    let (index, hop) = choose(router.routing.hops(group), hash)?;
     Some((group, index, hop))
 }
 

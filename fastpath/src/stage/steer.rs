@@ -1,46 +1,105 @@
 //! Routing many packets at once: which of them are ordinary, and where those go.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{admission, route};
-use crate::tables::{Router, RouterPort};
+use super::admission;
+use crate::tables::{NextHop, Router, RouterPort, Routing};
 
 /// In place of a group: the packet needs the walk.
-pub const WALK: u32 = u32::MAX;
+pub const WALK: u32 = Routing::NO_GROUP;
+/// Packets that go through together.
+const ROUND: usize = 32;
 
 impl Router {
     /// The next-hop group for each IPv4 packet (source, destination; host order) that enters by `in_port`, or
-    /// [`WALK`] for one that has no group or that the router would not simply route: to or from an address of its own, or
-    /// one that no packet may have (RFC 1812 section 5.3.7). Groups that are told have a next hop.
+    /// [`WALK`] for one that has no group or that the router would not simply route: to or from an address of its
+    /// own, or one that no packet may have (RFC 1812 section 5.3.7). Groups that are told have a next hop.
     /// Fills as much of `groups` as there are flows.
     pub fn steer_v4(&self, in_port: &RouterPort, flows: &[(u32, u32)], groups: &mut [u32]) {
-        for (&(src, dst), group) in flows.iter().zip(groups) {
-            let src = IpAddr::V4(Ipv4Addr::from_bits(src));
-            let dst = IpAddr::V4(Ipv4Addr::from_bits(dst));
-            *group = self.steer(in_port, src, dst);
+        for (flows, groups) in flows.chunks(ROUND).zip(groups.chunks_mut(ROUND)) {
+            let (mut srcs, mut dsts) = ([0; ROUND], [0; ROUND]);
+            let mut closely = 0u32;
+            let lanes = srcs.iter_mut().zip(&mut dsts).enumerate();
+            for ((lane, (src, dst)), flow) in lanes.zip(flows) {
+                (*src, *dst) = *flow;
+                let held = self.suspects.hold_v4(flow.0) | self.suspects.hold_v4(flow.1);
+                closely |= u32::from(held | stays_v4(flow.0) | stays_v4(flow.1)) << lane;
+            }
+            let count = flows.len().min(ROUND);
+            let (srcs, dsts) = (srcs.get(..count), dsts.get(..count));
+            self.routing
+                .groups_v4(srcs.unwrap_or_default(), dsts.unwrap_or_default(), groups);
+            self.look_closely(closely, groups, |lane| {
+                let (src, dst) = *flows.get(lane)?;
+                let stays = stays_v4(src) || stays_v4(dst);
+                let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
+                Some(!stays && admission::ordinary(self, in_port, src.into(), dst.into()))
+            });
         }
     }
 
     /// As [`Router::steer_v4`], for IPv6 (RFC 4291 section 2.5.6: nor do link-local packets pass).
     pub fn steer_v6(&self, in_port: &RouterPort, flows: &[(u128, u128)], groups: &mut [u32]) {
-        for (&(src, dst), group) in flows.iter().zip(groups) {
-            let src = IpAddr::V6(Ipv6Addr::from_bits(src));
-            let dst = IpAddr::V6(Ipv6Addr::from_bits(dst));
-            *group = self.steer(in_port, src, dst);
+        for (flows, groups) in flows.chunks(ROUND).zip(groups.chunks_mut(ROUND)) {
+            let (mut srcs, mut dsts) = ([0; ROUND], [0; ROUND]);
+            let mut closely = 0u32;
+            let lanes = srcs.iter_mut().zip(&mut dsts).enumerate();
+            for ((lane, (src, dst)), flow) in lanes.zip(flows) {
+                (*src, *dst) = *flow;
+                let held = self.suspects.hold_v6(flow.0) | self.suspects.hold_v6(flow.1);
+                closely |= u32::from(held | stays_v6(flow.0) | stays_v6(flow.1)) << lane;
+            }
+            let count = flows.len().min(ROUND);
+            let (srcs, dsts) = (srcs.get(..count), dsts.get(..count));
+            self.routing
+                .groups_v6(srcs.unwrap_or_default(), dsts.unwrap_or_default(), groups);
+            self.look_closely(closely, groups, |lane| {
+                let (src, dst) = *flows.get(lane)?;
+                let stays = stays_v6(src) || stays_v6(dst);
+                let (src, dst) = (Ipv6Addr::from_bits(src), Ipv6Addr::from_bits(dst));
+                Some(!stays && admission::ordinary(self, in_port, src.into(), dst.into()))
+            });
         }
     }
 
-    fn steer(&self, in_port: &RouterPort, src: IpAddr, dst: IpAddr) -> u32 {
-        if !admission::ordinary(self, in_port, src, dst) {
-            return WALK;
-        }
-        route::select(self, src, dst, || 0).map_or(WALK, |(group, _, _)| group)
-    }
-
-    /// The hops of a group: one, or several among which the hash of the flow chooses
-    /// ([`route::choose`]). Empty when there is no such group.
+    /// Lanes whose bit is set keep their group only if they are ordinary after all.
     #[inline]
-    pub fn hops(&self, group: u32) -> &[crate::tables::NextHop] {
-        self.groups.get(group as usize).map_or(&[], Vec::as_slice)
+    fn look_closely(
+        &self,
+        mut lanes: u32,
+        groups: &mut [u32],
+        ordinary: impl Fn(usize) -> Option<bool>,
+    ) {
+        while lanes != 0 {
+            let lane = lanes.trailing_zeros() as usize;
+            lanes &= lanes - 1;
+            if ordinary(lane) != Some(true)
+                && let Some(group) = groups.get_mut(lane)
+            {
+                *group = WALK;
+            }
+        }
     }
+
+    /// The hops of a group: one, or several of which the flow's hash takes one ([`choose`](super::route::choose)).
+    /// Empty when there is no such group.
+    #[inline]
+    pub fn hops(&self, group: u32) -> &[NextHop] {
+        self.routing.hops(group)
+    }
+}
+
+/// Addresses that no router passes on, neither as a source nor as a destination: this network, loopback, multicast, the
+/// limited broadcast (RFC 1812 section 5.3.7).
+#[inline]
+fn stays_v4(address: u32) -> bool {
+    let first = address >> 24;
+    (first == 0) | (first == 127) | (first >> 4 == 14) | (address == u32::MAX)
+}
+
+/// The same of IPv6: unspecified, loopback, multicast, link-local (RFC 4291 section 2.4).
+#[inline]
+fn stays_v6(address: u128) -> bool {
+    let first = (address >> 112) as u16;
+    (address <= 1) | (first >> 8 == 0xff) | (first & 0xffc0 == 0xfe80)
 }

@@ -14,6 +14,8 @@ pub mod fdb;
 pub mod fib;
 pub mod neighbors;
 mod router;
+mod routing;
+mod suspects;
 mod switch;
 mod underlay;
 
@@ -24,9 +26,10 @@ use sluice_net::Vni;
 
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 
-pub use router::{
-    Gateway, Local, NextHop, Peer, RoleId, Route, RouteSource, Router, RouterKey, RouterPort, Snat,
-};
+pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort, Snat};
+pub use routing::{Choice, NextHop, Route, RouteId, RouteSource, Routing};
+pub use suspects::Suspects;
+pub(crate) use suspects::broadcast;
 pub use switch::{
     Audience, Domain, FloodMember, Known, Place, PortSecurity, SecurityRule, Switch, SwitchPort,
 };

@@ -1,13 +1,15 @@
 //! A compiled logical router.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net};
 use sluice_net::Mac;
 
 use crate::ids::{DatapathId, PortId};
-use crate::tables::fib::{Fib, RouteId};
+use crate::tables::routing::{Route, RouteId, Routing};
+use crate::tables::suspects::{Suspects, broadcast};
 
 /// A logical router as this node sees it.
 #[derive(Debug, Default, PartialEq)]
@@ -16,16 +18,12 @@ pub struct Router {
     pub ports: Vec<RouterPort>,
     /// Tunnel key to port: its own, or the redirect key of a gateway port.
     pub by_key: HashMap<u16, RouterKey>,
-    /// Routes by destination.
-    pub fib: Fib,
-    /// Routes by source, where there are any.
-    pub source_fib: Option<Fib>,
-    /// What the FIBs' ids mean.
-    pub routes: Vec<Route>,
-    /// Next-hop sets, shared by routes; more than one member is ECMP.
-    pub groups: Vec<Vec<NextHop>>,
+    /// Its routes.
+    pub routing: Arc<Routing>,
     /// The router's own addresses and those of its NAT rules.
     pub local: HashMap<IpAddr, Local>,
+    /// What [`Router::suspicious`] says, or nothing: then every packet is looked at closely.
+    pub suspects: Suspects,
     /// Source NAT rules, longest logical prefix first.
     pub snat: Vec<Snat>,
     /// Neighbors given in the topology, and the ends of router-to-router links.
@@ -106,37 +104,6 @@ pub struct Gateway {
     pub candidates: Vec<(String, Option<crate::ids::TunnelId>)>,
 }
 
-/// A route.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Route {
-    /// The prefix.
-    pub prefix: IpNet,
-    /// Where it comes from.
-    pub source: RouteSource,
-    /// Index into the groups; `None` for a blackhole.
-    pub group: Option<u32>,
-}
-
-/// Where a route comes from, in order of preference at equal length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RouteSource {
-    /// A network of a router port.
-    Connected,
-    /// A static route by destination.
-    Static,
-    /// A static route by source.
-    StaticBySource,
-}
-
-/// One way out of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NextHop {
-    /// Index of the router port.
-    pub port: u16,
-    /// The next router; `None` when the destination is on the link.
-    pub via: Option<IpAddr>,
-}
-
 /// An address that is the router's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
@@ -160,25 +127,17 @@ pub struct Snat {
 }
 
 impl Router {
-    /// Looks a destination up: by destination and, where there are any, by source.
-    /// Longest prefix first; at equal length connected, static by destination, static by source.
-    #[inline]
+    /// What packets are looked at closely for: [`Router::local`], and as sources the broadcast addresses of the
+    /// ports' networks.
+    pub fn suspicious(&self) -> Suspects {
+        let networks = self.ports.iter().flat_map(|port| &port.networks);
+        let broadcasts = networks.filter_map(broadcast).map(IpAddr::V4);
+        Suspects::of(self.local.keys().copied().chain(broadcasts))
+    }
+
+    /// The route of a packet, for those who tell of it; packets go by [`Routing::choose`].
     pub fn route(&self, src: IpAddr, dst: IpAddr) -> Option<(RouteId, &Route)> {
-        let by_destination = self
-            .fib
-            .lookup(dst)
-            .and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
-        let Some(source_fib) = &self.source_fib else {
-            return by_destination;
-        };
-        let by_source = source_fib
-            .lookup(src)
-            .and_then(|id| Some((id, self.routes.get(id.0 as usize)?)));
-        match (by_destination, by_source) {
-            (Some(d), Some(s)) if s.1.prefix.prefix_len() > d.1.prefix.prefix_len() => Some(s),
-            (Some(d), _) => Some(d),
-            (None, s) => s,
-        }
+        self.routing.route(src, dst)
     }
 
     /// The SNAT rule for a source that leaves by `out` and came in by `in_port`.

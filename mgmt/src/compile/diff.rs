@@ -255,13 +255,16 @@ fn parts(
 
 /// Counts routes that came, went or lead elsewhere, by one walk along both sorted lists.
 fn routes(old: &Router, new: &Router, details: &mut Vec<String>) {
+    if std::sync::Arc::ptr_eq(&old.routing, &new.routing) {
+        return;
+    }
     let key = |route: &Route| (route.source == RouteSource::StaticBySource, route.prefix);
     let ways = |router: &Router, route: &Route| -> Vec<_> {
         let hops = route
             .group
-            .and_then(|group| router.groups.get(group as usize))
-            .into_iter()
-            .flatten();
+            .map(|group| router.routing.hops(group))
+            .unwrap_or_default()
+            .iter();
         let name = |port: u16| {
             router
                 .ports
@@ -271,7 +274,10 @@ fn routes(old: &Router, new: &Router, details: &mut Vec<String>) {
         hops.map(|hop| (name(hop.port), hop.via)).collect()
     };
     let (mut added, mut removed, mut changed) = (0u64, 0u64, 0u64);
-    let (mut a, mut b) = (old.routes.iter().peekable(), new.routes.iter().peekable());
+    let (mut a, mut b) = (
+        old.routing.routes().iter().peekable(),
+        new.routing.routes().iter().peekable(),
+    );
     loop {
         let order = match (a.peek(), b.peek()) {
             (None, None) => break,

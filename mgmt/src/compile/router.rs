@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ipnet::{IpNet, Ipv6Net};
-use sluice_fastpath::tables::{Gateway, Local, Peer, Router, RouterKey, RouterPort, Snat};
+use sluice_fastpath::tables::{
+    Gateway, Local, Peer, Router, RouterKey, RouterPort, Snat, Suspects,
+};
 use sluice_net::Mac;
 
 use super::View;
@@ -139,21 +141,20 @@ pub(super) fn compile(
     });
     let ports = ports.collect();
     let plan = Plan::of(name, router, problems);
-    let (fib, source_fib) = plan.fibs(before);
-    Router {
+    let mut compiled = Router {
         ports,
         by_key: by_key(router),
-        fib,
-        source_fib,
-        routes: plan.routes,
-        groups: plan.groups,
+        routing: plan.routing(before),
         local: local(router),
         snat: snat(name, router, problems),
         neighbors: neighbors(router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,
         stateful: facts.stateful,
-    }
+        suspects: Suspects::default(),
+    };
+    compiled.suspects = compiled.suspicious();
+    compiled
 }
 
 /// Index of a port in its router: the order of the names.

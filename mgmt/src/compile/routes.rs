@@ -6,11 +6,11 @@
 //! specific one takes over. IPv6 link-local networks are never routed (RFC 4291 section 2.5.6).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
-use sluice_fastpath::tables::fib::{Fib, RouteId};
-use sluice_fastpath::tables::{NextHop, Route, RouteSource, Router};
+use sluice_fastpath::tables::{NextHop, Route, RouteSource, Router, Routing};
 
 use super::router::{index_of, indexed};
 use crate::topology::{self, Nexthop, Place, Problem, ResolvedRouter, RoutePolicy};
@@ -18,8 +18,8 @@ use crate::topology::{self, Nexthop, Place, Problem, ResolvedRouter, RoutePolicy
 /// The routes of a router in the order of their ids: those by destination first, each kind by prefix.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) routes: Vec<Route>,
-    pub(super) groups: Vec<Vec<NextHop>>,
+    routes: Vec<Route>,
+    groups: Vec<Vec<NextHop>>,
 }
 
 /// One way to a prefix.
@@ -53,21 +53,14 @@ impl Plan {
     }
 
     /// The tables of the plan; those of `before` when its routes are the same.
-    pub(super) fn fibs(&self, before: Option<&Router>) -> (Fib, Option<Fib>) {
-        if let Some(before) = before.filter(|before| before.routes == self.routes) {
-            return (before.fib.clone(), before.source_fib.clone());
-        }
-        let split = self
-            .routes
-            .partition_point(|route| route.source != RouteSource::StaticBySource);
-        let ids = || {
-            self.routes
-                .iter()
-                .zip(0..)
-                .map(|(route, id)| (route.prefix, RouteId(id)))
+    pub(super) fn routing(self, before: Option<&Router>) -> Arc<Routing> {
+        let same = |routing: &&Arc<Routing>| {
+            routing.routes() == self.routes && routing.groups() == self.groups
         };
-        let by_source = (split < self.routes.len()).then(|| Fib::build(ids().skip(split)));
-        (Fib::build(ids().take(split)), by_source)
+        match before.map(|before| &before.routing).filter(same) {
+            Some(routing) => Arc::clone(routing),
+            None => Arc::new(Routing::new(self.routes, self.groups)),
+        }
     }
 }
 

@@ -47,12 +47,12 @@ pub(super) fn routers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io
             "name": piece.name,
             "key": piece.vni.get(),
             "ports": router.ports.len(),
-            "routes": router.routes.len(),
+            "routes": router.routing.routes().len(),
             "snat": router.snat.len(),
             "gateways": gateways.collect::<Vec<_>>(),
             "enabled": router.enabled,
             "tracked": router.stateful,
-            "fib_bytes": router.fib.memory_bytes(),
+            "fib_bytes": router.routing.fib_bytes(),
             "epoch": piece.epoch,
         })
     }))
@@ -77,7 +77,7 @@ pub(crate) fn role(learned: &Learned, tables: &Tables, role: RoleId) -> String {
 pub(super) fn routes(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
     let tables = state.tables.current();
     for (piece, router) in named(&tables, filter) {
-        for route in &router.routes {
+        for route in router.routing.routes() {
             if filter.dst.is_some_and(|dst| !route.prefix.contains(&dst)) {
                 continue;
             }
@@ -102,8 +102,8 @@ struct RouteRow {
 fn route_row(piece: &Piece, router: &Router, route: &Route) -> RouteRow {
     let hops = route
         .group
-        .and_then(|group| router.groups.get(group as usize))
-        .map_or(&[][..], Vec::as_slice);
+        .map(|group| router.routing.hops(group))
+        .unwrap_or_default();
     let port = |index: u16| {
         router
             .ports

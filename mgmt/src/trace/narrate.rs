@@ -8,7 +8,6 @@ use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::bridge::Forward;
 use sluice_fastpath::stage::enter::{Entered, Entry};
-use sluice_fastpath::tables::fib::RouteId;
 use sluice_fastpath::tables::{PieceKind, SecurityRule, Snat, Tables};
 use sluice_fastpath::trace::Event;
 use sluice_net::{Headers, L3, L4, Mac};
@@ -88,10 +87,10 @@ impl<'a> Narrator<'a> {
             Event::Untranslate { router, from, to } => self.untranslate(router, from, to),
             Event::Route {
                 router,
-                route,
+                packet,
                 port,
                 next_hop,
-            } => self.route(router, route, port, next_hop),
+            } => self.route(router, packet, port, next_hop),
             Event::Ttl(ttl) => self.time_to_live(ttl),
             Event::Redirect { port, tunnel } => {
                 let chassis = self
@@ -358,21 +357,26 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    fn route(&mut self, router: DatapathId, id: RouteId, port: PortId, next_hop: IpAddr) {
+    fn route(
+        &mut self,
+        router: DatapathId,
+        (src, dst): (IpAddr, IpAddr),
+        port: PortId,
+        next_hop: IpAddr,
+    ) {
         self.context.router = Some(router);
         self.context.route_port = Some(port);
         self.context.route = None;
         let Some((piece, table)) = self.tables().router(router) else {
             return;
         };
-        let Some(route) = table.routes.get(id.0 as usize) else {
+        let Some((_, route)) = table.route(src, dst) else {
             return;
         };
         self.context.route = Some(route.prefix);
         let hops = route
             .group
-            .and_then(|group| table.groups.get(group as usize))
-            .map_or(0, Vec::len);
+            .map_or(0, |group| table.routing.hops(group).len());
         let choice = if hops > 1 {
             format!(" (one of {hops} equal next hops)")
         } else {

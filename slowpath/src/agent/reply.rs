@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use sluice_fastpath::exchange::{InjectTo, Origin, Punted};
 use sluice_fastpath::ids::PortId;
 use sluice_fastpath::io::{Frame, FramePool};
-use sluice_fastpath::tables::{Router, RouterPort, Tables};
+use sluice_fastpath::tables::{Choice, Router, RouterPort, Tables};
 use sluice_fastpath::verdict::IcmpError;
 use sluice_net::checksum::checksum;
 use sluice_net::wire::udp::UdpHeader;
@@ -162,9 +162,11 @@ fn on_link(address: IpAddr) -> bool {
 
 /// The port by which the router reaches the source of a packet from `src` to `dst` again.
 fn way_back(router: &Router, dst: IpAddr, src: IpAddr) -> Option<&RouterPort> {
-    let (_, route) = router.route(dst, src)?;
-    let group = router.groups.get(route.group? as usize)?;
-    router.ports.get(usize::from(group.first()?.port))
+    let Choice::Group(group) = router.routing.choose(dst, src) else {
+        return None;
+    };
+    let hop = router.hops(group).first()?;
+    router.ports.get(usize::from(hop.port))
 }
 
 /// `inner` behind the IPv4 and UDP headers of a tunnel packet, which had another length. The UDP checksum is

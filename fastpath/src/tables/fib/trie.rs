@@ -1,33 +1,54 @@
 //! The trie as a look-up sees it.
+//!
+//! All nodes lie in one array of words, each at a multiple of [`UNIT`]:
+//!
+//! ```text
+//!  array   2^stride entries, one a slot
+//!  packed  64 bits: slots where a run of equal entries begins; then one entry a run
+//!  run     how many bits; the bits expected, two words; the entry if they are equal; the entry if not
+//! ```
 
-use super::RouteId;
-
-/// Key bits that one branching node resolves.
+/// Key bits that a packed node resolves.
 pub(super) const STRIDE: u32 = 6;
-/// Key bits that the direct root resolves, where there is one.
-pub(super) const DIRECT_BITS: u32 = 16;
-/// Most key bits that one run node can cover: a multiple of the stride that fits a word.
+/// Most key bits that one run node can cover.
 pub(super) const RUN_BITS: u32 = 60;
-/// Addresses that one round of a burst carries.
-const LANES: usize = 16;
+/// Words to which nodes are aligned.
+pub(super) const UNIT: usize = 4;
+/// Addresses that one round of a burst carries, a power of two.
+const LANES: usize = 32;
 
-/// A key of the trie: an address in host order.
+/// A key of the trie: an address in host order whose first bit is the top one.
 pub(super) trait Key: Copy + Ord + Default {
-    /// Width in bits.
+    /// Bits of an address.
     const BITS: u32;
-    /// `count` bits (1 to 64) that follow the first `depth` (below the width); past the end, zeros.
-    fn slice(self, depth: u32, count: u32) -> u64;
+    /// The root of a large table resolves at most this many bits.
+    const ROOT: u32;
+    /// The first `count` bits, 1 to 63.
+    fn top(self, count: u32) -> u64;
+    /// What follows the first `count` bits, 0 to 63.
+    fn rest(self, count: u32) -> Self;
+    /// What follows the first `count` bits, any number.
+    fn after(self, count: u32) -> Self;
     /// How many leading bits `self` and `other` share.
     fn common(self, other: Self) -> u32;
 }
 
-impl Key for u32 {
-    const BITS: u32 = 32;
+impl Key for u64 {
+    const BITS: u32 = u32::BITS;
+    const ROOT: u32 = 18;
 
     #[inline]
-    fn slice(self, depth: u32, count: u32) -> u64 {
-        // By way of 64 bits, as `count` may be larger than 32.
-        ((u64::from(self) << 32) << depth) >> (64 - count)
+    fn top(self, count: u32) -> u64 {
+        self >> (64 - count)
+    }
+
+    #[inline]
+    fn rest(self, count: u32) -> Self {
+        self << count
+    }
+
+    fn after(self, count: u32) -> Self {
+        self.checked_shl(count).unwrap_or(0)
     }
 
     fn common(self, other: Self) -> u32 {
@@ -36,11 +57,21 @@ impl Key for u32 {
 }
 
 impl Key for u128 {
-    const BITS: u32 = 128;
+    const BITS: u32 = u128::BITS;
+    const ROOT: u32 = 20;
 
     #[inline]
-    fn slice(self, depth: u32, count: u32) -> u64 {
-        ((self << depth) >> (128 - count)) as u64
+    fn top(self, count: u32) -> u64 {
+        (self >> 64) as u64 >> (64 - count)
+    }
+
+    #[inline]
+    fn rest(self, count: u32) -> Self {
+        self << count
+    }
+
+    fn after(self, count: u32) -> Self {
+        self.checked_shl(count).unwrap_or(0)
     }
 
     fn common(self, other: Self) -> u32 {
@@ -48,32 +79,36 @@ impl Key for u128 {
     }
 }
 
-/// An answer, or the way on: the top bit tells, the rest is a route index or a node index.
+/// An answer; or, with the top bit set, a node: its kind (4 bits) and its place (27 bits, in units).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry(u32);
+pub(super) struct Entry(pub(super) u32);
 
 impl Entry {
-    const ANSWER: u32 = 1 << 31;
+    const NODE: u32 = 1 << 31;
+    const KIND: u32 = 27;
     /// The answer "no route".
-    pub(super) const NONE: Entry = Entry(u32::MAX);
+    pub(super) const NONE: Entry = Entry(Self::NODE - 1);
+    /// Units that fit.
+    pub(super) const UNITS: usize = 1 << Self::KIND;
 
-    pub(super) fn answer(route: RouteId) -> Entry {
-        Entry(Self::ANSWER | route.0)
-    }
-
-    pub(super) fn node(index: u32) -> Entry {
-        debug_assert!(index < Self::ANSWER);
-        Entry(index)
-    }
-
-    #[inline]
-    fn next(self) -> Option<u32> {
-        (self.0 & Self::ANSWER == 0).then_some(self.0)
+    /// The node at this word, of [`PACKED`], [`RUN`], [`ROOT`], or an array with a stride in between.
+    pub(super) fn node(kind: u32, word: usize) -> Entry {
+        Entry(Self::NODE | kind << Self::KIND | (word / UNIT) as u32)
     }
 
     #[inline]
-    fn route(self) -> Option<RouteId> {
-        (self != Entry::NONE).then_some(RouteId(self.0 & !Self::ANSWER))
+    pub(super) fn is_node(self) -> bool {
+        self.0 & Self::NODE != 0
+    }
+
+    #[inline]
+    fn kind(self) -> u32 {
+        (self.0 & !Self::NODE) >> Self::KIND
+    }
+
+    #[inline]
+    fn word(self) -> usize {
+        (self.0 as usize & (Self::UNITS - 1)) * UNIT
     }
 }
 
@@ -83,127 +118,128 @@ impl Default for Entry {
     }
 }
 
-/// A node of either kind; the top bit of `child` marks a run.
-///
-/// | field    | branch, one stride                          | run, several strides            |
-/// |----------|---------------------------------------------|---------------------------------|
-/// | `first`  | map of the slots with a child               | the key bits expected           |
-/// | `second` | map of answer slots where a new answer begins | how many bits                 |
-/// | `child`  | index of the first child                    | child when the bits are equal   |
-/// | `other`  | index of the first answer                   | the answer when they are not    |
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) first: u64,
-    pub(super) second: u64,
-    pub(super) child: u32,
-    pub(super) other: u32,
-}
-
-impl Node {
-    /// Marks a run in `child`; the low bits stay an index.
-    const RUN: u32 = 1 << 31;
-
-    pub(super) fn run(bits: u64, count: u32, child: u32, other: Entry) -> Node {
-        Node {
-            first: bits,
-            second: u64::from(count),
-            child: Node::RUN | child,
-            other: other.0,
-        }
-    }
-}
+/// Kind of a packed node.
+pub(super) const PACKED: u32 = 0;
+/// Kind of a run.
+pub(super) const RUN: u32 = 1;
+/// Kind of an array whose stride the trie knows. The kinds between are arrays with the stride of that name.
+pub(super) const ROOT: u32 = 15;
 
 /// One family's routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trie<K> {
-    /// Entry per value of the first [`DIRECT_BITS`], or empty.
-    pub(super) direct: Box<[Entry]>,
-    /// Where look-ups begin without a direct root.
+    /// Where look-ups begin.
     pub(super) root: Entry,
-    pub(super) nodes: Box<[Node]>,
-    pub(super) answers: Box<[Entry]>,
+    /// Stride of the array of kind [`ROOT`].
+    pub(super) root_stride: u32,
+    pub(super) words: Box<[u32]>,
     pub(super) key: std::marker::PhantomData<K>,
 }
 
 impl<K: Key> Trie<K> {
     #[inline]
-    pub(super) fn lookup(&self, key: K) -> Option<RouteId> {
-        let (mut entry, mut depth) = self.start(key);
-        // Each step moves `depth` on, which bounds the loop.
-        while let Some(index) = entry.next() {
-            (entry, depth) = self.step(key, index, depth);
-        }
-        entry.route()
-    }
-
-    pub(super) fn lookup_burst(&self, keys: &[K], routes: &mut [Option<RouteId>]) {
-        for (keys, routes) in keys.chunks(LANES).zip(routes.chunks_mut(LANES)) {
-            self.lookup_lanes(keys, routes);
-        }
-    }
-
-    /// Takes all lanes one step before any takes the next: the loads of a round do not wait for each other.
-    fn lookup_lanes(&self, keys: &[K], routes: &mut [Option<RouteId>]) {
-        let mut lanes = [(Entry::NONE, 0); LANES];
-        for (lane, key) in lanes.iter_mut().zip(keys) {
-            *lane = self.start(*key);
-        }
-        let mut walking = true;
-        while walking {
-            walking = false;
-            for (lane, key) in lanes.iter_mut().zip(keys) {
-                if let Some(index) = lane.0.next() {
-                    *lane = self.step(*key, index, lane.1);
-                    walking = true;
-                }
+    pub(super) fn lookup(&self, key: K) -> u32 {
+        let (mut entry, mut key) = (self.root, key);
+        // A step resolves a bit at least; the builder makes no longer way.
+        for _ in 0..K::BITS {
+            if !entry.is_node() {
+                break;
             }
+            (entry, key) = self.step(entry, key);
         }
-        for (route, lane) in routes.iter_mut().zip(&lanes) {
-            *route = lane.0.route();
-        }
+        entry.0
     }
 
     #[inline]
-    fn start(&self, key: K) -> (Entry, u32) {
-        match self.direct.get(key.slice(0, DIRECT_BITS) as usize) {
-            Some(entry) => (*entry, DIRECT_BITS),
-            None => (self.root, 0),
+    pub(super) fn lookup_burst<A: Copy>(
+        &self,
+        addrs: &[A],
+        key: impl Fn(A) -> K,
+        answers: &mut [u32],
+    ) {
+        for (addrs, answers) in addrs.chunks(LANES).zip(answers.chunks_mut(LANES)) {
+            let mut keys = [K::default(); LANES];
+            for (slot, addr) in keys.iter_mut().zip(addrs) {
+                *slot = key(*addr);
+            }
+            let count = addrs.len().min(answers.len());
+            self.lookup_lanes(&mut keys, answers.get_mut(..count).unwrap_or_default());
         }
     }
 
-    /// One node further: the entry found and the depth it stands at.
-    #[inline]
-    fn step(&self, key: K, index: u32, depth: u32) -> (Entry, u32) {
-        let node = match self.nodes.get(index as usize) {
-            Some(node) if depth < K::BITS => node,
-            _ => return (Entry::NONE, depth),
+    /// Takes all lanes one step before any takes the next: the loads of a round do not wait for each other. Lanes that
+    /// have not arrived are kept in a list, which branches on nothing.
+    #[inline(never)]
+    fn lookup_lanes(&self, keys: &mut [K; LANES], answers: &mut [u32]) {
+        let mut entries = [self.root; LANES];
+        let mut walking: [u8; LANES] = std::array::from_fn(|lane| lane as u8);
+        let mut count = if self.root.is_node() {
+            answers.len().min(LANES)
+        } else {
+            0
         };
-        if node.child & Node::RUN != 0 {
-            let count = node.second as u32;
-            return if key.slice(depth, count) == node.first {
-                (Entry(node.child & !Node::RUN), depth + count)
-            } else {
-                (Entry(node.other), depth)
-            };
+        for _ in 0..K::BITS {
+            if count == 0 {
+                break;
+            }
+            let mut left = 0;
+            for turn in 0..count {
+                let lane = usize::from(walking[turn % LANES]) % LANES;
+                let (entry, key) = self.step(entries[lane], keys[lane]);
+                entries[lane] = entry;
+                keys[lane] = key;
+                walking[left % LANES] = lane as u8;
+                left += usize::from(entry.is_node());
+            }
+            count = left;
         }
-        let slot = key.slice(depth, STRIDE);
-        let bit = 1 << slot;
-        if node.first & bit != 0 {
-            let before = (node.first & (bit - 1)).count_ones();
-            return (Entry(node.child + before), depth + STRIDE);
+        for (answer, entry) in answers.iter_mut().zip(&entries) {
+            *answer = entry.0;
         }
-        // The run that holds this slot is the last one to begin at or before it.
-        let runs = (node.second & (bit | (bit - 1))).count_ones();
-        let answer = node.other.wrapping_add(runs).wrapping_sub(1);
-        let entry = self.answers.get(answer as usize).copied();
-        (entry.unwrap_or(Entry::NONE), depth + STRIDE)
+    }
+
+    /// One node further: the entry found, and the key without the bits resolved.
+    #[inline(always)]
+    fn step(&self, entry: Entry, key: K) -> (Entry, K) {
+        let node = self.words.get(entry.word()..).unwrap_or_default();
+        let (found, bits) = match entry.kind() {
+            PACKED => (packed(node, key), STRIDE),
+            RUN => run(node, key),
+            kind => {
+                let stride = if kind == ROOT { self.root_stride } else { kind };
+                (node.get(key.top(stride) as usize).copied(), stride)
+            }
+        };
+        (found.map_or(Entry::NONE, Entry), key.rest(bits))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.root == Entry::NONE
+        self.root == Entry::NONE
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.direct) + size_of_val(&*self.nodes) + size_of_val(&*self.answers)
+        size_of_val(&*self.words)
+    }
+}
+
+#[inline]
+fn packed<K: Key>(node: &[u32], key: K) -> Option<u32> {
+    let (&[low, high], entries) = node.split_first_chunk()?;
+    let begins = u64::from(high) << 32 | u64::from(low);
+    // The first slot begins a run; the one that holds this slot is the last to begin at or before it.
+    let runs = (begins & (u64::MAX >> (63 - key.top(STRIDE)))).count_ones();
+    entries.get(runs as usize - 1).copied()
+}
+
+#[inline]
+fn run<K: Key>(node: &[u32], key: K) -> (Option<u32>, u32) {
+    let Some((&[count, low, high, equal, other], _)) = node.split_first_chunk() else {
+        return (None, 0);
+    };
+    let count = count.clamp(1, RUN_BITS);
+    if key.top(count) == u64::from(high) << 32 | u64::from(low) {
+        (Some(equal), count)
+    } else {
+        (Some(other), count)
     }
 }

@@ -226,7 +226,7 @@ impl Built {
         let Some(group) = route.group else {
             return format!("{} discard", route.prefix);
         };
-        let hops = router.groups[group as usize].iter().map(|hop| {
+        let hops = router.routing.hops(group).iter().map(|hop| {
             let port = &router.ports[usize::from(hop.port)].name;
             hop.via
                 .map_or(port.clone(), |via| format!("{port} via {via}"))

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sluice_fastpath::io::DeviceId;
-use sluice_fastpath::tables::{FloodMember, Peer, PieceKind, Place, Tables};
+use sluice_fastpath::tables::{Choice, FloodMember, Peer, PieceKind, Place, Tables};
 use sluice_net::Mac;
 
 use super::super::{Compiler, NodeView};
@@ -412,11 +412,9 @@ fn check(tables: &Tables, resolved: &Resolved, view: &NodeView) {
                     assert_eq!((seat.datapath, usize::from(seat.index)), (piece.id, index));
                     check_peer(tables, port.peer, &port.name);
                 }
-                for route in &router.routes {
-                    let hops = route
-                        .group
-                        .and_then(|group| router.groups.get(group as usize))
-                        .unwrap();
+                for route in router.routing.routes() {
+                    let hops = route.group.map(|group| router.routing.hops(group)).unwrap();
+                    assert!(!hops.is_empty());
                     assert!(
                         hops.iter()
                             .all(|hop| router.ports[usize::from(hop.port)].enabled)
@@ -431,6 +429,13 @@ fn check(tables: &Tables, resolved: &Resolved, view: &NodeView) {
                             .or(by_source)
                             .is_some_and(|(_, found)| found.prefix == route.prefix)
                     );
+                    let choice = router
+                        .routing
+                        .choose(IpAddr::V4(Ipv4Addr::UNSPECIFIED), route.prefix.addr());
+                    let told = found.map_or(Choice::Nothing, |(_, found)| {
+                        found.group.map_or(Choice::Discard, Choice::Group)
+                    });
+                    assert_eq!(choice, told);
                 }
             }
         }

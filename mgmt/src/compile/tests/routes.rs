@@ -88,7 +88,7 @@ fn equal_sets_are_shared() {
         .collect();
     let built = router(&text);
     // One a connected network (a and b have two each, on one port), one for the three routes.
-    assert_eq!(built.router("r").groups.len(), 3 + 1);
+    assert_eq!(built.router("r").routing.groups().len(), 3 + 1);
 }
 
 #[test]
@@ -132,7 +132,8 @@ fn routes_by_source_lose_at_equal_length_and_win_when_longer() {
     );
     let sources: Vec<RouteSource> = built
         .router("r")
-        .routes
+        .routing
+        .routes()
         .iter()
         .map(|route| route.source)
         .collect();

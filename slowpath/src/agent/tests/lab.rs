@@ -12,11 +12,10 @@ use sluice_fastpath::io::memory::{MemoryPool, VecFrame};
 use sluice_fastpath::io::{DeviceId, Frame, FramePool};
 use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
-use sluice_fastpath::tables::fib::{Fib, RouteId};
 use sluice_fastpath::tables::{
     Device, DeviceEntry, Domain, EncapKind, FloodMember, Gateway, Known, Local, NextHop, Peer,
-    Piece, PieceKind, Place, PortSeat, RoleId, Route, RouteSource, Router, RouterPort, Switch,
-    SwitchPort, Tables, Tunnel, Underlay,
+    Piece, PieceKind, Place, PortSeat, RoleId, Route, RouteSource, Router, RouterPort, Routing,
+    Switch, SwitchPort, Tables, Tunnel, Underlay,
 };
 use sluice_fastpath::verdict::Punt;
 use sluice_net::{Builder, Headers, Mac, Vni, parse};
@@ -167,14 +166,10 @@ pub(super) fn router() -> Router {
     };
     Router {
         ports: vec![inner, outer],
-        fib: Fib::build(
-            routes
-                .iter()
-                .zip(0..)
-                .map(|(route, id)| (route.prefix, RouteId(id))),
-        ),
-        routes,
-        groups: [0, 1].map(|port| vec![NextHop { port, via: None }]).into(),
+        routing: Arc::new(Routing::new(
+            routes,
+            [0, 1].map(|port| vec![NextHop { port, via: None }]).into(),
+        )),
         local: HashMap::from([
             (ip("10.0.0.254"), own(0)),
             (ip("2001:db8::ff"), own(0)),

@@ -102,12 +102,7 @@ impl Head {
                 .get(usize::from(from)..usize::from(to))
                 .unwrap_or_default()
         };
-        let pseudo = pseudo_v4(
-            underlay.address.addr(),
-            tunnel.remote,
-            ip_proto::UDP,
-            0,
-        );
+        let pseudo = pseudo_v4(underlay.address.addr(), tunnel.remote, ip_proto::UDP, 0);
         head.ip_sum = ones_complement_sum(part(head.l3, l4), 0);
         head.udp_sum = ones_complement_sum(part(l4, head.len), pseudo);
         head
@@ -251,7 +246,13 @@ mod tests {
     #[test]
     fn geneve_is_byte_for_byte_what_an_ovn_chassis_sends() {
         let mut frame = VecFrame::new(&inner());
-        push(&mut frame, None, &tunnel(EncapKind::Geneve, true), Some((1, 4)), 0)
+        push(
+            &mut frame,
+            None,
+            &tunnel(EncapKind::Geneve, true),
+            Some((1, 4)),
+            0,
+        )
         .unwrap();
         let bytes = frame.data();
         assert_eq!(
@@ -290,7 +291,13 @@ mod tests {
     #[test]
     fn vxlan_has_its_own_header_and_the_vlan_of_the_underlay() {
         let mut frame = VecFrame::new(&inner());
-        push(&mut frame, Some(300), &tunnel(EncapKind::Vxlan, false), None, 0b10)
+        push(
+            &mut frame,
+            Some(300),
+            &tunnel(EncapKind::Vxlan, false),
+            None,
+            0b10,
+        )
         .unwrap();
         let bytes = frame.data();
         assert_eq!(bytes[12..18], [0x81, 0, 0x01, 0x2c, 8, 0]);

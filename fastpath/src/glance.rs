@@ -90,8 +90,14 @@ pub enum Addresses {
     V6(u128, u128),
 }
 
+impl Default for Addresses {
+    fn default() -> Addresses {
+        Addresses::V4(0, 0)
+    }
+}
+
 /// A packet at a glance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Glance {
     /// Ethernet addresses.
     pub macs: Macs,
@@ -204,90 +210,10 @@ fn plain(ip: &[u8; IP], room: usize) -> Option<u16> {
 }
 
 /// Glances at a frame of this tagging.
-#[inline]
 pub fn glance(frame: &[u8], tagging: Tagging) -> Option<Glance> {
-    let macs = Macs::of(frame.first_chunk::<ETH>()?);
-    let packet = frame.get(ETH + tagging.tag..)?;
-    match tagging.version {
-        Version::V4 => glance_v4(macs, packet),
-        Version::V6 => glance_v6(macs, packet),
-    }
-}
-
-#[inline]
-fn glance_v4(macs: Macs, packet: &[u8]) -> Option<Glance> {
-    let (ip, upper) = packet.split_first_chunk::<IP>()?;
-    let total_len = plain(ip, packet.len())?;
-    let upper = upper.get(..usize::from(total_len) - IP)?;
-    let (src_port, dst_port, flags) = transport(upper, ip[9], ip_proto::ICMP)?;
-    Some(Glance {
-        macs,
-        addresses: Addresses::V4(be32(ip, 12), be32(ip, 16)),
-        src_port,
-        dst_port,
-        proto: ip[9],
-        ttl: ip[8],
-        tos: ip[1],
-        total_len,
-        flags,
-    })
-}
-
-fn glance_v6(macs: Macs, packet: &[u8]) -> Option<Glance> {
-    let (ip, upper) = packet.split_first_chunk::<{ ipv6::LEN }>()?;
-    let payload = be16(ip, 4);
-    let total_len = payload.checked_add(ipv6::LEN as u16)?;
-    let upper = upper.get(..usize::from(payload))?;
-    if ip[0] >> 4 != 6 {
-        return None;
-    }
-    let (src_port, dst_port, flags) = transport(upper, ip[6], ip_proto::ICMPV6)?;
-    let address = |at: usize| {
-        let bytes = ip.get(at..).and_then(|bytes| bytes.first_chunk::<16>());
-        bytes.map_or(0, |bytes| u128::from_be_bytes(*bytes))
-    };
-    Some(Glance {
-        macs,
-        addresses: Addresses::V6(address(8), address(24)),
-        src_port,
-        dst_port,
-        proto: ip[6],
-        ttl: ip[7],
-        tos: ip[0] << 4 | ip[1] >> 4,
-        total_len,
-        flags,
-    })
-}
-
-/// Ports (of an echo, its identifier twice) and TCP flags of what is above IP. `icmp` is the family's ICMP.
-#[inline]
-fn transport(upper: &[u8], proto: u8, icmp: u8) -> Option<(u16, u16, TcpFlags)> {
-    let head = upper.first_chunk::<8>()?;
-    let ports = (be16(head, 0), be16(head, 2));
-    match proto {
-        ip_proto::UDP => {
-            let len = usize::from(be16(head, 4));
-            let whole = len >= udp::LEN && len <= upper.len();
-            whole.then_some((ports.0, ports.1, TcpFlags::NONE))
-        }
-        ip_proto::TCP => {
-            let [offset, flags] = *upper.get(12..20)?.first_chunk::<2>()?;
-            let header = usize::from(offset >> 4) * 4;
-            let whole = header >= 20 && header <= upper.len();
-            whole.then_some((ports.0, ports.1, TcpFlags(flags)))
-        }
-        _ if proto == icmp => {
-            let echo = if icmp == ip_proto::ICMP {
-                // A code other than 0 is left to the parser.
-                head[1] == 0 && matches!(head[0], icmpv4::ECHO_REQUEST | icmpv4::ECHO_REPLY)
-            } else {
-                matches!(head[0], icmpv6::ECHO_REQUEST | icmpv6::ECHO_REPLY)
-            };
-            let id = be16(head, icmpv4::ECHO_ID_OFFSET);
-            echo.then_some((id, id, TcpFlags::NONE))
-        }
-        _ => None,
-    }
+    let mut glance = Glance::default();
+    glance.read(frame, tagging)?;
+    Some(glance)
 }
 
 /// Glances at the outer headers of an IPv4 tunnel packet that is received on these UDP ports. Its UDP checksum
@@ -363,6 +289,77 @@ fn geneve_header(header: &[u8]) -> Option<TunnelHeader> {
 }
 
 impl Glance {
+    /// Glances at a frame of this tagging, in place: a burst of them is not copied about. After `None` there is
+    /// nothing in it.
+    #[inline]
+    pub fn read(&mut self, frame: &[u8], tagging: Tagging) -> Option<()> {
+        self.macs = Macs::of(frame.first_chunk::<ETH>()?);
+        let packet = frame.get(ETH + tagging.tag..)?;
+        match tagging.version {
+            Version::V4 => self.read_v4(packet),
+            Version::V6 => self.read_v6(packet),
+        }
+    }
+
+    #[inline]
+    fn read_v4(&mut self, packet: &[u8]) -> Option<()> {
+        let (ip, upper) = packet.split_first_chunk::<IP>()?;
+        self.total_len = plain(ip, packet.len())?;
+        let upper = upper.get(..usize::from(self.total_len) - IP)?;
+        self.addresses = Addresses::V4(be32(ip, 12), be32(ip, 16));
+        [self.tos, self.ttl, self.proto] = [ip[1], ip[8], ip[9]];
+        self.transport(upper, ip_proto::ICMP)
+    }
+
+    fn read_v6(&mut self, packet: &[u8]) -> Option<()> {
+        let (ip, upper) = packet.split_first_chunk::<{ ipv6::LEN }>()?;
+        let payload = be16(ip, 4);
+        self.total_len = payload.checked_add(ipv6::LEN as u16)?;
+        let upper = upper.get(..usize::from(payload))?;
+        if ip[0] >> 4 != 6 {
+            return None;
+        }
+        let address = |at: usize| {
+            let bytes = ip.get(at..).and_then(|bytes| bytes.first_chunk::<16>());
+            bytes.map_or(0, |bytes| u128::from_be_bytes(*bytes))
+        };
+        self.addresses = Addresses::V6(address(8), address(24));
+        [self.tos, self.ttl, self.proto] = [ip[0] << 4 | ip[1] >> 4, ip[7], ip[6]];
+        self.transport(upper, ip_proto::ICMPV6)
+    }
+
+    /// Ports (of an echo, its identifier twice) and TCP flags of what is above IP. `icmp` is the family's ICMP.
+    #[inline]
+    fn transport(&mut self, upper: &[u8], icmp: u8) -> Option<()> {
+        let head = upper.first_chunk::<8>()?;
+        (self.src_port, self.dst_port) = (be16(head, 0), be16(head, 2));
+        self.flags = TcpFlags::NONE;
+        let whole = match self.proto {
+            ip_proto::UDP => {
+                let len = usize::from(be16(head, 4));
+                len >= udp::LEN && len <= upper.len()
+            }
+            ip_proto::TCP => {
+                let [offset, flags] = *upper.get(12..20)?.first_chunk::<2>()?;
+                self.flags = TcpFlags(flags);
+                let header = usize::from(offset >> 4) * 4;
+                header >= 20 && header <= upper.len()
+            }
+            proto if proto == icmp => {
+                let id = be16(head, icmpv4::ECHO_ID_OFFSET);
+                (self.src_port, self.dst_port) = (id, id);
+                if icmp == ip_proto::ICMP {
+                    // A code other than 0 is left to the parser.
+                    head[1] == 0 && matches!(head[0], icmpv4::ECHO_REQUEST | icmpv4::ECHO_REPLY)
+                } else {
+                    matches!(head[0], icmpv6::ECHO_REQUEST | icmpv6::ECHO_REPLY)
+                }
+            }
+            _ => false,
+        };
+        whole.then_some(())
+    }
+
     /// What a glance at a parsed packet would have told, whether or not its form is the common one; `None` for
     /// packets that it never takes.
     pub fn of(headers: &Headers) -> Option<Glance> {

@@ -4,8 +4,8 @@
 //! the decision rested on. It is fresh while its generation and the count of learned changes are the current
 //! ones; when either has moved on, the few things it rests on are compared, once for all its connections.
 //!
-//! What a packet needs of a path is its [`Leg`]: one cache line, good for as long as nothing at all moves, clock
-//! included. It is made anew from the path when something has.
+//! What a packet needs of a path is its [`Leg`]: one cache line, good for as long as neither tables nor anything
+//! learned changes. It is made anew from the path when something has.
 
 use std::net::IpAddr;
 
@@ -25,6 +25,9 @@ use crate::verdict::Egress;
 
 /// Most datapaths a cached way may cross; longer ways walk every packet.
 pub const MAX_DATAPATHS: usize = 12;
+
+/// Milliseconds from one mark of use to the next. Ages and refreshes count in seconds.
+pub const MARK: u32 = 128;
 
 /// An FDB entry a decision rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,7 +192,7 @@ pub struct Moment<'a> {
     pub changes: u64,
     /// The time.
     pub now: Tick,
-    /// Another number whenever any of these is another; never 0.
+    /// Another number whenever tables or learned changes are others; never 0.
     pub stamp: u32,
 }
 
@@ -199,6 +202,8 @@ pub struct Moment<'a> {
 pub struct Leg {
     /// Of the moment it was made in.
     stamp: u32,
+    /// When what it uses was last marked as used.
+    marked: Tick,
     /// What packets of it come by.
     pub gate: Gate,
     /// Routers crossed.
@@ -334,7 +339,8 @@ impl Paths {
     #[inline]
     pub fn leg(&mut self, id: PathId, moment: &Moment<'_>) -> Option<&Leg> {
         let at = id.0 as usize;
-        if self.legs.get(at)?.stamp != moment.stamp {
+        let leg = self.legs.get(at)?;
+        if leg.stamp != moment.stamp || moment.now.since(leg.marked) >= MARK {
             self.renew(id, moment)?;
         }
         self.legs.get(at)
@@ -362,9 +368,18 @@ impl Paths {
             now,
             stamp,
         } = *moment;
+        let at = id.0 as usize;
+        if let Some(leg) = self.legs.get_mut(at)
+            && leg.stamp == stamp
+        {
+            leg.marked = now;
+            self.slots.get(at)?.as_ref()?.way.mark_used(learned, now);
+            return Some(());
+        }
         let way = self.fresh(id, tables, learned, changes, now)?;
         let leg = Leg {
             stamp,
+            marked: now,
             gate: gates.get(&way.entry).unwrap_or(Gate::NONE),
             ttl_steps: way.ttl_steps,
             mtu: way.mtu,
@@ -401,6 +416,7 @@ impl Paths {
 /// The leg of no path. No moment has the stamp 0.
 const STALE: Leg = Leg {
     stamp: 0,
+    marked: Tick(0),
     gate: Gate::NONE,
     ttl_steps: 0,
     mtu: 0,

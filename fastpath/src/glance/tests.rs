@@ -48,7 +48,10 @@ fn agrees(frame: &[u8], glance: &Glance) {
     let L3::Ip(ip) = headers.l3 else {
         panic!("not IP")
     };
-    assert_eq!(glance.key(Zone(1)), FlowKey4::of(&FlowKey::of(&ip), Zone(1)));
+    assert_eq!(
+        glance.key(Zone(1)),
+        FlowKey4::of(&FlowKey::of(&ip), Zone(1))
+    );
     assert_eq!(glance.macs.pair(), (headers.eth_dst, headers.eth_src));
     assert_eq!(glance.macs, Macs::new(headers.eth_dst, headers.eth_src));
     assert_eq!(

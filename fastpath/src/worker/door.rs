@@ -16,7 +16,7 @@ const VLANS: usize = 64;
 const KEYS: usize = 4096;
 
 /// Where packets enter, and what all of them have in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Door {
     /// The entry, by number.
     pub(super) gate: Gate,
@@ -76,16 +76,18 @@ impl Doors {
         tables: &Tables,
         device: DeviceId,
         tagging: Tagging,
-    ) -> Option<Behind> {
-        let slot = usize::from(tagging.vlan) % VLANS;
-        match self.devices.get(device.index())?.get(slot)? {
-            Some((vlan, behind)) if *vlan == tagging.vlan => Some(*behind),
-            _ => self.open_device(tables, device, tagging.vlan),
+    ) -> Option<&Behind> {
+        let (index, slot) = (device.index(), usize::from(tagging.vlan) % VLANS);
+        let held = self.devices.get(index)?.get(slot)?;
+        if held.as_ref().is_none_or(|(vlan, _)| *vlan != tagging.vlan) {
+            self.open_device(tables, device, tagging.vlan)?;
         }
+        let (_, behind) = self.devices.get(index)?.get(slot)?.as_ref()?;
+        Some(behind)
     }
 
     #[cold]
-    fn open_device(&mut self, tables: &Tables, device: DeviceId, vlan: u16) -> Option<Behind> {
+    fn open_device(&mut self, tables: &Tables, device: DeviceId, vlan: u16) -> Option<()> {
         let tag = (vlan != 0).then_some(vlan);
         let behind = match tables.devices.get(device.index())?.entry(tag)? {
             DeviceEntry::Port(port) => Behind::Door(self.open(tables, Entry::Port(port))),
@@ -93,32 +95,34 @@ impl Doors {
         };
         let slots = self.devices.get_mut(device.index())?;
         *slots.get_mut(usize::from(vlan) % VLANS)? = Some((vlan, behind));
-        Some(behind)
+        Some(())
     }
 
     /// What tunnel keys of a peer enter; `None` when they are refused.
     #[inline]
-    pub(super) fn tunnel(&mut self, tables: &Tables, outer: &Outer) -> Option<Door> {
+    pub(super) fn tunnel(&mut self, tables: &Tables, outer: &Outer) -> Option<&Door> {
         let key = (outer.kind, outer.src, outer.vni, outer.keys);
         let (in_key, out_key) = outer.keys.unwrap_or_default();
         let words = u64::from(outer.src.to_bits()) << 32 | u64::from(outer.vni.get());
         let keys = u64::from(in_key) << 16 | u64::from(out_key);
         let mixed = (words ^ keys << 20).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let index = (mixed >> 40) as usize % KEYS;
-        match self.tunnels.get(index)? {
-            Some((held, door)) if *held == key => Some(*door),
-            _ => self.open_tunnel(tables, key, index),
+        let held = self.tunnels.get(index)?;
+        if held.as_ref().is_none_or(|(held, _)| *held != key) {
+            self.open_tunnel(tables, key, index)?;
         }
+        let (_, door) = self.tunnels.get(index)?.as_ref()?;
+        Some(door)
     }
 
     #[cold]
-    fn open_tunnel(&mut self, tables: &Tables, key: TunnelKey, index: usize) -> Option<Door> {
+    fn open_tunnel(&mut self, tables: &Tables, key: TunnelKey, index: usize) -> Option<()> {
         let (kind, src, vni, keys) = key;
         let tunnel = *tables.peers.get(&(kind, src))?;
         let entry = enter::resolve_keys(tables, tunnel, vni, keys).continue_value()?;
         let door = self.open(tables, entry);
         *self.tunnels.get_mut(index)? = Some((key, door));
-        Some(door)
+        Some(())
     }
 
     fn open(&mut self, tables: &Tables, entry: Entry) -> Door {

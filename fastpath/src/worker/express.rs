@@ -35,7 +35,7 @@ macro_rules! moment {
 }
 
 /// A packet that may go on a cached way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) glance: Glance,
     pub(super) door: Door,
@@ -48,9 +48,10 @@ pub(super) struct Seen {
 }
 
 /// How a frame of a burst goes on.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
     /// It is parsed and walks.
+    #[default]
     Other,
     /// Its connection tells.
     Flow,
@@ -58,22 +59,40 @@ enum Kind {
     Lane,
 }
 
+/// What is found out about the frames of a burst, by their place in it; kept from burst to burst, so that nothing
+/// has to be made or moved.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    kinds: [Kind; BURST],
+    seen: [Seen; BURST],
+    /// Cached ways of those that go by lane.
+    ways: [PathId; BURST],
+    /// Connections of those that have a flow, one after the other.
+    hits: [Option<Hit>; BURST],
+}
+
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Deals with a burst of a device, in its order.
     pub(super) fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
-        let mut kinds: ArrayVec<Kind, BURST> = ArrayVec::new();
-        let mut flows: ArrayVec<Seen, BURST> = ArrayVec::new();
-        let mut lanes: ArrayVec<Seen, BURST> = ArrayVec::new();
+        let mut sheet = self.sheet.take().unwrap_or_default();
+        self.inspect(device, frames, &mut sheet);
+        self.forward(device, frames, &sheet);
+        self.sheet = Some(sheet);
+    }
+
+    /// Finds the connections and lanes of a burst.
+    fn inspect(&mut self, device: DeviceId, frames: &Burst<P::Frame>, sheet: &mut Sheet) {
         let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
         let mut hashes: ArrayVec<u32, BURST> = ArrayVec::new();
-        let mut bytes = 0;
-        for frame in frames.iter() {
+        let (mut bytes, mut lanes) = (0, 0);
+        let places = sheet.seen.iter_mut().zip(&mut sheet.kinds);
+        for (frame, (seen, kind)) in frames.iter().zip(places) {
             let data = frame.data();
             bytes += data.len() as u64;
-            let Some(seen) = self.look(device, data) else {
-                kinds.push(Kind::Other);
+            *kind = Kind::Other;
+            if self.look(device, data, seen).is_none() {
                 continue;
-            };
+            }
             let key = match seen.door.zone {
                 Zone::NONE => None,
                 zone => seen.glance.key(zone),
@@ -81,50 +100,49 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             if let Some(key) = key {
                 hashes.push(self.connections.table().hash(&key));
                 keys.push(key);
-                flows.push(seen);
-                kinds.push(Kind::Flow);
+                *kind = Kind::Flow;
             } else {
-                lanes.push(seen);
-                kinds.push(Kind::Lane);
+                lanes += 1;
+                *kind = Kind::Lane;
             }
         }
-        self.counters
-            .device_rx(device, frames.len() as u64, bytes);
-        let mut hits: [Option<Hit>; BURST] = [None; BURST];
+        self.counters.device_rx(device, frames.len() as u64, bytes);
         if !keys.is_empty() {
             self.connections
                 .table()
-                .lookup_burst(&keys, &hashes, &mut hits);
+                .lookup_burst(&keys, &hashes, &mut sheet.hits);
         }
-        let mut ways = [PathId::NONE; BURST];
-        if !lanes.is_empty() {
-            self.lanes(&lanes, &mut ways);
+        if lanes > 0 {
+            let kinds = sheet.kinds.get(..frames.len()).unwrap_or_default();
+            self.lanes(kinds, &sheet.seen, &mut sheet.ways);
         }
+    }
+
+    /// Sends a burst on, one frame after the other.
+    fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
         let before = self.paths.gone();
-        let mut flows = flows.iter().zip(hits);
-        let mut lanes = lanes.iter().zip(ways);
         let (mut established, mut laned) = (0, 0);
-        for (frame, kind) in frames.drain(..).zip(kinds) {
+        let mut hits = sheet.hits.iter();
+        let found = sheet.seen.iter().zip(&sheet.kinds).zip(&sheet.ways);
+        for (frame, ((seen, kind), way)) in frames.drain(..).zip(found) {
             // A path that went in this burst may have given its place to another one.
             let steady = self.paths.gone() == before;
             let left = match kind {
                 Kind::Other => Some(frame),
-                Kind::Flow => match flows.next() {
-                    Some((seen, Some(hit))) if steady => {
-                        let left = self.express(frame, seen, &hit);
+                Kind::Flow => match hits.next() {
+                    Some(Some(hit)) if steady => {
+                        let left = self.express(frame, seen, hit);
                         established += u64::from(left.is_none());
                         left
                     }
                     _ => Some(frame),
                 },
-                Kind::Lane => match lanes.next() {
-                    Some((seen, way)) if steady && way != PathId::NONE => {
-                        let left = self.lane(frame, seen, way);
-                        laned += u64::from(left.is_none());
-                        left
-                    }
-                    _ => Some(frame),
-                },
+                Kind::Lane if steady && *way != PathId::NONE => {
+                    let left = self.lane(frame, seen, *way);
+                    laned += u64::from(left.is_none());
+                    left
+                }
+                Kind::Lane => Some(frame),
             };
             if let Some(frame) = left {
                 let entered = enter::from_device(self.tables.tables(), device, frame.data());
@@ -137,25 +155,23 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Glances at a frame and finds what it enters.
     #[inline]
-    fn look(&mut self, device: DeviceId, frame: &[u8]) -> Option<Seen> {
+    fn look(&mut self, device: DeviceId, frame: &[u8], seen: &mut Seen) -> Option<()> {
         let tables = self.tables.tables();
         let tagging = glance::tagging(frame)?;
-        let len = frame.len() as u16;
         match self.doors.device(tables, device, tagging)? {
-            Behind::Door(door) => Some(Seen {
-                glance: glance::glance(frame, tagging)?,
-                door,
-                skip: tagging.tag as u16,
-                len,
-                end: len,
-            }),
-            Behind::Underlay => self.look_inside(frame, tagging),
+            Behind::Door(door) => {
+                seen.door = *door;
+                let len = frame.len() as u16;
+                (seen.skip, seen.len, seen.end) = (tagging.tag as u16, len, len);
+                seen.glance.read(frame, tagging)
+            }
+            Behind::Underlay => self.look_inside(frame, tagging, seen),
         }
     }
 
     /// Glances at a tunnel packet and what is in it.
     #[inline]
-    fn look_inside(&mut self, frame: &[u8], tagging: Tagging) -> Option<Seen> {
+    fn look_inside(&mut self, frame: &[u8], tagging: Tagging, seen: &mut Seen) -> Option<()> {
         let tables = self.tables.tables();
         let underlay = tables.underlay.as_ref()?;
         if tagging.version != Version::V4 {
@@ -170,25 +186,19 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if outer.mac != underlay.mac || outer.dst != underlay.address.addr() {
             return None;
         }
-        let door = self.doors.tunnel(tables, &outer)?;
+        seen.door = *self.doors.tunnel(tables, &outer)?;
         let inner = frame.get(outer.inner..outer.end)?;
         let tagging = glance::tagging(inner)?;
         // An inner tag means something only to the switch; let it look.
         if tagging.tag != 0 {
             return None;
         }
-        let glance = glance::glance(inner, tagging)?;
+        seen.len = inner.len() as u16;
+        (seen.skip, seen.end) = (outer.inner as u16, outer.end as u16);
+        seen.glance.read(inner, tagging)?;
         // Congestion that is to be carried over changes the packet (RFC 6040 section 4.2).
-        if outer.tos & 0b11 != 0 && outer.tos & 0b11 != glance.tos & 0b11 {
-            return None;
-        }
-        Some(Seen {
-            glance,
-            door,
-            skip: outer.inner as u16,
-            len: inner.len() as u16,
-            end: outer.end as u16,
-        })
+        let same = outer.tos & 0b11 == seen.glance.tos & 0b11;
+        (outer.tos & 0b11 == 0 || same).then_some(())
     }
 
     /// Sends a packet along the cached way of its connection; gives it back when it must walk.
@@ -198,13 +208,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if hit.owner != Some(self.id) {
             return Some(frame);
         }
-        let leg = match self.paths.leg(hit.path, &moment!(self)) {
-            Some(leg) if leg.gate == seen.door.gate && leg.macs == glance.macs => *leg,
-            _ => return Some(frame),
+        let Some(leg) = self.paths.leg(hit.path, &moment!(self)) else {
+            return Some(frame);
         };
-        if !leg.carries(glance.ttl, glance.total_len) {
+        let expected = leg.gate == seen.door.gate && leg.macs == glance.macs;
+        if !expected || !leg.carries(glance.ttl, glance.total_len) {
             return Some(frame);
         }
+        let (write, ttl, egress) = (leg.write, glance.ttl - leg.ttl_steps, leg.egress);
         let bytes = u32::from(seen.len);
         match self
             .connections
@@ -214,9 +225,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Touch::NotOwner | Touch::Gone => return Some(frame),
         }
         seen.strip(&mut frame);
-        let ttl = glance.ttl - leg.ttl_steps;
-        let edited = glance.edit(frame.data_mut(), leg.write, ttl, &hit.rewrite);
-        self.depart(frame, seen, edited, hit.path, leg.egress);
+        let edited = glance.edit(frame.data_mut(), write, ttl, &hit.rewrite);
+        self.depart(frame, seen, edited, hit.path, egress);
         None
     }
 
@@ -225,13 +235,18 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn lane(&mut self, mut frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
         let glance = &seen.glance;
         let leg = match self.paths.leg(path, &moment!(self)) {
-            Some(leg) if leg.carries(glance.ttl, glance.total_len) => *leg,
+            Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,
             _ => return Some(frame),
         };
+        // The way of a bridged packet is that of all who send to its destination.
+        let write = match leg.ttl_steps {
+            0 => glance.macs,
+            _ => leg.write,
+        };
+        let (ttl, egress) = (glance.ttl - leg.ttl_steps, leg.egress);
         seen.strip(&mut frame);
-        let ttl = glance.ttl - leg.ttl_steps;
-        let edited = glance.forward(frame.data_mut(), leg.write, ttl);
-        self.depart(frame, seen, edited, path, leg.egress);
+        let edited = glance.forward(frame.data_mut(), write, ttl);
+        self.depart(frame, seen, edited, path, egress);
         None
     }
 

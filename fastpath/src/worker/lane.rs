@@ -17,12 +17,12 @@ use arrayvec::ArrayVec;
 
 use super::Worker;
 use super::door::Door;
-use super::express::Seen;
+use super::express::{Kind, Seen};
 use crate::glance::{Addresses, Glance};
 use crate::ids::{PathId, PortId, Tick};
 use crate::io::{BURST, FramePool, Ports};
 use crate::learned::Learned;
-use crate::path::{FdbUse, Gate};
+use crate::path::{FdbUse, Gate, MARK};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::{route, steer};
@@ -246,7 +246,7 @@ impl Lanes {
                 }
                 source.changes = now.changes;
             }
-            if source.marked != now.tick {
+            if now.tick.since(source.marked) >= MARK {
                 source.marked = now.tick;
                 table.mark_used(fdb.slot, now.tick);
             }
@@ -270,6 +270,9 @@ struct Now<'a> {
     tick: Tick,
 }
 
+/// Cached ways by place in the burst.
+type Ways = [PathId; BURST];
+
 /// Where packets that enter a router by the same port go next, one after the other.
 struct Run<'a> {
     router: &'a Router,
@@ -278,9 +281,9 @@ struct Run<'a> {
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
-    /// Finds the cached ways of packets without a connection; [`PathId::NONE`] for those that must walk. They are
-    /// looked up together, so that their cache misses overlap.
-    pub(super) fn lanes(&mut self, seen: &[Seen], ways: &mut [PathId; BURST]) {
+    /// Finds the cached ways of the packets of a burst that go by lane; [`PathId::NONE`] for those that must walk.
+    /// They are looked up together, so that their cache misses overlap.
+    pub(super) fn lanes(&mut self, kinds: &[Kind], seen: &[Seen; BURST], ways: &mut Ways) {
         let now = Now {
             tables: self.tables.tables(),
             learned: &self.learned,
@@ -289,7 +292,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             tick: self.now,
         };
         let mut routed: ArrayVec<(usize, PortId), BURST> = ArrayVec::new();
-        for (at, (seen, way)) in seen.iter().zip(ways.iter_mut()).enumerate() {
+        let burst = kinds.iter().zip(seen).zip(ways.iter_mut());
+        for (at, ((kind, seen), way)) in burst.enumerate() {
+            if *kind != Kind::Lane {
+                continue;
+            }
+            *way = PathId::NONE;
             let glance = &seen.glance;
             let Some(port) = self.lanes.source(glance, &seen.door, &now) else {
                 continue;
@@ -314,12 +322,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Remembers the way of a packet that walked without a connection.
-    pub(super) fn remember(
-        &mut self,
-        entered: &Entered,
-        outcome: &Outcome,
-        landmarks: &Landmarks,
-    ) {
+    pub(super) fn remember(&mut self, entered: &Entered, outcome: &Outcome, landmarks: &Landmarks) {
         let cacheable = matches!(outcome.verdict, Verdict::Transmit(_))
             && outcome.proposal.is_none()
             && outcome.sightings.is_empty()
@@ -372,8 +375,8 @@ impl Lanes {
         &self,
         place: &Run<'_>,
         run: &[(usize, PortId)],
-        seen: &[Seen],
-        ways: &mut [PathId; BURST],
+        seen: &[Seen; BURST],
+        ways: &mut Ways,
         edition: Edition,
     ) {
         let mut v4: ArrayVec<(u32, u32), BURST> = ArrayVec::new();
@@ -388,20 +391,21 @@ impl Lanes {
                 Addresses::V6(src, dst) => v6.push((src, dst)),
             }
         }
-        let mut groups = ([steer::WALK; BURST], [steer::WALK; BURST]);
+        let mut groups = [steer::WALK; BURST];
+        let (fours, sixes) = groups.split_at_mut(v4.len());
         if !v4.is_empty() {
-            place.router.steer_v4(place.port, &v4, &mut groups.0);
+            place.router.steer_v4(place.port, &v4, fours);
         }
         if !v6.is_empty() {
-            place.router.steer_v6(place.port, &v6, &mut groups.1);
+            place.router.steer_v6(place.port, &v6, sixes);
         }
-        let mut groups = (groups.0.into_iter(), groups.1.into_iter());
+        let (mut fours, mut sixes) = (fours.iter(), sixes.iter());
         for (at, glance) in packets() {
             let group = match glance.addresses {
-                Addresses::V4(..) => groups.0.next(),
-                Addresses::V6(..) => groups.1.next(),
+                Addresses::V4(..) => fours.next(),
+                Addresses::V6(..) => sixes.next(),
             };
-            let Some(key) = group.and_then(|group| hop_key(place, glance, group)) else {
+            let Some(key) = group.and_then(|&group| hop_key(place, glance, group)) else {
                 continue;
             };
             if let (Some(path), Some(way)) = (self.hops.get(&key, edition), ways.get_mut(at)) {
@@ -436,13 +440,15 @@ fn source_of<'d>(
     let rule = match entered.entry {
         Entry::Port(id) => match tables.switch_port(id).map(|(_, _, port)| &port.security) {
             Some(None) => Rule::Any,
-            Some(Some(security)) => match security.rule(mac).map(|rule| rule.addresses.as_slice()) {
-                Some([]) => Rule::Any,
-                Some([ipnet::IpNet::V4(net)]) if net.prefix_len() == 32 => {
-                    Rule::Only(net.addr().to_bits())
+            Some(Some(security)) => {
+                match security.rule(mac).map(|rule| rule.addresses.as_slice()) {
+                    Some([]) => Rule::Any,
+                    Some([ipnet::IpNet::V4(net)]) if net.prefix_len() == 32 => {
+                        Rule::Only(net.addr().to_bits())
+                    }
+                    _ => Rule::Listed(id),
                 }
-                _ => Rule::Listed(id),
-            },
+            }
             None => Rule::Listed(id),
         },
         _ => Rule::Any,

@@ -40,6 +40,7 @@ pub use idle::IdleMode;
 
 use door::Doors;
 use emit::Outbox;
+use express::Sheet;
 use idle::Idle;
 use lane::{Edition, Lanes};
 use police::Police;
@@ -103,13 +104,15 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     paths: Paths,
     doors: Doors,
     lanes: Lanes,
+    /// Away while a burst is dealt with.
+    sheet: Option<Box<Sheet>>,
     chooser: PortChooser,
     police: Police,
     sweep: Sweep,
     out: Vec<Outbox<P::Frame>>,
     changes: u64,
     now: Tick,
-    /// Another one whenever tables, learned changes or the time are others; never 0.
+    /// Another one whenever tables or learned changes are others; never 0.
     stamp: u32,
     /// Another one whenever the tables are others.
     edition: Edition,
@@ -146,6 +149,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             paths: Paths::new(PATHS),
             doors: Doors::new(setup.devices),
             lanes: Lanes::new(),
+            sheet: Some(Box::default()),
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
             sweep: Sweep::default(),
@@ -193,7 +197,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let closings = self.connections.table().closings();
         self.sweep.heed(closings, now);
         let changes = self.learned.changes();
-        if fresh || changes != self.changes || now != self.now {
+        if fresh || changes != self.changes {
             self.stamp = self.stamp.wrapping_add(1).max(1);
         }
         (self.changes, self.now) = (changes, now);

@@ -34,6 +34,39 @@ fn the_second_packet_takes_the_lane_and_leaves_as_the_first_did() {
 }
 
 #[test]
+fn those_who_send_to_one_station_share_the_lane_and_keep_their_macs() {
+    let mut net = lab();
+    let macs = [B, "02:00:00:00:00:71", "02:00:00:00:00:72", B];
+    for (number, mac) in macs.into_iter().enumerate() {
+        let frame = || packet((mac, A), ("10.1.0.77", "10.1.0.10")).udp(7, 8);
+        let (first, got) = lanes(&mut net, "b", frame());
+        assert_eq!((first, got.len()), (u64::from(number > 0), 1), "{mac}");
+        assert!(got[0].starts_with(&format!("a: {mac} > {A} ")), "{got:?}");
+    }
+}
+
+#[test]
+fn both_families_take_lanes() {
+    let mut net = lab();
+    for to in ["fd00:2::10", "fd00:1::14"] {
+        let frame = || match to {
+            "fd00:1::14" => packet((A, FAR), ("fd00:1::10", to)).udp(7, 8),
+            _ => packet((A, R_LEFT), ("fd00:1::10", to)).tcp(1, 2, 0x10),
+        };
+        let (first, walked) = lanes(&mut net, "a", frame());
+        let (second, repeated) = lanes(&mut net, "a", frame());
+        assert_eq!((first, second), (0, 1), "{to}");
+        assert_eq!((&walked, walked.len()), (&repeated, 1), "{to}");
+    }
+    let (lanes, _) = lanes(
+        &mut net,
+        "a",
+        packet((A, R_LEFT), ("fd00:1::99", "fd00:2::10")).udp(1, 2),
+    );
+    assert_eq!(lanes, 0, "port security");
+}
+
+#[test]
 fn what_depends_on_the_packet_is_checked_for_each() {
     let mut net = lab();
     lanes(&mut net, "a", from_a("10.2.0.10"));

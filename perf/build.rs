@@ -13,7 +13,13 @@ mod dpdk {
     use std::path::{Path, PathBuf};
     use std::process::{Command, exit};
 
-    const SOURCES: [&str; 3] = ["rig/rig.c", "rig/preload.c", "rig/rig.h"];
+    const SOURCES: [&str; 5] = [
+        "rig/rig.c",
+        "rig/preload.c",
+        "rig/rig.h",
+        "rig/wire.c",
+        "rig/wire.h",
+    ];
 
     pub(super) fn build() {
         for source in SOURCES {
@@ -21,7 +27,10 @@ mod dpdk {
         }
         let flags = dpdk_flags();
         let mut linked = compiler(&flags);
-        linked.file("rig/rig.c").compile("sluice_rig");
+        linked
+            .file("rig/rig.c")
+            .file("rig/wire.c")
+            .compile("sluice_rig");
         let preloaded =
             PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("rig.so");
         share(&compiler(&flags), &preloaded);

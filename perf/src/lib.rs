@@ -11,6 +11,8 @@
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
 //!   and how much memory.
 //! - [`connections`] opens millions of connections in one worker and lets them end.
+//! - `wire` is the rig of two processes: throughput and latency.
+//! - [`workers`] compares two workers on shared tables with one alone.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
 
 pub mod bench;
@@ -25,3 +27,6 @@ pub mod scale;
 pub mod scenario;
 pub mod stages;
 pub mod traffic;
+#[cfg(feature = "dpdk")]
+pub mod wire;
+pub mod workers;

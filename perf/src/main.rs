@@ -12,6 +12,9 @@ use sluice_perf::replay::{self, Replay};
 use sluice_perf::report::{self, Machine};
 use sluice_perf::scale::{self, Scale};
 use sluice_perf::stages::{self, Stages};
+#[cfg(feature = "dpdk")]
+use sluice_perf::wire;
+use sluice_perf::workers::{self, Measured, Workers};
 
 /// Benchmarks of Sluice.
 #[derive(Parser)]
@@ -31,6 +34,14 @@ enum What {
     Replay(Replay),
     /// Says where the cycles of our worker go, by part, function and line.
     Stages(Stages),
+    /// Measures two workers on shared tables beside one alone.
+    Workers(Workers),
+    /// Searches the highest rates without loss and with half a percent of it.
+    #[cfg(feature = "dpdk")]
+    Throughput(wire::Throughput),
+    /// Measures latency at half load.
+    #[cfg(feature = "dpdk")]
+    Latency(wire::Latency),
     /// Opens millions of connections in one worker, lets them time out, and times every loop.
     Connections(Connections),
     /// Prints the bars of all reports in a directory.
@@ -74,6 +85,46 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         What::Stages(stages) => {
             print!("{}", stages::run(&stages)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Workers(wanted) => {
+            let measured = workers::run(&wanted)?;
+            measured.iter().for_each(|measured| println!("{measured}"));
+            let bars: Vec<report::Bar> = measured.iter().map(Measured::bar).collect();
+            print!("{}", report::bars(&bars));
+            if let Some(directory) = &wanted.out {
+                report::store(directory, "workers", &Machine::detect(), &bars, &measured)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(feature = "dpdk")]
+        What::Throughput(wanted) => {
+            let (all, probe) = wire::throughput(&wanted)?;
+            println!(
+                "{}, {} flows, {} bytes, two processes; a cache line takes {probe:.0} ns",
+                wanted.scenario.name, wanted.flows, wanted.size
+            );
+            println!("Mpps                 flooded       NDR       PDR   trials  disturbed");
+            all.iter().for_each(|measured| println!("{measured}"));
+            if let Some(directory) = &wanted.out {
+                report::store(directory, "throughput", &Machine::detect(), &[], &all)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(feature = "dpdk")]
+        What::Latency(wanted) => {
+            let (all, probe) = wire::latency(&wanted)?;
+            println!(
+                "{}, {} flows, {} bytes, two processes; a cache line takes {probe:.0} ns",
+                wanted.scenario.name, wanted.flows, wanted.size
+            );
+            println!("{}", wire::HEADING);
+            all.iter().for_each(|measured| println!("{measured}"));
+            let bars = [wire::bar(&all)];
+            print!("{}", report::bars(&bars));
+            if let Some(directory) = &wanted.out {
+                report::store(directory, "latency", &Machine::detect(), &bars, &all)?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         What::Connections(wanted) => {

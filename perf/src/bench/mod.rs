@@ -6,4 +6,6 @@ mod window;
 
 pub use result::{Cell, Outcome, Results, median};
 pub use run::{Bench, alone, run, scenario};
+pub(crate) use run::{begin, place, playing, site, verify};
 pub use window::Window;
+pub(crate) use window::{LENGTH, TRIES, WARM, first_lap};

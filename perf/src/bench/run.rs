@@ -97,7 +97,7 @@ pub fn run(bench: &Bench, mut told: impl FnMut(&Cell)) -> anyhow::Result<Results
 ///
 /// # Errors
 /// When the directory cannot be made.
-fn site(cpu: Option<usize>) -> anyhow::Result<Site> {
+pub(crate) fn site(cpu: Option<usize>) -> anyhow::Result<Site> {
     let cpus = sluice_mgmt::config::Host::detect().cpus;
     let cpu = cpu.or(cpus.last().copied()).context("no CPU")?;
     let other_cpu = cpus
@@ -214,7 +214,7 @@ impl Run<'_> {
 }
 
 /// Connections are as many as the default, or as the load needs.
-fn place(site: &Site, scenario: &Scenario, load: &Load) -> Place {
+pub(crate) fn place(site: &Site, scenario: &Scenario, load: &Load) -> Place {
     let wanted = if scenario.name == "new-connections" {
         1 << 23
     } else {
@@ -226,7 +226,7 @@ fn place(site: &Site, scenario: &Scenario, load: &Load) -> Place {
     }
 }
 
-fn playing(tape: &Tape, network: &Network) -> Playing {
+pub(crate) fn playing(tape: &Tape, network: &Network) -> Playing {
     let mut feeds = tape.feeds;
     for (feed, side) in feeds.iter_mut().zip(&network.sides) {
         feed.turned = matches!(side, Side::Turned);
@@ -242,7 +242,8 @@ fn playing(tape: &Tape, network: &Network) -> Playing {
     }
 }
 
-fn begin(process: &mut Process, playing: &Playing) -> anyhow::Result<u32> {
+/// Has a contestant play a tape and meet all its flows; the epoch.
+pub(crate) fn begin(process: &mut Process, playing: &Playing) -> anyhow::Result<u32> {
     let epoch = process.control.play(playing)?;
     first_lap(process, epoch)?;
     Ok(epoch)
@@ -302,7 +303,7 @@ impl Turn {
 }
 
 /// Compares what was sampled with what should have come out.
-fn verify(
+pub(crate) fn verify(
     process: &mut Process,
     epoch: u32,
     network: &Network,

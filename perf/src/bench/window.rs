@@ -10,13 +10,13 @@ use crate::contestant::Process;
 use crate::rig::Reading;
 
 /// Run before a window, so that caches are the contestant's again.
-const WARM: Duration = Duration::from_millis(60);
+pub(crate) const WARM: Duration = Duration::from_millis(60);
 /// What is measured.
-const LENGTH: Duration = Duration::from_millis(250);
+pub(crate) const LENGTH: Duration = Duration::from_millis(250);
 /// A window in which the thread had its CPU for a smaller share does not count.
 const LEAST_SHARE: f64 = 0.99;
 /// Windows tried for one that counts.
-const TRIES: usize = 6;
+pub(crate) const TRIES: usize = 6;
 /// How often it is looked how far a contestant is.
 const STEP: Duration = Duration::from_millis(20);
 /// How long addresses may take to be learned.
@@ -75,7 +75,7 @@ impl Window {
 ///
 /// # Errors
 /// When it ends or does not get through.
-pub(super) fn first_lap(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
+pub(crate) fn first_lap(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
     process.control.answer(true)?;
     process.go()?;
     all_flows(process, epoch)?;
@@ -89,14 +89,18 @@ fn all_flows(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
     let mut laps = None;
     loop {
         sleep(STEP);
-        let reading = process.reading()?;
-        if reading.epoch != epoch {
-            continue;
-        }
-        // Two sides that wrap once each, or one that wraps twice.
-        let before = *laps.get_or_insert(reading.laps);
-        if reading.laps >= before + 2 {
-            return Ok(());
+        let readings = process.readings()?;
+        if readings.iter().all(|reading| reading.epoch == epoch) {
+            let now: Vec<u64> = readings.iter().map(|reading| reading.laps).collect();
+            let before = laps.get_or_insert_with(|| now.clone());
+            // Two sides that wrap once each, or one that wraps twice.
+            if now
+                .iter()
+                .zip(before)
+                .all(|(now, before)| *now >= *before + 2)
+            {
+                return Ok(());
+            }
         }
         if begin.elapsed() > FIRST_LAP {
             bail!(

@@ -5,9 +5,11 @@ mod process;
 mod sluice;
 mod testpmd;
 
+pub(crate) use process::run;
 pub use process::{Process, Site};
 #[cfg(feature = "dpdk")]
 pub use sluice::play;
+pub use sluice::start_workers;
 
 use std::fmt;
 use std::path::Path;

@@ -42,6 +42,10 @@ impl Site {
 pub struct Process {
     /// Its control file.
     pub control: Control,
+    /// Threads that poll, each a queue of its own.
+    pub queues: u32,
+    /// Its polling threads go before all others on their CPUs.
+    pub urgent: bool,
     child: Child,
     log: PathBuf,
     /// The signal by which it ends properly.
@@ -76,6 +80,8 @@ impl Process {
             .with_context(|| format!("{program} does not start"))?;
         Ok(Self {
             control,
+            queues: 1,
+            urgent: true,
             child,
             log,
             end,
@@ -95,7 +101,7 @@ impl Process {
     /// When it ended, or took too long; with what it said.
     pub fn wait_until_polling(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        while self.control.thread(0)?.is_none() {
+        while self.threads()?.len() < self.queues as usize {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status}: {}", self.last_words());
             }
@@ -128,17 +134,39 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Its counts now.
+    /// Its polling threads that have begun.
+    fn threads(&self) -> anyhow::Result<Vec<u32>> {
+        let threads = (0..self.queues).map(|queue| self.control.thread(queue));
+        Ok(threads
+            .collect::<anyhow::Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// Its counts now, of the first queue.
     ///
     /// # Errors
     /// When it has ended.
     pub fn reading(&mut self) -> anyhow::Result<Reading> {
+        let first = self.readings()?.first().copied();
+        first.context("it does not poll its ports")
+    }
+
+    /// Its counts now, by queue.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn readings(&mut self) -> anyhow::Result<Vec<Reading>> {
         if let Some(status) = self.child.try_wait()? {
             bail!("it ended with {status}: {}", self.last_words());
         }
-        self.control
-            .reading(0)?
-            .context("it does not poll its ports")
+        (0..self.queues)
+            .map(|queue| {
+                let reading = self.control.reading(queue)?;
+                reading.context("it does not poll its ports")
+            })
+            .collect()
     }
 
     /// Takes the CPU from it.
@@ -150,16 +178,19 @@ impl Process {
         signal("STOP", self.child.id())
     }
 
-    /// Lets it run, its polling thread before all others on its CPU.
+    /// Lets it run, if urgent its polling threads before all others on their CPUs.
     ///
     /// # Errors
     /// When it has ended.
     pub fn go(&mut self) -> anyhow::Result<()> {
-        if let Some(thread) = self.control.thread(0)? {
+        for thread in self.threads()? {
+            let policy: &[&str] = if self.urgent {
+                &["-f", "-p", PRIORITY]
+            } else {
+                &["-o", "-p", "0"]
+            };
             // Without the privilege windows in which it had to wait are thrown away.
-            let _ = run(Command::new("chrt")
-                .args(["-f", "-p", PRIORITY])
-                .arg(thread.to_string()));
+            let _ = run(Command::new("chrt").args(policy).arg(thread.to_string()));
         }
         self.stopped = false;
         signal("CONT", self.child.id())
@@ -195,7 +226,7 @@ fn signal(name: &str, process: u32) -> anyhow::Result<()> {
 }
 
 /// Runs a program to its end; its output, or an error with what it said.
-pub(super) fn run(command: &mut Command) -> anyhow::Result<String> {
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()

@@ -10,7 +10,29 @@ use crate::scenario::Network;
 
 /// Starts this program again as the contestant.
 pub(super) fn start(site: &Site, scenario: &str, network: &Network) -> anyhow::Result<Process> {
-    run(&std::env::current_exe()?, "sluice", site, scenario, network)
+    run(
+        &std::env::current_exe()?,
+        "sluice",
+        site,
+        scenario,
+        network,
+        1,
+    )
+}
+
+/// Starts it under a name of its own, with so many workers.
+///
+/// # Errors
+/// When it does not start.
+pub fn start_workers(
+    site: &Site,
+    name: &str,
+    scenario: &str,
+    network: &Network,
+    workers: u32,
+) -> anyhow::Result<Process> {
+    let program = std::env::current_exe()?;
+    run(&program, name, site, scenario, network, workers)
 }
 
 /// Starts this program as it is linked with DPDK's shared libraries.
@@ -23,7 +45,7 @@ pub(super) fn start_shared(
         .shared
         .as_deref()
         .context("--shared names no program: one built with DPDK_SHARED=1")?;
-    run(program, "sluice-shared", site, scenario, network)
+    run(program, "sluice-shared", site, scenario, network, 1)
 }
 
 fn run(
@@ -32,6 +54,7 @@ fn run(
     site: &Site,
     scenario: &str,
     network: &Network,
+    workers: u32,
 ) -> anyhow::Result<Process> {
     let directory = site.file(&format!("{name}-{scenario}"));
     std::fs::create_dir_all(&directory)?;
@@ -41,6 +64,7 @@ fn run(
     let mut command = Command::new(program);
     command.arg("play").arg(directory.join("node.toml"));
     let mut process = Process::start(site, name, "TERM", command)?;
+    process.queues = workers;
     process.wait_until_polling()?;
     Ok(process)
 }

@@ -6,6 +6,9 @@
 //!  Control::reading, samples ◄───────────────── counts ──┘
 //! ```
 //!
+//! A second rig has the generator in this process: [`Wire`] sends by schedule over rings of shared memory, and the
+//! object in the contestant's process takes frames off them.
+//!
 //! The rig replaces the receive and transmit functions of two `net_null` ports, so a packet costs the same
 //! in every contestant before it gets it and after it gave it back. It is linked into this program
 //! ([`attach`]) and preloaded into others ([`OBJECT`]).
@@ -15,6 +18,13 @@ mod control;
 #[cfg(feature = "dpdk")]
 #[allow(unsafe_code)]
 pub mod attach;
+
+#[cfg(feature = "dpdk")]
+#[allow(unsafe_code)]
+mod wire;
+
+#[cfg(feature = "dpdk")]
+pub use wire::{Schedule, Sent, Wire};
 
 pub use control::{Control, Feed, Playing, Reading, Sample};
 

@@ -202,6 +202,22 @@ impl Network {
     /// # Errors
     /// When a frame does not fit into a record.
     pub fn records(&self, load: &Load, least: u32) -> anyhow::Result<[Option<Records>; 2]> {
+        // Where laps make new flows, none may come twice in one.
+        self.records_by(load, |seed| match self.lap_at {
+            Some(_) => once(load.flows, seed),
+            None => sequence(load.flows, load.order, seed, least),
+        })
+    }
+
+    /// The records of both sides in an order of one's own, which is made from a seed.
+    ///
+    /// # Errors
+    /// When a frame does not fit into a record.
+    pub fn records_by(
+        &self,
+        load: &Load,
+        order: impl Fn(u64) -> Vec<u32>,
+    ) -> anyhow::Result<[Option<Records>; 2]> {
         let mut all = [None, None];
         for ((records, side), seed) in all.iter_mut().zip(&self.sides).zip(SEEDS) {
             let Side::Frames {
@@ -212,13 +228,8 @@ impl Network {
             else {
                 continue;
             };
-            // Where laps make new flows, none may come twice in one.
-            let order = match self.lap_at {
-                Some(_) => once(load.flows, seed),
-                None => sequence(load.flows, load.order, seed, least),
-            };
             let shortest = headers - tunnel + LEAST_PAYLOAD;
-            let made = Records::new(*headers, &order, |number, flow| {
+            let made = Records::new(*headers, &order(seed), |number, flow| {
                 frame(flow, load.size.frame(number, shortest) + tunnel)
             });
             *records = Some(made?);

@@ -5,5 +5,5 @@ mod order;
 mod records;
 
 pub use load::{Load, Order, Size, parse_flows};
-pub use order::{TAPE, once, sequence};
+pub use order::{TAPE, once, parted, sequence};
 pub use records::{Records, Tape, body};

@@ -21,6 +21,36 @@ pub fn sequence(flows: u32, order: Order, seed: u64, least: u32) -> Vec<u32> {
     }
 }
 
+/// As many sequences one after the other, equally long, each of its own part of the flows. With `mixed`, every
+/// second flow of a part is exchanged for one of the next part.
+pub fn parted(flows: u32, parts: u32, seed: u64, least: u32, mixed: bool) -> Vec<u32> {
+    let each = (flows / parts).max(1);
+    let own: Vec<Vec<u32>> = (0..parts)
+        .map(|part| {
+            let order = sequence(
+                each,
+                Order::Uniform,
+                seed ^ u64::from(part) << 8,
+                least / parts,
+            );
+            order.into_iter().map(|flow| flow + part * each).collect()
+        })
+        .collect();
+    let mut all = Vec::new();
+    for part in 0..own.len() {
+        let (here, next) = (&own[part], &own[(part + 1) % own.len()]);
+        let pick = |(n, (here, next))| if mixed && n % 2 == 1 { next } else { here };
+        all.extend(
+            here.iter()
+                .copied()
+                .zip(next.iter().copied())
+                .enumerate()
+                .map(pick),
+        );
+    }
+    all
+}
+
 /// Every flow once, in random order.
 pub fn once(flows: u32, seed: u64) -> Vec<u32> {
     permutation(flows, &mut Random(seed))
@@ -100,6 +130,19 @@ mod tests {
         assert!(!flows.is_sorted());
         flows.sort_unstable();
         assert!(flows.into_iter().eq(0..1_000));
+    }
+
+    #[test]
+    fn parts_have_flows_of_their_own_unless_mixed() {
+        let strangers = |mixed: bool, part: usize| {
+            let order = parted(1_000, 2, 1, 4_000, mixed);
+            assert_eq!(order.len(), 4_000);
+            let own = 500 * part as u32..500 * (part as u32 + 1);
+            let here = &order[2_000 * part..2_000 * (part + 1)];
+            here.iter().filter(|flow| !own.contains(flow)).count()
+        };
+        assert_eq!([strangers(false, 0), strangers(false, 1)], [0, 0]);
+        assert_eq!([strangers(true, 0), strangers(true, 1)], [1_000, 1_000]);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Records {
         self.bytes.len() / self.stride
     }
 
+    /// All of them, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// None at all.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -1,0 +1,138 @@
+//! How much contestants forward.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::bed::Bed;
+use super::search::{Goal, Tried, search};
+use crate::bench::scenario;
+use crate::contestant::Kind;
+use crate::scenario::Scenario;
+use crate::traffic::{Load, Order, Size, parse_flows};
+
+/// More than any generator makes, in million frames a second.
+const FLOOD: f64 = 80.0;
+/// Frames for which the search begins above what was forwarded under a flood.
+const ABOVE: f64 = 1.1;
+
+/// Searches the highest rates without loss (NDR) and with half a percent of loss (PDR), from a process of its own.
+#[derive(Clone, Debug, Args)]
+pub struct Throughput {
+    /// Which scenario; of those with translation only the way out.
+    #[arg(long, value_parser = scenario, default_value = "l3")]
+    pub scenario: &'static Scenario,
+    /// Flows in one direction.
+    #[arg(long, default_value = "1k", value_parser = parse_flows)]
+    pub flows: u32,
+    /// Frame size on the wire, or IMIX.
+    #[arg(long, default_value = "64")]
+    pub size: Size,
+    /// Who is measured.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "testpmd-io,testpmd-macswap,sluice,ovs"
+    )]
+    pub contestants: Vec<Kind>,
+    /// Seconds of a trial; RFC 2544 has 60.
+    #[arg(long, default_value_t = 0.06)]
+    pub trial: f64,
+    /// Directory for the report as JSON.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// What was measured of one contestant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    /// Who.
+    pub contestant: String,
+    /// Why nothing was.
+    pub failed: Option<String>,
+    /// Million frames a second that it forwards when flooded.
+    pub flooded: f64,
+    /// Million frames a second with no loss and with half a percent, as [`Goal::ALL`].
+    pub found: Vec<Option<f64>>,
+    /// All rates that were tried.
+    pub tried: Vec<Tried>,
+    /// Of the trials, how many something disturbed however often they were repeated.
+    pub disturbed: usize,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(why) = &self.failed {
+            return write!(f, "{:<18} FAILED: {why}", self.contestant);
+        }
+        let rate = |rate: &Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.2}"));
+        write!(f, "{:<18}{:>10.2}", self.contestant, self.flooded)?;
+        for found in &self.found {
+            write!(f, "{:>10}", rate(found))?;
+        }
+        write!(f, "{:>9}{:>11}", self.tried.len(), self.disturbed)
+    }
+}
+
+/// Searches for all contestants; the measurements and the best probe in nanoseconds.
+///
+/// # Errors
+/// When nobody can be measured.
+pub fn run(wanted: &Throughput) -> anyhow::Result<(Vec<Measured>, f64)> {
+    let load = Load {
+        flows: wanted.flows,
+        size: wanted.size,
+        order: Order::Uniform,
+    };
+    let mut bed = Bed::new(&wanted.contestants, wanted.scenario, &load)?;
+    let all = bed.contestants().into_iter().map(|(kind, why)| {
+        let mut measured = Measured {
+            contestant: kind.name().to_owned(),
+            failed: why,
+            flooded: 0.0,
+            found: Vec::new(),
+            tried: Vec::new(),
+            disturbed: 0,
+        };
+        if measured.failed.is_none()
+            && let Err(error) = one(&mut bed, kind, wanted.trial, &mut measured)
+        {
+            measured.failed = Some(format!("{error:#}"));
+        }
+        measured
+    });
+    let all: Vec<Measured> = all.collect();
+    Ok((all, bed.probe_best))
+}
+
+/// Searches for one contestant.
+pub(super) fn one(
+    bed: &mut Bed,
+    kind: Kind,
+    seconds: f64,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
+    // The rate cannot be known: enough frames for the time at a rate that somebody reaches.
+    let flood = bed.trial(kind, FLOOD, seconds / 4.0)?;
+    measured.flooded = flood.forwarded;
+    let most = (flood.forwarded * ABOVE).min(flood.offered);
+    let mut disturbed = 0;
+    let (found, tried) = search(&Goal::ALL, most, |rate| {
+        let trial = bed.trial(kind, rate, seconds)?;
+        disturbed += usize::from(!trial.accepted);
+        // What the generator did not manage to offer was not forwarded either.
+        let short = 1.0 - trial.offered / rate;
+        let loss = if short > 0.01 {
+            trial.loss.max(short)
+        } else {
+            trial.loss
+        };
+        anyhow::Ok(Tried { rate, loss })
+    })?;
+    measured.found = found;
+    measured.tried = tried;
+    measured.disturbed = disturbed;
+    Ok(())
+}

@@ -291,6 +291,14 @@ impl Paths {
         Some(PathId(slot))
     }
 
+    /// One more use of a path that is in use.
+    #[inline]
+    pub fn share(&mut self, id: PathId) {
+        if let Some(Some(path)) = self.slots.get_mut(id.0 as usize) {
+            path.users += 1;
+        }
+    }
+
     /// Gives one use back.
     pub fn release(&mut self, id: PathId) {
         let Some(slot) = self.slots.get_mut(id.0 as usize) else {

@@ -6,7 +6,7 @@ use sluice_net::wire::ip_proto;
 use sluice_net::{FlowKey, Fragment, Inner, Ip, L4};
 
 use crate::connections::{
-    Connection, ConnectionTable, Direction, Flags, FlowKey4, Rewrite, State, TcpFlags,
+    Connection, ConnectionTable, Direction, Flags, FlowKey4, InsertError, Rewrite, State, TcpFlags,
 };
 use crate::ids::Zone;
 use crate::verdict::DropReason;
@@ -121,6 +121,15 @@ pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
 /// A TCP segment that opens no connection by itself.
 pub fn in_the_middle(ip: &Ip) -> bool {
     matches!(ip.l4, L4::Tcp { .. }) && !tcp_flags(ip).any(TcpFlags::SYN)
+}
+
+/// Why a packet is dropped whose connection cannot be opened.
+pub fn refusal(error: InsertError) -> DropReason {
+    match error {
+        InsertError::TableFull | InsertError::IndexFull => DropReason::ConnectionsFull,
+        InsertError::DuplicateOriginal | InsertError::DuplicateReply => DropReason::NatRace,
+        InsertError::SourceLimit => DropReason::SourceLimit,
+    }
 }
 
 /// The state a first packet opens, or why it may not.

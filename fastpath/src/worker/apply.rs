@@ -4,11 +4,9 @@ use std::net::IpAddr;
 
 use sluice_net::Ip;
 
-use super::lane::Landmarks;
+use super::opening::Trail;
 use super::{Pending, Worker};
-use crate::connections::{
-    ConnRef, Connection, Direction, Hit, InsertError, NewConnection, Rewrite, Touch,
-};
+use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite, Touch};
 use crate::counters::Work;
 use crate::exchange::{Origin, Punted, Work as SlowWork};
 use crate::ids::{PathId, Zone};
@@ -72,21 +70,24 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let connection =
             hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
         let mut chooser = self.chooser.clone();
-        let mut landmarks = Landmarks::default();
+        let mut trail = Trail::default();
         let outcome = pipeline::walk(
             self.view(),
             &pending.entered,
             pending.zone,
             connection,
             &mut chooser,
-            &mut landmarks,
+            &mut trail,
         );
         self.chooser = chooser;
         for sighting in &outcome.sightings {
             self.sight(*sighting);
         }
-        if pending.zone == Zone::NONE {
-            self.remember(&pending.entered, &outcome, &landmarks);
+        let v6 = pending.entered.headers.ip().is_some_and(Ip::is_v6);
+        if pending.zone == Zone::NONE || v6 {
+            self.remember(&pending.entered, &outcome, &trail.landmarks);
+        } else if connection.is_none() {
+            self.remember_opening(&pending, &outcome, &trail);
         }
         if outcome.close
             && let Some((connection, _)) = &connection
@@ -211,11 +212,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         };
         match self.connections.insert(&new, self.now) {
             Ok(inserted) => {
-                if let Some(evicted) = inserted.evicted {
-                    self.release(&evicted);
-                    self.counters.count(Work::Closed, 1);
-                }
-                self.counters.count(Work::Opened, 1);
+                self.opened(inserted);
                 let bytes = u32::from(entered.len);
                 let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
                 self.connections
@@ -224,13 +221,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
             Err(error) => {
                 self.paths.release(path);
-                Err(match error {
-                    InsertError::TableFull | InsertError::IndexFull => DropReason::ConnectionsFull,
-                    InsertError::DuplicateOriginal | InsertError::DuplicateReply => {
-                        DropReason::NatRace
-                    }
-                    InsertError::SourceLimit => DropReason::SourceLimit,
-                })
+                Err(nat::refusal(error))
             }
         }
     }
@@ -270,7 +261,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    fn release(&mut self, connection: &Connection) {
+    pub(super) fn release(&mut self, connection: &Connection) {
         for path in connection.paths {
             self.paths.release(path);
         }

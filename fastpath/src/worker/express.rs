@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 
 use super::Worker;
 use super::door::{Behind, Door};
+use super::opening::{Newcomer, Plan};
 use crate::connections::{FlowKey4, Hit, Touch};
 use crate::counters::Work;
 use crate::exchange::Origin;
@@ -42,7 +43,7 @@ pub(super) struct Seen {
     /// Bytes to take off the front: outer headers, or the VLAN tag (the MACs before it are written anew).
     skip: u16,
     /// Bytes of the logical frame as it came in.
-    len: u16,
+    pub(super) len: u16,
     /// Where it ends in the received one.
     end: u16,
 }
@@ -69,6 +70,8 @@ pub(super) struct Sheet {
     ways: [PathId; BURST],
     /// Connections of those that have a flow, one after the other.
     hits: [Option<Hit>; BURST],
+    /// What is to be done with those that have a flow but no connection.
+    plans: [Option<Plan>; BURST],
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -111,6 +114,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             self.connections
                 .table()
                 .lookup_burst(&keys, &hashes, &mut sheet.hits);
+            self.receive_newcomers(&keys, &hashes, frames.len(), sheet);
         }
         if lanes > 0 {
             let kinds = sheet.kinds.get(..frames.len()).unwrap_or_default();
@@ -118,13 +122,38 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
+    /// Finds out what is to be done with packets that have a flow but no connection.
+    fn receive_newcomers(
+        &self,
+        keys: &[FlowKey4],
+        hashes: &[u32],
+        frames: usize,
+        sheet: &mut Sheet,
+    ) {
+        let hits = sheet.hits.get(..keys.len()).unwrap_or_default();
+        if hits.iter().all(Option::is_some) {
+            return;
+        }
+        let mut newcomers: ArrayVec<Newcomer, BURST> = ArrayVec::new();
+        let kinds = sheet.kinds.iter().take(frames).enumerate();
+        let flows = kinds.filter(|(_, kind)| **kind == Kind::Flow).zip(hits);
+        for (((at, _), hit), (&key, &hash)) in flows.zip(keys.iter().zip(hashes)) {
+            if let (None, Some(plan)) = (hit, sheet.plans.get_mut(at)) {
+                *plan = None;
+                newcomers.push(Newcomer { at, key, hash });
+            }
+        }
+        self.plan(&newcomers, &sheet.seen, &mut sheet.plans);
+    }
+
     /// Sends a burst on, one frame after the other.
     fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
         let before = self.paths.gone();
         let (mut established, mut laned) = (0, 0);
         let mut hits = sheet.hits.iter();
-        let found = sheet.seen.iter().zip(&sheet.kinds).zip(&sheet.ways);
-        for (frame, ((seen, kind), way)) in frames.drain(..).zip(found) {
+        let places = sheet.seen.iter().zip(&sheet.kinds);
+        let found = places.zip(sheet.ways.iter().zip(&sheet.plans));
+        for (frame, ((seen, kind), (way, plan))) in frames.drain(..).zip(found) {
             // A path that went in this burst may have given its place to another one.
             let steady = self.paths.gone() == before;
             let left = match kind {
@@ -133,6 +162,15 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                     Some(Some(hit)) if steady => {
                         let left = self.express(frame, seen, hit);
                         established += u64::from(left.is_none());
+                        left
+                    }
+                    Some(None) if steady => {
+                        let left = match plan {
+                            Some(Plan::Pass(way)) => self.lane(frame, seen, *way),
+                            Some(Plan::Open(opening)) => self.begin(frame, seen, opening),
+                            None => Some(frame),
+                        };
+                        laned += u64::from(left.is_none());
                         left
                     }
                     _ => Some(frame),
@@ -252,7 +290,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Counts an edited packet and sends it.
     #[inline]
-    fn depart(
+    pub(super) fn depart(
         &mut self,
         mut frame: P::Frame,
         seen: &Seen,
@@ -284,7 +322,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 impl Seen {
     /// Takes off what is around the logical frame.
     #[inline]
-    fn strip<F: Frame>(&self, frame: &mut F) {
+    pub(super) fn strip<F: Frame>(&self, frame: &mut F) {
         frame.truncate(usize::from(self.end));
         if self.skip > 0 {
             frame.pull(usize::from(self.skip));

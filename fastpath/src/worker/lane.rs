@@ -87,12 +87,12 @@ struct HopKey {
     host: (u64, u64),
 }
 
-trait Key: Copy + Default + Eq {
+pub(super) trait Key: Copy + Default + Eq {
     fn hash(&self) -> u64;
 }
 
 #[inline]
-fn mix(a: u64, b: u64) -> u64 {
+pub(super) fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd6e8_feb8_6659_fd93);
     (product >> 64) as u64 ^ product as u64
 }
@@ -163,13 +163,13 @@ struct Memo<K, V> {
 
 /// A set-associative memory of fixed size.
 #[derive(Debug)]
-struct Memory<K, V> {
+pub(super) struct Memory<K, V> {
     sets: Box<[[Memo<K, V>; WAYS]]>,
     turn: usize,
 }
 
 impl<K: Key, V: Copy + Default> Memory<K, V> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Memory {
             sets: vec![[Memo::default(); WAYS]; SETS].into(),
             turn: 0,
@@ -177,7 +177,7 @@ impl<K: Key, V: Copy + Default> Memory<K, V> {
     }
 
     #[inline]
-    fn get(&self, key: &K, edition: Edition) -> Option<&V> {
+    pub(super) fn get(&self, key: &K, edition: Edition) -> Option<&V> {
         let set = self.sets.get(key.hash() as usize % SETS)?;
         let found = set
             .iter()
@@ -195,7 +195,7 @@ impl<K: Key, V: Copy + Default> Memory<K, V> {
     }
 
     /// Puts a memo in; returns the value that had to go.
-    fn put(&mut self, key: K, edition: Edition, value: V) -> Option<V> {
+    pub(super) fn put(&mut self, key: K, edition: Edition, value: V) -> Option<V> {
         self.turn = self.turn.wrapping_add(1);
         let set = self.sets.get_mut(key.hash() as usize % SETS)?;
         let old = |memo: &Memo<K, V>| memo.edition != edition || memo.key == key;

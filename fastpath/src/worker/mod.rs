@@ -16,6 +16,7 @@ mod emit;
 mod express;
 mod idle;
 mod lane;
+mod opening;
 mod police;
 mod sweep;
 
@@ -43,6 +44,7 @@ use emit::Outbox;
 use express::Sheet;
 use idle::Idle;
 use lane::{Edition, Lanes};
+use opening::Openings;
 use police::Police;
 use sweep::Sweep;
 
@@ -106,6 +108,7 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     lanes: Lanes,
     /// Away while a burst is dealt with.
     sheet: Option<Box<Sheet>>,
+    openings: Openings,
     chooser: PortChooser,
     police: Police,
     sweep: Sweep,
@@ -150,6 +153,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             doors: Doors::new(setup.devices),
             lanes: Lanes::new(),
             sheet: Some(Box::default()),
+            openings: Openings::new(),
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
             sweep: Sweep::default(),

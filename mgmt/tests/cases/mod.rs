@@ -6,6 +6,7 @@ mod lab;
 mod lanes;
 mod limits;
 mod nat;
+mod openings;
 mod properties;
 mod reference;
 mod restart;

@@ -20,6 +20,7 @@ use crate::replay::Node;
 use crate::report::Bar;
 use crate::scenario::{Network, Place, Scenario};
 use crate::traffic::{Load, Order, Size};
+use crate::workers::Priority;
 
 /// Flows of one lap of the tape; each lap's connections are new ones.
 const FLOWS: u32 = 100_000;
@@ -242,6 +243,8 @@ fn quieten(node: &mut Node, network: &Network) -> anyhow::Result<()> {
 
 /// Loops until only the lasting flows are left; nanoseconds of each.
 fn end(node: &mut Node) -> anyhow::Result<Vec<u32>> {
+    // Without the privilege there are more pauses of the machine's to tell apart.
+    let _priority = Priority::raise().ok();
     let mut loops = Vec::new();
     while node.connections().len() > LASTING as usize {
         ensure!(

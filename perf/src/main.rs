@@ -11,6 +11,7 @@ use sluice_perf::mutate::{self, Mutate};
 use sluice_perf::replay::{self, Replay};
 use sluice_perf::report::{self, Machine};
 use sluice_perf::scale::{self, Scale};
+use sluice_perf::scenario::Scenario;
 use sluice_perf::stages::{self, Stages};
 #[cfg(feature = "dpdk")]
 use sluice_perf::wire;
@@ -44,6 +45,20 @@ enum What {
     Latency(wire::Latency),
     /// Opens millions of connections in one worker, lets them time out, and times every loop.
     Connections(Connections),
+    /// Writes a scenario's node, for a machine of its own with two network cards.
+    Files {
+        /// Which scenario.
+        #[arg(long, value_parser = bench::scenario)]
+        scenario: &'static Scenario,
+        /// The machine's network cards, as DPDK names them: side A's and side B's.
+        #[arg(long, value_delimiter = ',', required = true)]
+        devices: Vec<String>,
+        /// CPUs of the workers.
+        #[arg(long, value_delimiter = ',', default_value = "1")]
+        cpus: Vec<usize>,
+        /// Where to write them.
+        directory: PathBuf,
+    },
     /// Prints the bars of all reports in a directory.
     Report {
         /// Where reports were written.
@@ -120,8 +135,10 @@ fn main() -> anyhow::Result<ExitCode> {
             );
             println!("{}", wire::HEADING);
             all.iter().for_each(|measured| println!("{measured}"));
-            let bars = [wire::bar(&all)];
-            print!("{}", report::bars(&bars));
+            let bars: Vec<report::Bar> = wire::bar(&all).into_iter().collect();
+            if !bars.is_empty() {
+                print!("{}", report::bars(&bars));
+            }
             if let Some(directory) = &wanted.out {
                 report::store(directory, "latency", &Machine::detect(), &bars, &all)?;
             }
@@ -134,6 +151,15 @@ fn main() -> anyhow::Result<ExitCode> {
             if let Some(directory) = &wanted.out {
                 report::store(directory, "connections", &Machine::detect(), &bars, &report)?;
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Files {
+            scenario,
+            devices,
+            cpus,
+            directory,
+        } => {
+            scenario.write(&directory, &devices, cpus)?;
             Ok(ExitCode::SUCCESS)
         }
         What::Report { directory } => {

@@ -112,6 +112,7 @@ pub(crate) fn site(cpu: Option<usize>) -> anyhow::Result<Site> {
         cpu,
         other_cpu,
         shared: None,
+        devices: Vec::new(),
     })
 }
 

@@ -41,11 +41,13 @@ pub enum Kind {
     Vpp,
     /// Forwarding in the kernel, with nftables.
     Linux,
+    /// Whatever is behind two network cards of this machine, on the rig of two processes.
+    Outside,
 }
 
 impl Kind {
     /// All, in the order of the report.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::TestpmdIo,
         Kind::TestpmdMacswap,
         Kind::Testpmd5tswap,
@@ -54,6 +56,7 @@ impl Kind {
         Kind::Ovs,
         Kind::Vpp,
         Kind::Linux,
+        Kind::Outside,
     ];
 
     /// Its name on the command line and in reports.
@@ -67,12 +70,16 @@ impl Kind {
             Kind::Ovs => "ovs",
             Kind::Vpp => "vpp",
             Kind::Linux => "linux",
+            Kind::Outside => "outside",
         }
     }
 
     /// Does what comes out tell whether it works? testpmd routes nothing.
     pub const fn routes(self) -> bool {
-        matches!(self, Kind::Sluice | Kind::SluiceShared | Kind::Ovs)
+        matches!(
+            self,
+            Kind::Sluice | Kind::SluiceShared | Kind::Ovs | Kind::Outside
+        )
     }
 }
 
@@ -139,7 +146,11 @@ impl Contestant {
                 "not on this rig: it carries DPDK inside its plugin, where the rig cannot replace functions"
             ),
             Kind::Linux => {
-                bail!("not on this rig: the kernel has no ports of DPDK; see `sluice-perf linux`")
+                bail!("not on this rig: the kernel does not forward between ports of DPDK")
+            }
+            Kind::Outside => {
+                self.running = None;
+                testpmd::start_pump(site)?
             }
             kind => {
                 let mut running = self.running.take();

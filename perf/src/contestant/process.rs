@@ -28,6 +28,8 @@ pub struct Site {
     pub other_cpu: usize,
     /// This program, linked with DPDK's shared libraries.
     pub shared: Option<PathBuf>,
+    /// Two network cards of this machine, as DPDK names them, with what is measured behind them.
+    pub devices: Vec<String>,
 }
 
 impl Site {

@@ -19,6 +19,11 @@ mod tunnel;
 pub use names::{SIDE_MACS, chassis_mac, peers, underlay_address};
 pub use packet::{Expected, Keys, Outer, Packet, flow_of};
 
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+
+use crate::rig::DEVICES;
 use crate::traffic::{Load, Records, once, sequence};
 
 /// What a side receives.
@@ -98,6 +103,35 @@ impl Scenario {
     /// Its network.
     pub fn network(&self, place: &Place) -> Network {
         (self.network)(place)
+    }
+
+    /// Writes the files of its node into a directory, for network cards of this name on each side.
+    ///
+    /// # Errors
+    /// When there are not two cards, or a file cannot be written.
+    pub fn write(
+        &self,
+        directory: &Path,
+        devices: &[String],
+        cpus: Vec<usize>,
+    ) -> anyhow::Result<()> {
+        ensure!(devices.len() == DEVICES.len(), "two network cards");
+        let network = self.network(&Place {
+            cpus,
+            connections: 1 << 22,
+        });
+        std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+        for (name, text) in &network.files {
+            let mut text = text.clone();
+            for (device, card) in DEVICES.into_iter().zip(devices) {
+                text = text.replace(
+                    &format!("device = \"{device}\""),
+                    &format!("device = \"{card}\""),
+                );
+            }
+            std::fs::write(directory.join(name), text)?;
+        }
+        Ok(())
     }
 
     /// The scenario of this name.

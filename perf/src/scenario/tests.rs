@@ -40,6 +40,25 @@ fn every_node_is_accepted() {
 }
 
 #[test]
+fn files_for_another_machine_name_its_cards() {
+    let directory = std::env::temp_dir().join(format!("sluice-perf-files-{}", std::process::id()));
+    let scenario = Scenario::named("l3").unwrap();
+    let cards = ["0000:01:00.0".to_owned(), "0000:01:00.1".to_owned()];
+    scenario.write(&directory, &cards, vec![2]).unwrap();
+    let node = std::fs::read_to_string(directory.join("node.toml")).unwrap();
+    let one = scenario.write(&directory, &cards[..1], vec![2]);
+    std::fs::remove_dir_all(&directory).unwrap();
+    for card in &cards {
+        assert!(node.contains(&format!("device = \"{card}\"")), "{node}");
+    }
+    assert!(
+        node.contains("workers = [2]") && !node.contains("net_null"),
+        "{node}"
+    );
+    assert!(one.is_err());
+}
+
+#[test]
 fn every_flow_gives_a_frame_that_parses_and_says_which() {
     for scenario in quick() {
         let network = scenario.network(&place());

@@ -18,8 +18,12 @@ use crate::workers::Priority;
 
 /// Slots of a ring, as many as descriptors in a network card.
 const SLOTS: u32 = 2_048;
-/// Before a trial, until the contestant runs as it does.
-const WARM: Duration = Duration::from_millis(15);
+/// Before a trial, until the contestant runs.
+const START: Duration = Duration::from_millis(5);
+/// After a trial, for all others on both CPUs: the kernel gives them 50 ms of each second, if need be within a trial.
+const BREATH: Duration = Duration::from_millis(60);
+/// Seconds of the same load before a trial: caches are the contestant's again, and whoever slept is awake.
+const WARM: f64 = 10e-3;
 /// Nothing more comes from the trial before after so many seconds of silence.
 const QUIET: f64 = 200e-6;
 /// Seconds to wait for the last frames.
@@ -28,8 +32,9 @@ const PATIENCE: f64 = 5e-3;
 const TRIES: usize = 8;
 /// A window in which the contestant had its CPU for a smaller share does not count.
 const LEAST_SHARE: f64 = 0.99;
-/// Nor does one in which the generator did not look at its schedule for so many seconds,
-const LONGEST_GAP: f64 = 100e-6;
+/// Nor does one in which the host took a CPU, or
+/// in which the generator did not look at its schedule for so many seconds,
+const LONGEST_GAP: f64 = 500e-6;
 /// nor one around which a probe took so many times what it takes at best.
 const PROBE: f64 = 1.5;
 
@@ -82,8 +87,21 @@ impl Bed {
     ///
     /// # Errors
     /// When there are no two CPUs.
-    pub fn new(kinds: &[Kind], scenario: &Scenario, load: &Load) -> anyhow::Result<Self> {
-        let site = site(None)?;
+    pub fn new(
+        kinds: &[Kind],
+        devices: &[String],
+        scenario: &Scenario,
+        load: &Load,
+    ) -> anyhow::Result<Self> {
+        let site = Site {
+            devices: devices.to_vec(),
+            ..site(None)?
+        };
+        let kinds = if devices.is_empty() {
+            kinds
+        } else {
+            &[Kind::Outside]
+        };
         ensure!(site.cpu != site.other_cpu, "this needs two CPUs");
         let place = place(&site, scenario, load);
         let network = scenario.network(&place);
@@ -138,9 +156,9 @@ impl Bed {
         };
         let process = plugged.contestant.process().context("it does not run")?;
         process.go()?;
-        sleep(WARM);
+        sleep(START);
         let before = process.reading()?;
-        sleep(10 * WARM);
+        sleep(20 * START);
         let after = process.reading()?;
         process.stop()?;
         let wall = after.wall_ns - before.wall_ns;
@@ -192,12 +210,20 @@ impl Bed {
         };
         let process = plugged.contestant.process().context("it does not run")?;
         process.go()?;
-        sleep(WARM);
+        sleep(START);
         plugged.wire.drain((QUIET * hertz) as u64);
+        plugged.wire.run(&Schedule {
+            frames: ((each * WARM) as u64).max(1),
+            patience: 0,
+            ..schedule
+        });
+        let stolen = stolen();
         let first = process.reading()?;
         let sent = plugged.wire.run(&schedule);
         let last = process.reading()?;
         process.stop()?;
+        let stolen = self::stolen() - stolen;
+        sleep(BREATH);
         let after = self.probed();
         let offered = sent.sent + sent.refused;
         let nanoseconds = sent.cycles as f64 / self.tsc_ghz;
@@ -213,7 +239,7 @@ impl Bed {
             share,
             gap_us,
             probes: [before, after],
-            accepted: steady && share >= LEAST_SHARE && gap_us <= LONGEST_GAP * 1e6,
+            accepted: steady && stolen == 0 && share >= LEAST_SHARE && gap_us <= LONGEST_GAP * 1e6,
             latencies: sent
                 .latencies
                 .iter()
@@ -241,6 +267,13 @@ impl Drop for Bed {
 /// Of two disturbed trials the one to keep: what disturbed it less.
 fn worth(trial: &Trial) -> f64 {
     f64::from(u8::from(trial.accepted)) * 10.0 + trial.share - trial.gap_us / 1e6
+}
+
+/// Ticks that the host has taken from all CPUs, as far as it says so.
+fn stolen() -> u64 {
+    let all = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let mut words = all.lines().next().unwrap_or_default().split_whitespace();
+    words.nth(8).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 /// Of the time between, how much the contestant had its CPU.

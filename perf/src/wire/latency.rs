@@ -48,6 +48,9 @@ pub struct Latency {
     /// Seconds of a window.
     #[arg(long, default_value_t = 0.2)]
     pub seconds: f64,
+    /// Two network cards of this machine as DPDK names them; then what is behind them is measured instead.
+    #[arg(long, value_delimiter = ',')]
+    pub devices: Vec<String>,
     /// Directory for the report as JSON.
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -137,19 +140,27 @@ impl fmt::Display for Measured {
 }
 
 /// The heading of the table.
-pub const HEADING: &str = "microseconds        Mpps                           p50      p90      p99    p99.9      max   loss %  windows/rejected";
+pub const HEADING: &str = "microseconds         Mpps                             p50      p90      p99    p99.9      max   loss %  windows/rejected";
 
-/// What is aimed at: our 99th percentile beside macswap's, each at half of its own load.
-pub fn bar(all: &[Measured]) -> Bar {
+/// What is aimed at: our 99th percentile beside macswap's, each at half of its own load; `None` where neither was
+/// on the bed.
+pub fn bar(all: &[Measured]) -> Option<Bar> {
+    let both = [Kind::Sluice, Kind::TestpmdMacswap];
+    let there = |kind: &Kind| all.iter().any(|one| one.contestant == kind.name());
+    if !both.iter().all(there) {
+        return None;
+    }
     let own = |kind: Kind| {
         let mut own = all.iter();
         let own = own.find(|one| one.contestant == kind.name() && one.half_of == kind.name());
-        own.and_then(|one| one.median(JUDGED))
+        own.filter(|one| one.failed.is_none())
+            .and_then(|one| one.median(JUDGED))
     };
     let ratio = own(Kind::Sluice)
         .zip(own(Kind::TestpmdMacswap))
         .map(|(a, b)| a / b);
-    Bar::at_most(8, "p99 latency at half load", "x macswap", BAR, ratio)
+    let what = "p99 latency at half load";
+    Some(Bar::at_most(8, what, "x macswap", BAR, ratio))
 }
 
 /// Measures all contestants at half of their own load, and macswap at half of ours as well.
@@ -162,7 +173,7 @@ pub fn run(wanted: &Latency) -> anyhow::Result<(Vec<Measured>, f64)> {
         size: wanted.size,
         order: Order::Uniform,
     };
-    let mut bed = Bed::new(&wanted.contestants, wanted.scenario, &load)?;
+    let mut bed = Bed::new(&wanted.contestants, &wanted.devices, wanted.scenario, &load)?;
     let mut all = Vec::new();
     for (kind, why) in bed.contestants() {
         let mut measured = Measured::new(kind, kind, 0.0);
@@ -265,8 +276,8 @@ mod tests {
             one(theirs, theirs, &[10.0, 8.0, 900.0]),
             one(ours, ours, &[14.0, 13.0, 12.0]),
         ];
-        let judged = bar(&all);
+        let judged = bar(&all).unwrap();
         assert_eq!((judged.measured, judged.met()), (Some(1.3), true));
-        assert_eq!(bar(&all[..2]).measured, None);
+        assert_eq!(bar(&all[..2]), None);
     }
 }

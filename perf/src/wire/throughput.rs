@@ -40,6 +40,9 @@ pub struct Throughput {
     /// Seconds of a trial; RFC 2544 has 60.
     #[arg(long, default_value_t = 0.06)]
     pub trial: f64,
+    /// Two network cards of this machine as DPDK names them; then what is behind them is measured instead.
+    #[arg(long, value_delimiter = ',')]
+    pub devices: Vec<String>,
     /// Directory for the report as JSON.
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -86,7 +89,7 @@ pub fn run(wanted: &Throughput) -> anyhow::Result<(Vec<Measured>, f64)> {
         size: wanted.size,
         order: Order::Uniform,
     };
-    let mut bed = Bed::new(&wanted.contestants, wanted.scenario, &load)?;
+    let mut bed = Bed::new(&wanted.contestants, &wanted.devices, wanted.scenario, &load)?;
     let all = bed.contestants().into_iter().map(|(kind, why)| {
         let mut measured = Measured {
             contestant: kind.name().to_owned(),

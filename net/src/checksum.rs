@@ -12,12 +12,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[inline]
 #[must_use]
 pub fn ones_complement_sum(data: &[u8], initial: u32) -> u32 {
-    // RFC 1071 section 2 (B): summed in the machine's order, swapped once at the end. 32-bit words into a 64-bit
-    // accumulator: 2^32 of them fit, more than any frame has.
-    let (words, rest) = data.as_chunks::<4>();
-    let mut sum = 0_u64;
+    // RFC 1071 section 2 (B): summed in the machine's order, swapped once at the end. Two chains of additions, so that
+    // one does not wait for the other; 2^64 words fit into each.
+    let (pairs, rest) = data.as_chunks::<16>();
+    let mut chains = [0_u128; 2];
+    for pair in pairs {
+        let word = u128::from_le_bytes(*pair);
+        chains[0] += word & u128::from(u64::MAX);
+        chains[1] += word >> 64;
+    }
+    let (words, rest) = rest.as_chunks::<8>();
     for word in words {
-        sum += u64::from(u32::from_le_bytes(*word));
+        chains[0] += u128::from(u64::from_le_bytes(*word));
+    }
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        chains[1] += u128::from(u32::from_le_bytes(*word));
     }
     let last = match *rest {
         [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
@@ -25,9 +35,10 @@ pub fn ones_complement_sum(data: &[u8], initial: u32) -> u32 {
         [a] => u32::from_le_bytes([a, 0, 0, 0]),
         _ => 0,
     };
-    sum += u64::from(last);
-    // 2^16 = 1 in this arithmetic, so the halves of the accumulator just add up.
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = chains[0] + chains[1] + u128::from(last);
+    // 2^16 = 1 in this arithmetic, so halves just add up.
+    let (low, carry) = (sum as u64).overflowing_add((sum >> 64) as u64);
+    let sum = (low >> 32) + (low & 0xffff_ffff) + u64::from(carry);
     let sum = (sum >> 32) as u32 + (sum >> 16 & 0xffff) as u32 + (sum & 0xffff) as u32;
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);

@@ -91,10 +91,11 @@ pub(super) trait Key: Copy + Default + Eq {
     fn hash(&self) -> u64;
 }
 
+/// Numbers that differ little end up far apart (multiplicative hashing: the high bits are the good ones).
 #[inline]
 pub(super) fn mix(a: u64, b: u64) -> u64 {
-    let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd6e8_feb8_6659_fd93);
-    (product >> 64) as u64 ^ product as u64
+    let word = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) ^ b;
+    (word ^ word >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32
 }
 
 impl Key for MacKey {

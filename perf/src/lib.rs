@@ -11,6 +11,7 @@
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
 //!   and how much memory.
 //! - [`connections`] opens millions of connections in one worker and lets them end.
+//! - [`routes`] measures a router with a full table: memory with a reload, and look-ups.
 //! - `wire` is the rig of two processes: throughput and latency.
 //! - [`workers`] compares two workers on shared tables with one alone.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
@@ -23,6 +24,7 @@ pub mod mutate;
 pub mod replay;
 pub mod report;
 pub mod rig;
+pub mod routes;
 pub mod scale;
 pub mod scenario;
 pub mod stages;

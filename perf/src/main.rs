@@ -10,6 +10,7 @@ use sluice_perf::instructions::{self, Baseline, Instructions};
 use sluice_perf::mutate::{self, Mutate};
 use sluice_perf::replay::{self, Replay};
 use sluice_perf::report::{self, Machine};
+use sluice_perf::routes::{self, Routes};
 use sluice_perf::scale::{self, Scale};
 use sluice_perf::scenario::Scenario;
 use sluice_perf::stages::{self, Stages};
@@ -66,6 +67,8 @@ enum What {
     },
     /// Reads, checks, compiles and publishes a large topology, then reloads it with one switch changed.
     Scale(Scale),
+    /// Loads a full routing table of both families, reloads it, and times look-ups.
+    Routes(Routes),
     /// Feeds damaged frames to a whole gateway in memory: no crash, no buffer lost, every frame counted.
     Mutate(Mutate),
     /// A node on the rig: what `bench` starts as the contestant.
@@ -86,6 +89,11 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         What::Scale(scale) => {
             let report = scale::run(&scale)?;
+            print!("{report}");
+            Ok(verdict(report.met()))
+        }
+        What::Routes(wanted) => {
+            let report = routes::run(&wanted)?;
             print!("{report}");
             Ok(verdict(report.met()))
         }

@@ -1,5 +1,8 @@
 //! Routing many packets at once: which of them are ordinary, and where those go.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::admission;

@@ -30,8 +30,8 @@ use trie::{Entry, Trie};
 /// The longest-prefix match of one router, both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fib {
-    v4: Trie<u64>,
-    v6: Trie<u128>,
+    v4: Trie,
+    v6: Trie,
 }
 
 impl Fib {
@@ -46,14 +46,14 @@ impl Fib {
     /// # Panics
     /// When an answer is larger than [`Fib::MAX`], or the table would need more than 2 GiB.
     pub fn build(routes: impl Iterator<Item = (IpNet, u32)>) -> Fib {
-        let mut v4: Vec<Prefix<u64>> = Vec::new();
+        let mut v4: Vec<Prefix<u32>> = Vec::new();
         let mut v6: Vec<Prefix<u128>> = Vec::new();
         for (net, answer) in routes {
             assert!(answer <= Self::MAX, "answer out of range");
             let answer = Entry(answer);
             match net.trunc() {
                 IpNet::V4(net) => v4.push(Prefix {
-                    bits: spread(net.addr().to_bits()),
+                    bits: net.addr().to_bits(),
                     len: net.prefix_len(),
                     answer,
                 }),
@@ -83,26 +83,26 @@ impl Fib {
     /// As [`Fib::lookup`], for an IPv4 address in host order.
     #[inline]
     pub fn lookup_v4(&self, addr: u32) -> u32 {
-        self.v4.lookup(spread(addr))
+        self.v4.lookup(addr.into())
     }
 
     /// As [`Fib::lookup`], for an IPv6 address in host order.
     #[inline]
     pub fn lookup_v6(&self, addr: u128) -> u32 {
-        self.v6.lookup(addr)
+        self.v6.lookup(addr.into())
     }
 
     /// Looks up many IPv4 addresses together, step by step, so that their cache misses overlap. Fills as
     /// many answers as the shorter of the two slices has.
     #[inline]
     pub fn lookup_v4_burst(&self, addrs: &[u32], answers: &mut [u32]) {
-        self.v4.lookup_burst(addrs, spread, answers);
+        self.v4.lookup_burst(addrs, answers);
     }
 
     /// As [`Fib::lookup_v4_burst`], for IPv6.
     #[inline]
     pub fn lookup_v6_burst(&self, addrs: &[u128], answers: &mut [u32]) {
-        self.v6.lookup_burst(addrs, |addr| addr, answers);
+        self.v6.lookup_burst(addrs, answers);
     }
 
     /// True without any route.
@@ -114,10 +114,4 @@ impl Fib {
     pub fn memory_bytes(&self) -> usize {
         size_of::<Fib>() + self.v4.heap_bytes() + self.v6.heap_bytes()
     }
-}
-
-/// An IPv4 address as a key: at the top of a word, so that steps shift it out.
-#[inline]
-fn spread(addr: u32) -> u64 {
-    u64::from(addr) << 32
 }

@@ -5,20 +5,56 @@
 //! prefixes are painted over the slots they hold, longer ones found after them make a child, which
 //! inherits the colour of its slot.
 
-use super::trie::{Entry, Key, PACKED, ROOT, RUN, RUN_BITS, STRIDE, Trie, UNIT};
+use super::trie::{
+    Entry, HALF, HALF_BITS, PACKED, ROOT, RUN, RUN_BITS, STRIDE, Trie, UNIT, WIDEST,
+};
 
 /// Tables of at most this many routes are small: they may take [`ROOMY`] slots a route to save steps.
 const SMALL: usize = 4_096;
 /// Slots of an array for each prefix below it, in small tables.
 const ROOMY: usize = 16;
 /// The same in large ones: beyond it packing saves memory, and with it cache misses.
-const TIGHT: usize = 3;
+const TIGHT: usize = 8;
 /// Slots of the root for each route.
-const ROOT_ROOM: usize = 4;
-/// Largest stride of an array that is not the root.
-const WIDEST: u32 = 14;
+const ROOT_ROOM: usize = 8;
 /// A node of 64 slots with more runs than this is an array: that is hardly larger and needs no counting.
 const DENSE: u32 = 40;
+
+/// A key of the trie: an address in host order whose first bit is the top one.
+pub(super) trait Key: Copy + Ord {
+    /// The root of a large table resolves at most this many bits.
+    const ROOT: u32;
+    /// `count` bits (1 to 64) that follow the first `depth`; past the end, zeros.
+    fn slice(self, depth: u32, count: u32) -> u64;
+    /// How many leading bits `self` and `other` share.
+    fn common(self, other: Self) -> u32;
+}
+
+impl Key for u32 {
+    // With /24 routes in mind: they are one packed node away.
+    const ROOT: u32 = 18;
+
+    fn slice(self, depth: u32, count: u32) -> u64 {
+        let spread = u64::from(self) << 32;
+        spread.checked_shl(depth).unwrap_or(0) >> (64 - count)
+    }
+
+    fn common(self, other: Self) -> u32 {
+        (self ^ other).leading_zeros()
+    }
+}
+
+impl Key for u128 {
+    const ROOT: u32 = 20;
+
+    fn slice(self, depth: u32, count: u32) -> u64 {
+        (self.checked_shl(depth).unwrap_or(0) >> (128 - count)) as u64
+    }
+
+    fn common(self, other: Self) -> u32 {
+        (self ^ other).leading_zeros()
+    }
+}
 
 /// A route before it is built in; `bits` past `len` are zero.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +64,9 @@ pub(super) struct Prefix<K> {
     pub(super) answer: Entry,
 }
 
-impl<K: Key> Trie<K> {
+impl Trie {
     /// The trie of `prefixes`, in any order; of equal ones the last counts.
-    pub(super) fn build(mut prefixes: Vec<Prefix<K>>) -> Trie<K> {
+    pub(super) fn build<K: Key>(mut prefixes: Vec<Prefix<K>>) -> Trie {
         // Stable, so that equal prefixes keep their order.
         prefixes.sort_by_key(|p| (p.bits, p.len));
         prefixes.dedup_by(|later, kept| {
@@ -43,14 +79,13 @@ impl<K: Key> Trie<K> {
         let mut builder = Builder {
             words: Vec::new(),
             room: if prefixes.len() > SMALL { TIGHT } else { ROOMY },
-            root_stride: 0,
+            root_stride: None,
         };
         let root = builder.entry(&prefixes, 0, Entry::NONE);
         Trie {
             root,
-            root_stride: builder.root_stride,
+            root_stride: builder.root_stride.unwrap_or_default(),
             words: builder.words.into_boxed_slice(),
-            key: std::marker::PhantomData,
         }
     }
 }
@@ -59,7 +94,7 @@ impl<K: Key> Trie<K> {
 struct Builder {
     words: Vec<u32>,
     room: usize,
-    root_stride: u32,
+    root_stride: Option<u32>,
 }
 
 impl Builder {
@@ -69,16 +104,44 @@ impl Builder {
             [first, below @ ..] if u32::from(first.len) <= depth => (first.answer, below),
             all => (inherited, all),
         };
+        if prefixes.is_empty() {
+            return inherited;
+        }
+        if depth == HALF_BITS {
+            let child = self.below(prefixes, depth, inherited);
+            return if child.is_node() {
+                self.push(HALF, &[child.0])
+            } else {
+                child
+            };
+        }
+        self.below(prefixes, depth, inherited)
+    }
+
+    /// As [`Builder::entry`], for prefixes that are longer than `depth`, one at least.
+    fn below<K: Key>(&mut self, prefixes: &[Prefix<K>], depth: u32, inherited: Entry) -> Entry {
         let (Some(first), Some(last)) = (prefixes.first(), prefixes.last()) else {
             return inherited;
         };
+        let longest = prefixes.iter().map(|p| u32::from(p.len)).max().unwrap_or(0);
+        // No node crosses the middle, unless nothing lies behind it.
+        let end = if depth < HALF_BITS && longest > HALF_BITS {
+            HALF_BITS
+        } else {
+            longest
+        };
         // Sorted: the ends differ the most. A prefix that ends inside the shared bits holds all the others
         // and stands first.
-        let shared = first.bits.common(last.bits).min(u32::from(first.len)) - depth;
+        let shared = first
+            .bits
+            .common(last.bits)
+            .min(u32::from(first.len))
+            .min(end)
+            - depth;
         if shared > STRIDE {
             return self.run(prefixes, depth, shared.min(RUN_BITS), inherited);
         }
-        let (kind, stride) = self.shape(prefixes, depth);
+        let (kind, stride) = self.shape::<K>(prefixes.len(), end - depth, end == longest);
         let mut entries = vec![inherited; 1 << stride];
         for (slot, group) in paint(prefixes, depth, stride, &mut entries) {
             entries[slot] = self.entry(group, depth + stride, entries[slot]);
@@ -89,17 +152,13 @@ impl Builder {
         }
     }
 
-    /// A kind of node for these prefixes, and how many bits it resolves.
-    fn shape<K: Key>(&mut self, prefixes: &[Prefix<K>], depth: u32) -> (u32, u32) {
-        let count = prefixes.len();
-        let longest = prefixes.iter().map(|p| u32::from(p.len)).max();
-        let left = longest.unwrap_or(K::BITS) - depth;
-        if self.root_stride == 0 && count > SMALL {
-            self.root_stride = (count * ROOT_ROOM)
-                .ilog2()
-                .min(K::ROOT)
-                .min(left.max(STRIDE));
-            return (ROOT, self.root_stride);
+    /// A kind of node for `count` prefixes of which `left` bits are left, and how many bits it resolves: no
+    /// more than are left, unless it is `open` what follows.
+    fn shape<K: Key>(&mut self, count: usize, left: u32, open: bool) -> (u32, u32) {
+        if self.root_stride.is_none() && count > SMALL {
+            let stride = (count * ROOT_ROOM).ilog2().min(K::ROOT).min(left);
+            self.root_stride = Some(stride);
+            return (ROOT, stride);
         }
         let fits = (count * self.room).ilog2().min(WIDEST);
         // A small table's nodes are arrays of 64 slots at least.
@@ -108,11 +167,11 @@ impl Builder {
         } else {
             fits
         };
-        if fits >= STRIDE || fits >= left {
-            let stride = fits.min(left).max(RUN + 1);
-            (stride, stride)
-        } else {
+        if fits < STRIDE && fits < left && (open || left >= STRIDE) {
             (PACKED, STRIDE)
+        } else {
+            let stride = fits.min(left);
+            (stride, stride)
         }
     }
 
@@ -125,9 +184,7 @@ impl Builder {
         inherited: Entry,
     ) -> Entry {
         let child = self.entry(prefixes, depth + count, inherited);
-        let bits = prefixes
-            .first()
-            .map_or(0, |p| p.bits.after(depth).top(count));
+        let bits = prefixes.first().map_or(0, |p| p.bits.slice(depth, count));
         if child == inherited {
             return inherited;
         }
@@ -181,7 +238,7 @@ fn paint<'a, K: Key>(
     count: u32,
     entries: &mut [Entry],
 ) -> Vec<(usize, &'a [Prefix<K>])> {
-    let slot_of = |prefix: &Prefix<K>| prefix.bits.after(depth).top(count) as usize;
+    let slot_of = |prefix: &Prefix<K>| prefix.bits.slice(depth, count) as usize;
     let mut groups = Vec::new();
     let mut rest = prefixes;
     while let Some(prefix) = rest.first() {

@@ -292,35 +292,73 @@ proptest! {
     }
 }
 
-#[test]
-fn direct_root_equals_naive_scan() {
-    // Enough routes for the direct root: nested ones under 10/8 and some of every length elsewhere.
+/// Nested routes in one corner of the space, and others of every length everywhere.
+fn many(bits: u8, net: impl Fn(u128, u8) -> IpNet) -> Vec<(IpNet, u32)> {
     let mut routes: Vec<(IpNet, u32)> = (0..8_000u32)
         .map(|i| {
-            let addr = i.wrapping_mul(0x9e37_79b1);
+            let strewn = u128::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
             let (addr, len) = if i % 2 == 0 {
-                (10 << 24 | addr >> 8, 8 + i / 2 % 25)
+                (10 << 120 | strewn >> 8, 8 + i / 2 % u32::from(bits - 7))
             } else {
-                (addr, 1 + i / 2 % 32)
+                (strewn, 1 + i / 2 % u32::from(bits))
             };
-            let net = IpNet::new(Ipv4Addr::from_bits(addr).into(), len as u8).unwrap();
-            (net, i)
+            (net(addr, len as u8).trunc(), i)
         })
         .collect();
-    routes.sort_by_key(|(net, _)| net.trunc());
-    routes.dedup_by_key(|(net, _)| net.trunc());
-    assert!(routes.len() > 4_000, "{}", routes.len());
-    let fib = Fib::build(routes.iter().copied());
-    assert!(fib.memory_bytes() > 64 << 10, "no root");
-    let few: Vec<_> = routes.iter().copied().step_by(50).collect();
-    let (probes, _) = probes(&few, &[]);
-    for addr in probes {
-        let expected = naive(&routes, Ipv4Addr::from_bits(addr).into());
-        assert_eq!(
-            fib.lookup_v4(addr),
-            expected,
-            "{}",
-            Ipv4Addr::from_bits(addr)
+    routes.sort();
+    routes.dedup_by_key(|(net, _)| *net);
+    assert!(routes.len() > 4_096, "{}", routes.len());
+    routes
+}
+
+#[test]
+fn large_tables_equal_naive_scan() {
+    let v4 = |addr: u128, len| {
+        let addr = Ipv4Addr::from_bits((addr >> 96) as u32);
+        IpNet::new(addr.into(), len).unwrap()
+    };
+    let v6 = |addr, len| IpNet::new(Ipv6Addr::from_bits(addr).into(), len).unwrap();
+    for routes in [many(32, v4), many(128, v6)] {
+        let fib = Fib::build(routes.iter().copied());
+        assert!(
+            fib.memory_bytes() > 4 << 15,
+            "no root: {}",
+            fib.memory_bytes()
         );
+        let few: Vec<_> = routes.iter().copied().step_by(50).collect();
+        let (v4, v6) = probes(&few, &[0, 1, u128::MAX]);
+        let (mut v4_burst, mut v6_burst) = (vec![0; v4.len()], vec![0; v6.len()]);
+        fib.lookup_v4_burst(&v4, &mut v4_burst);
+        fib.lookup_v6_burst(&v6, &mut v6_burst);
+        for (addr, burst) in v4.into_iter().zip(v4_burst) {
+            let expected = naive(&routes, Ipv4Addr::from_bits(addr).into());
+            assert_eq!(
+                (fib.lookup_v4(addr), burst),
+                (expected, expected),
+                "{addr:x}"
+            );
+        }
+        for (addr, burst) in v6.into_iter().zip(v6_burst) {
+            let expected = naive(&routes, Ipv6Addr::from_bits(addr).into());
+            assert_eq!(
+                (fib.lookup_v6(addr), burst),
+                (expected, expected),
+                "{addr:x}"
+            );
+        }
     }
+}
+
+#[test]
+fn routes_that_change_nothing_leave_no_trace() {
+    let plain = fib(&[("10.0.0.0/8", 1), ("2001:db8::/32", 2)]);
+    let nested = fib(&[
+        ("10.0.0.0/8", 1),
+        ("10.1.0.0/16", 1),
+        ("10.1.2.3/32", 1),
+        ("2001:db8::/32", 2),
+        ("2001:db8::/48", 2),
+        ("2001:db8::1/128", 2),
+    ]);
+    assert_eq!(plain, nested);
 }

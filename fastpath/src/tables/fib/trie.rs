@@ -6,76 +6,49 @@
 //!  array   2^stride entries, one a slot
 //!  packed  64 bits: slots where a run of equal entries begins; then one entry a run
 //!  run     how many bits; the bits expected, two words; the entry if they are equal; the entry if not
+//!  half    the entry to go on with at bit 64
 //! ```
+//!
+//! A look-up shifts the bits it has resolved out of one word. What is longer than 64 bits is rare and begins anew with the
+//! lower half of the address.
 
 /// Key bits that a packed node resolves.
 pub(super) const STRIDE: u32 = 6;
 /// Most key bits that one run node can cover.
 pub(super) const RUN_BITS: u32 = 60;
+/// Key bits before a [`HALF`].
+pub(super) const HALF_BITS: u32 = 64;
 /// Words to which nodes are aligned.
 pub(super) const UNIT: usize = 4;
-/// Addresses that one round of a burst carries, a power of two.
+/// Addresses that one round of a burst carries.
 const LANES: usize = 32;
+/// More nodes than any way through a trie has: each but a half resolves a bit.
+const STEPS: u32 = 130;
 
-/// A key of the trie: an address in host order whose first bit is the top one.
-pub(super) trait Key: Copy + Ord + Default {
-    /// Bits of an address.
-    const BITS: u32;
-    /// The root of a large table resolves at most this many bits.
-    const ROOT: u32;
-    /// The first `count` bits, 1 to 63.
-    fn top(self, count: u32) -> u64;
-    /// What follows the first `count` bits, 0 to 63.
-    fn rest(self, count: u32) -> Self;
-    /// What follows the first `count` bits, any number.
-    fn after(self, count: u32) -> Self;
-    /// How many leading bits `self` and `other` share.
-    fn common(self, other: Self) -> u32;
+/// An address to look up: its first 64 bits, and the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Halves {
+    pub(super) upper: u64,
+    pub(super) lower: u64,
 }
 
-impl Key for u64 {
-    const BITS: u32 = u32::BITS;
-    const ROOT: u32 = 18;
-
+impl From<u32> for Halves {
     #[inline]
-    fn top(self, count: u32) -> u64 {
-        self >> (64 - count)
-    }
-
-    #[inline]
-    fn rest(self, count: u32) -> Self {
-        self << count
-    }
-
-    fn after(self, count: u32) -> Self {
-        self.checked_shl(count).unwrap_or(0)
-    }
-
-    fn common(self, other: Self) -> u32 {
-        (self ^ other).leading_zeros()
+    fn from(address: u32) -> Halves {
+        Halves {
+            upper: u64::from(address) << 32,
+            lower: 0,
+        }
     }
 }
 
-impl Key for u128 {
-    const BITS: u32 = u128::BITS;
-    const ROOT: u32 = 20;
-
+impl From<u128> for Halves {
     #[inline]
-    fn top(self, count: u32) -> u64 {
-        (self >> 64) as u64 >> (64 - count)
-    }
-
-    #[inline]
-    fn rest(self, count: u32) -> Self {
-        self << count
-    }
-
-    fn after(self, count: u32) -> Self {
-        self.checked_shl(count).unwrap_or(0)
-    }
-
-    fn common(self, other: Self) -> u32 {
-        (self ^ other).leading_zeros()
+    fn from(address: u128) -> Halves {
+        Halves {
+            upper: (address >> 64) as u64,
+            lower: address as u64,
+        }
     }
 }
 
@@ -91,7 +64,7 @@ impl Entry {
     /// Units that fit.
     pub(super) const UNITS: usize = 1 << Self::KIND;
 
-    /// The node at this word, of [`PACKED`], [`RUN`], [`ROOT`], or an array with a stride in between.
+    /// The node at this word.
     pub(super) fn node(kind: u32, word: usize) -> Entry {
         Entry(Self::NODE | kind << Self::KIND | (word / UNIT) as u32)
     }
@@ -120,97 +93,107 @@ impl Default for Entry {
 
 /// Kind of a packed node.
 pub(super) const PACKED: u32 = 0;
+/// Largest stride of an array that is not the root. Their kind is their stride.
+pub(super) const WIDEST: u32 = 12;
 /// Kind of a run.
-pub(super) const RUN: u32 = 1;
-/// Kind of an array whose stride the trie knows. The kinds between are arrays with the stride of that name.
+pub(super) const RUN: u32 = 13;
+/// Kind of the node between the halves of an address.
+pub(super) const HALF: u32 = 14;
+/// Kind of the one array whose stride the trie knows.
 pub(super) const ROOT: u32 = 15;
 
 /// One family's routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trie<K> {
+pub(super) struct Trie {
     /// Where look-ups begin.
     pub(super) root: Entry,
-    /// Stride of the array of kind [`ROOT`].
+    /// Stride of the array of kind [`ROOT`]; 0 where there is none.
     pub(super) root_stride: u32,
     pub(super) words: Box<[u32]>,
-    pub(super) key: std::marker::PhantomData<K>,
 }
 
-impl<K: Key> Trie<K> {
+impl Trie {
     #[inline]
-    pub(super) fn lookup(&self, key: K) -> u32 {
-        let (mut entry, mut key) = (self.root, key);
-        // A step resolves a bit at least; the builder makes no longer way.
-        for _ in 0..K::BITS {
+    pub(super) fn lookup(&self, address: Halves) -> u32 {
+        self.finish(self.root, address.upper, address.lower)
+    }
+
+    /// Takes all addresses over the root, then each to its end: misses do not wait for each other, and after the root there
+    /// is so little left to guess for the processor that it runs ahead into the next ones.
+    #[inline]
+    pub(super) fn lookup_burst<A: Copy + Into<Halves>>(&self, addrs: &[A], answers: &mut [u32]) {
+        if self.root.kind() != ROOT || !self.root.is_node() {
+            for (addr, answer) in addrs.iter().zip(answers) {
+                *answer = self.lookup((*addr).into());
+            }
+            return;
+        }
+        for (addrs, answers) in addrs.chunks(LANES).zip(answers.chunks_mut(LANES)) {
+            self.lookup_lanes(addrs, answers);
+        }
+    }
+
+    #[inline(never)]
+    fn lookup_lanes<A: Copy + Into<Halves>>(&self, addrs: &[A], answers: &mut [u32]) {
+        let root = self.words.get(self.root.word()..).unwrap_or_default();
+        let stride = self.root_stride;
+        for (addr, answer) in addrs.iter().zip(answers.iter_mut()) {
+            let slot = top((*addr).into().upper, stride) as usize;
+            *answer = root.get(slot).copied().unwrap_or(Entry::NONE.0);
+        }
+        for (addr, answer) in addrs.iter().zip(answers) {
+            let entry = Entry(*answer);
+            if entry.is_node() {
+                let address: Halves = (*addr).into();
+                *answer = self.finish(entry, address.upper << stride, address.lower);
+            }
+        }
+    }
+
+    /// The answer behind an entry: `key` is what is left of the half in hand.
+    #[inline(always)]
+    fn finish(&self, mut entry: Entry, mut key: u64, lower: u64) -> u32 {
+        for _ in 0..STEPS {
             if !entry.is_node() {
                 break;
             }
-            (entry, key) = self.step(entry, key);
+            let (word, kind) = (entry.word(), entry.kind());
+            let (found, bits) = if kind == PACKED {
+                (self.packed(word, key), STRIDE)
+            } else if kind == RUN {
+                self.run(word, key)
+            } else if kind == HALF {
+                key = lower;
+                (self.words.get(word), 0)
+            } else {
+                let stride = if kind == ROOT { self.root_stride } else { kind };
+                (self.words.get(word + top(key, stride) as usize), stride)
+            };
+            key <<= bits;
+            entry = found.map_or(Entry::NONE, |found| Entry(*found));
         }
         entry.0
     }
 
-    #[inline]
-    pub(super) fn lookup_burst<A: Copy>(
-        &self,
-        addrs: &[A],
-        key: impl Fn(A) -> K,
-        answers: &mut [u32],
-    ) {
-        for (addrs, answers) in addrs.chunks(LANES).zip(answers.chunks_mut(LANES)) {
-            let mut keys = [K::default(); LANES];
-            for (slot, addr) in keys.iter_mut().zip(addrs) {
-                *slot = key(*addr);
-            }
-            let count = addrs.len().min(answers.len());
-            self.lookup_lanes(&mut keys, answers.get_mut(..count).unwrap_or_default());
-        }
-    }
-
-    /// Takes all lanes one step before any takes the next: the loads of a round do not wait for each other. Lanes that
-    /// have not arrived are kept in a list, which branches on nothing.
-    #[inline(never)]
-    fn lookup_lanes(&self, keys: &mut [K; LANES], answers: &mut [u32]) {
-        let mut entries = [self.root; LANES];
-        let mut walking: [u8; LANES] = std::array::from_fn(|lane| lane as u8);
-        let mut count = if self.root.is_node() {
-            answers.len().min(LANES)
-        } else {
-            0
-        };
-        for _ in 0..K::BITS {
-            if count == 0 {
-                break;
-            }
-            let mut left = 0;
-            for turn in 0..count {
-                let lane = usize::from(walking[turn % LANES]) % LANES;
-                let (entry, key) = self.step(entries[lane], keys[lane]);
-                entries[lane] = entry;
-                keys[lane] = key;
-                walking[left % LANES] = lane as u8;
-                left += usize::from(entry.is_node());
-            }
-            count = left;
-        }
-        for (answer, entry) in answers.iter_mut().zip(&entries) {
-            *answer = entry.0;
-        }
-    }
-
-    /// One node further: the entry found, and the key without the bits resolved.
     #[inline(always)]
-    fn step(&self, entry: Entry, key: K) -> (Entry, K) {
-        let node = self.words.get(entry.word()..).unwrap_or_default();
-        let (found, bits) = match entry.kind() {
-            PACKED => (packed(node, key), STRIDE),
-            RUN => run(node, key),
-            kind => {
-                let stride = if kind == ROOT { self.root_stride } else { kind };
-                (node.get(key.top(stride) as usize).copied(), stride)
-            }
+    fn packed(&self, word: usize, key: u64) -> Option<&u32> {
+        let (&[low, high], _) = self.words.get(word..word + 2)?.split_first_chunk()?;
+        let begins = u64::from(high) << 32 | u64::from(low);
+        // The first slot begins a run; the one that holds this slot is the last to begin at or before it.
+        let runs = (begins << (63 - top(key, STRIDE))).count_ones();
+        self.words.get(word + 1 + runs as usize)
+    }
+
+    #[inline(always)]
+    fn run(&self, word: usize, key: u64) -> (Option<&u32>, u32) {
+        let node = self.words.get(word..word + 5);
+        let Some((&[count, low, high], ways)) = node.and_then(|node| node.split_first_chunk())
+        else {
+            return (None, 0);
         };
-        (found.map_or(Entry::NONE, Entry), key.rest(bits))
+        let count = count.clamp(1, RUN_BITS);
+        let differs = top(key, count) != u64::from(high) << 32 | u64::from(low);
+        (ways.get(usize::from(differs)), count)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -222,24 +205,8 @@ impl<K: Key> Trie<K> {
     }
 }
 
+/// The first `count` bits, 1 to 64.
 #[inline]
-fn packed<K: Key>(node: &[u32], key: K) -> Option<u32> {
-    let (&[low, high], entries) = node.split_first_chunk()?;
-    let begins = u64::from(high) << 32 | u64::from(low);
-    // The first slot begins a run; the one that holds this slot is the last to begin at or before it.
-    let runs = (begins & (u64::MAX >> (63 - key.top(STRIDE)))).count_ones();
-    entries.get(runs as usize - 1).copied()
-}
-
-#[inline]
-fn run<K: Key>(node: &[u32], key: K) -> (Option<u32>, u32) {
-    let Some((&[count, low, high, equal, other], _)) = node.split_first_chunk() else {
-        return (None, 0);
-    };
-    let count = count.clamp(1, RUN_BITS);
-    if key.top(count) == u64::from(high) << 32 | u64::from(low) {
-        (Some(equal), count)
-    } else {
-        (Some(other), count)
-    }
+fn top(key: u64, count: u32) -> u64 {
+    key >> (64 - count)
 }

@@ -13,12 +13,13 @@ mod dpdk {
     use std::path::{Path, PathBuf};
     use std::process::{Command, exit};
 
-    const SOURCES: [&str; 5] = [
+    const SOURCES: [&str; 6] = [
         "rig/rig.c",
         "rig/preload.c",
         "rig/rig.h",
         "rig/wire.c",
         "rig/wire.h",
+        "rig/kernel.c",
     ];
 
     pub(super) fn build() {
@@ -30,6 +31,7 @@ mod dpdk {
         linked
             .file("rig/rig.c")
             .file("rig/wire.c")
+            .file("rig/kernel.c")
             .compile("sluice_rig");
         let preloaded =
             PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default()).join("rig.so");

@@ -75,6 +75,11 @@ void sluice_wire_drain(struct wire *wire, uint64_t quiet)
 	}
 }
 
+uint64_t sluice_time_stamp(void)
+{
+	return __rdtsc();
+}
+
 struct stream {
 	struct rig_ring *ring;
 	const struct wire_side *side;

@@ -28,6 +28,9 @@ struct wire_load {
 	uint64_t longest_gap; /* cycles in which the generator did not look at its schedule */
 };
 
+/* The time stamp counter now. */
+uint64_t sluice_time_stamp(void);
+
 struct wire;
 struct wire *sluice_wire_open(const char *path, uint32_t slots);
 void sluice_wire_close(struct wire *wire);

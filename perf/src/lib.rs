@@ -13,6 +13,7 @@
 //! - [`connections`] opens millions of connections in one worker and lets them end.
 //! - [`routes`] measures a router with a full table: memory with a reload, and look-ups.
 //! - `wire` is the rig of two processes: throughput and latency.
+//! - `linux` measures forwarding in the kernel, on a rig of its own.
 //! - [`workers`] compares two workers on shared tables with one alone.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
 
@@ -20,6 +21,8 @@ pub mod bench;
 pub mod connections;
 pub mod contestant;
 pub mod instructions;
+#[cfg(feature = "dpdk")]
+pub mod linux;
 pub mod mutate;
 pub mod replay;
 pub mod report;

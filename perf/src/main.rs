@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 use sluice_perf::bench::{self, Bench};
 use sluice_perf::connections::{self, Connections};
 use sluice_perf::instructions::{self, Baseline, Instructions};
+#[cfg(feature = "dpdk")]
+use sluice_perf::linux;
 use sluice_perf::mutate::{self, Mutate};
 use sluice_perf::replay::{self, Replay};
 use sluice_perf::report::{self, Machine};
@@ -38,6 +40,21 @@ enum What {
     Stages(Stages),
     /// Measures two workers on shared tables beside one alone.
     Workers(Workers),
+    /// Measures forwarding in the kernel, with nftables, on a rig of its own.
+    #[cfg(feature = "dpdk")]
+    Linux(linux::Linux),
+    /// One scenario in the kernel of this namespace: what `linux` starts.
+    #[cfg(feature = "dpdk")]
+    #[command(hide = true)]
+    Kernel {
+        /// Which scenario.
+        #[arg(value_parser = bench::scenario)]
+        scenario: &'static Scenario,
+        /// Flows.
+        flows: u32,
+        /// Windows.
+        runs: usize,
+    },
     /// Searches the highest rates without loss and with half a percent of it.
     #[cfg(feature = "dpdk")]
     Throughput(wire::Throughput),
@@ -118,6 +135,26 @@ fn main() -> anyhow::Result<ExitCode> {
             if let Some(directory) = &wanted.out {
                 report::store(directory, "workers", &Machine::detect(), &bars, &measured)?;
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(feature = "dpdk")]
+        What::Linux(wanted) => {
+            let all = linux::run(&wanted)?;
+            println!("{}", linux::HEADING);
+            all.iter().for_each(|measured| println!("{measured}"));
+            if let Some(directory) = &wanted.out {
+                report::store(directory, "linux", &Machine::detect(), &[], &all)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(feature = "dpdk")]
+        What::Kernel {
+            scenario,
+            flows,
+            runs,
+        } => {
+            let measured = linux::measure(scenario, flows, runs)?;
+            println!("{}", serde_json::to_string(&measured)?);
             Ok(ExitCode::SUCCESS)
         }
         #[cfg(feature = "dpdk")]

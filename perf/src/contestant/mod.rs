@@ -146,7 +146,7 @@ impl Contestant {
                 "not on this rig: it carries DPDK inside its plugin, where the rig cannot replace functions"
             ),
             Kind::Linux => {
-                bail!("not on this rig: the kernel does not forward between ports of DPDK")
+                bail!("not on this rig, but on one of its own: sluice-perf linux")
             }
             Kind::Outside => {
                 self.running = None;

@@ -108,11 +108,23 @@ struct Reported {
     bars: Vec<Bar>,
 }
 
-/// The bars of all report files below a directory.
+/// The bars of all report files below a directory, by name of the files. What was measured more than once counts
+/// as it was the first time.
 ///
 /// # Errors
 /// When a file cannot be read, or is no report.
 pub fn collect(directory: &Path) -> anyhow::Result<Vec<Bar>> {
+    let mut bars = Vec::new();
+    for bar in all(directory)? {
+        let again = |other: &Bar| (other.group, &other.what) == (bar.group, &bar.what);
+        if !bars.iter().any(again) {
+            bars.push(bar);
+        }
+    }
+    Ok(bars)
+}
+
+fn all(directory: &Path) -> anyhow::Result<Vec<Bar>> {
     let mut bars = Vec::new();
     let mut entries: Vec<_> = std::fs::read_dir(directory)
         .with_context(|| directory.display().to_string())?
@@ -121,7 +133,7 @@ pub fn collect(directory: &Path) -> anyhow::Result<Vec<Bar>> {
     for entry in entries {
         let path = entry.path();
         if path.is_dir() {
-            bars.extend(collect(&path)?);
+            bars.extend(all(&path)?);
         } else if path.extension().is_some_and(|name| name == "json") {
             let text = std::fs::read_to_string(&path)?;
             let reported: Reported =
@@ -190,8 +202,11 @@ mod tests {
             std::env::temp_dir().join(format!("sluice-perf-bars-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("sizes")).unwrap();
         let bar = Bar::at_most(5, "l3", "x", 1.3, Some(1.0));
-        let report = serde_json::json!({ "bars": [bar], "cells": [] }).to_string();
-        std::fs::write(directory.join("sizes/bench.json"), report).unwrap();
+        let again = Bar::at_most(5, "l3", "x", 1.3, Some(1.1));
+        for (name, bar) in [("sizes/bench.json", &bar), ("workers.json", &again)] {
+            let report = serde_json::json!({ "bars": [bar], "results": [] }).to_string();
+            std::fs::write(directory.join(name), report).unwrap();
+        }
         std::fs::write(directory.join("other.json"), "{\"machine\": {}}").unwrap();
         std::fs::write(directory.join("cycles.svg"), "<svg/>").unwrap();
         let found = collect(&directory);

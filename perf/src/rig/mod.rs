@@ -24,7 +24,13 @@ pub mod attach;
 mod wire;
 
 #[cfg(feature = "dpdk")]
-pub use wire::{Schedule, Sent, Wire};
+#[allow(unsafe_code)]
+mod kernel;
+
+#[cfg(feature = "dpdk")]
+pub use kernel::kernel_send;
+#[cfg(feature = "dpdk")]
+pub use wire::{Schedule, Sent, Wire, time_stamp};
 
 pub use control::{Control, Feed, Playing, Reading, Sample};
 

@@ -45,10 +45,16 @@ struct Opaque {
 }
 
 unsafe extern "C" {
+    safe fn sluice_time_stamp() -> u64;
     fn sluice_wire_open(path: *const c_char, slots: u32) -> *mut Opaque;
     fn sluice_wire_close(wire: *mut Opaque);
     fn sluice_wire_drain(wire: *mut Opaque, quiet: u64);
     fn sluice_wire_run(wire: *mut Opaque, load: *mut Load);
+}
+
+/// The time stamp counter now.
+pub fn time_stamp() -> u64 {
+    sluice_time_stamp()
 }
 
 /// What is sent in one run.

@@ -22,6 +22,7 @@ pub use packet::{Expected, Keys, Outer, Packet, flow_of};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use sluice_net::Mac;
 
 use crate::rig::DEVICES;
 use crate::traffic::{Load, Records, once, sequence};
@@ -74,6 +75,26 @@ pub enum Openflow {
     },
     /// It cannot, and why.
     Not(&'static str),
+}
+
+/// How the kernel does a scenario between its devices a1, where side A's frames enter, and b0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRules {
+    /// MACs of both devices.
+    pub macs: [Mac; 2],
+    /// Lines for `ip -batch`.
+    pub ip: Vec<String>,
+    /// What `nft` is told.
+    pub nft: Option<String>,
+}
+
+/// How the kernel does a scenario; `None` when it cannot, or not in one way.
+pub fn kernel_rules(scenario: &Scenario) -> Option<KernelRules> {
+    match scenario.name {
+        "l3" => Some(routed::kernel_rules()),
+        "snat" => Some(nat::kernel_rules()),
+        _ => None,
+    }
 }
 
 /// What a node's files depend on beside the scenario.

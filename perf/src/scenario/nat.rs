@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use sluice_net::Mac;
 
 use super::names::{ROUTER_MACS, Use, node, station};
-use super::{Expected, Network, Openflow, Packet, Place, Side};
+use super::{Expected, KernelRules, Network, Openflow, Packet, Place, Side};
 
 /// Hosts inside.
 const HOSTS: u32 = 4_096;
@@ -137,6 +137,23 @@ fn topology() -> String {
         outside_mac(),
     );
     text
+}
+
+pub(super) fn kernel_rules() -> KernelRules {
+    KernelRules {
+        macs: ROUTER_MACS,
+        ip: vec![
+            "address add 10.255.0.1/24 dev a1".into(),
+            format!("address add {EXTERNAL}/24 dev b0"),
+            format!("neighbor add {OUTSIDE} lladdr {} dev b0", outside_mac()),
+            format!("route add default via {OUTSIDE} dev b0"),
+        ],
+        nft: Some(format!(
+            "add table ip n; \
+             add chain ip n out {{ type nat hook postrouting priority 100; }}; \
+             add rule ip n out oifname b0 snat to {EXTERNAL}"
+        )),
+    }
 }
 
 fn rules() -> Vec<String> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::names::{ROUTER_MACS, SIDES, Use, list, node, other, station};
-use super::{Expected, Network, Openflow, Packet, Place, Side};
+use super::{Expected, KernelRules, Network, Openflow, Packet, Place, Side};
 
 /// Next hops on a side.
 const NEXT_HOPS: u32 = 16;
@@ -195,6 +195,30 @@ fn routes_file() -> String {
         }
     }
     text
+}
+
+pub(super) fn kernel_rules() -> KernelRules {
+    let table = Table::V4;
+    let mut ip = Vec::new();
+    for (side, device) in [(0, "a1"), (1, "b0")] {
+        ip.push(format!("address add {} dev {device}", table.network(side)));
+        for n in 0..NEXT_HOPS {
+            let (at, mac) = (table.next_hop(side, n), station(side, n));
+            ip.push(format!("neighbor add {at} lladdr {mac} dev {device}"));
+        }
+        for route in 0..ROUTES {
+            let (prefix, length) = table.prefix(side, route);
+            let via = table.next_hop(side, route % NEXT_HOPS);
+            ip.push(format!(
+                "route add {prefix}/{length} via {via} dev {device}"
+            ));
+        }
+    }
+    KernelRules {
+        macs: ROUTER_MACS,
+        ip,
+        nft: None,
+    }
 }
 
 fn rules(table: Table) -> Openflow {

@@ -162,21 +162,33 @@ impl Index {
         }
     }
 
-    /// Second stage of a burst: the first reference of the primary bucket with this tag.
+    /// Second stage of a burst: the references of the primary bucket with this tag, and the first of them.
     #[inline]
-    pub(super) fn candidate(&self, hash: u32) -> Option<Reference> {
-        self.bucket(self.primary(hash))?.first_tagged(hash)
+    pub(super) fn candidates(&self, hash: u32) -> (Tagged, Option<Reference>) {
+        let Some(bucket) = self.bucket(self.primary(hash)) else {
+            return (Tagged(0), None);
+        };
+        let tagged = bucket.tagged(hash);
+        (tagged, bucket.reference(tagged))
     }
 
     /// The first answer of `look` among all references with this tag.
     #[inline]
-    pub(super) fn find<T>(
+    pub(super) fn find<T>(&self, hash: u32, look: impl FnMut(Reference) -> Option<T>) -> Option<T> {
+        let tagged = self.bucket(self.primary(hash))?.tagged(hash);
+        self.find_among(hash, tagged, look)
+    }
+
+    /// Last stage of a burst: as [`Index::find`], when [`Index::candidates`] has told the references.
+    #[inline]
+    pub(super) fn find_among<T>(
         &self,
         hash: u32,
+        tagged: Tagged,
         mut look: impl FnMut(Reference) -> Option<T>,
     ) -> Option<T> {
         let primary = self.bucket(self.primary(hash))?;
-        if let Some(found) = primary.tagged(hash).find_map(&mut look) {
+        if let Some(found) = primary.references(tagged).find_map(&mut look) {
             return Some(found);
         }
         let spilled = primary.control.load(Acquire) & SPILLED;
@@ -194,14 +206,17 @@ impl Index {
         mut look: impl FnMut(Reference) -> Option<T>,
     ) -> Option<T> {
         let secondary = self.bucket(self.secondary(hash))?;
-        if let Some(found) = secondary.tagged(hash).find_map(&mut look) {
+        if let Some(found) = secondary
+            .references(secondary.tagged(hash))
+            .find_map(&mut look)
+        {
             return Some(found);
         }
         if spilled & SPILLED_FAR == 0 {
             return None;
         }
         self.far(hash)
-            .find_map(|bucket| bucket.tagged(hash).find_map(&mut look))
+            .find_map(|bucket| bucket.references(bucket.tagged(hash)).find_map(&mut look))
     }
 
     /// Enters a reference unless `same` knows an equal key already.
@@ -299,36 +314,45 @@ impl Index {
     }
 }
 
-impl Bucket {
-    /// A bit for each place with this tag; without branches, since which place it is cannot be foretold.
+/// Places of a bucket, one bit each, whose tag is the one looked for. An empty place passes for tag 0; its
+/// reference leads to no slot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tagged(u32);
+
+impl Tagged {
+    /// All but the first.
     #[inline]
-    fn matches(&self, hash: u32) -> u32 {
+    pub(super) const fn rest(self) -> Tagged {
+        Tagged(self.0 & self.0.wrapping_sub(1))
+    }
+}
+
+impl Bucket {
+    /// Without branches, since which place it is cannot be foretold.
+    #[inline]
+    fn tagged(&self, hash: u32) -> Tagged {
         let tagged = |place: &AtomicU64| u32::from((place.load(Acquire) >> 32) as u32 == hash);
-        self.places
-            .iter()
-            .rev()
-            .fold(0, |bits, place| bits << 1 | tagged(place))
+        let places = self.places.iter().rev();
+        Tagged(places.fold(0, |bits, place| bits << 1 | tagged(place)))
     }
 
+    /// The first of these references.
     #[inline]
-    fn first_tagged(&self, hash: u32) -> Option<Reference> {
-        let place = self
-            .places
-            .get(self.matches(hash).trailing_zeros() as usize)?;
+    fn reference(&self, tagged: Tagged) -> Option<Reference> {
+        let place = self.places.get(tagged.0.trailing_zeros() as usize)?;
         Some(Reference::of(place.load(Acquire)))
     }
 
-    /// An empty place passes for tag 0; its reference leads to no slot.
     #[inline]
-    fn tagged(&self, hash: u32) -> impl Iterator<Item = Reference> {
-        let mut bits = self.matches(hash);
+    fn references(&self, mut tagged: Tagged) -> impl Iterator<Item = Reference> {
         std::iter::from_fn(move || {
-            let place = self.places.get(bits.trailing_zeros() as usize)?;
-            bits &= bits.wrapping_sub(1);
-            Some(Reference::of(place.load(Acquire)))
+            let reference = self.reference(tagged)?;
+            tagged = tagged.rest();
+            Some(reference)
         })
     }
 
+    #[inline]
     fn free_unless(
         &self,
         hash: u32,

@@ -11,7 +11,7 @@ use std::sync::{
 use crossbeam::utils::CachePadded;
 
 use super::entry::{Control, Entry, Glance, Side};
-use super::index::{Index, Reference};
+use super::index::{Index, Reference, Tagged};
 use super::key::{Direction, FlowKey4, HashKeys, Rewrite};
 use super::memory::Slab;
 use super::slots::FreeStack;
@@ -254,21 +254,26 @@ impl ConnectionTable {
         for hash in hashes {
             self.index.warm(*hash);
         }
-        let mut candidates = [None; BURST];
+        let mut candidates = [(Tagged::default(), None); BURST];
         for (hash, candidate) in hashes.iter().zip(&mut candidates) {
-            *candidate = self.index.candidate(*hash);
+            *candidate = self.index.candidates(*hash);
         }
         // A loop of nothing but loads: the more of them fit into the processor's window, the more misses
         // overlap.
-        for Reference { slot, direction } in candidates.iter().flatten() {
-            if let Some(entry) = self.entry(*slot) {
+        for (_, first) in &candidates {
+            if let Some(Reference { slot, direction }) = first
+                && let Some(entry) = self.entry(*slot)
+            {
                 entry.line(*direction).control();
             }
         }
-        for (((key, hash), candidate), out) in keys.iter().zip(hashes).zip(candidates).zip(out) {
+        let places = candidates.into_iter().zip(out);
+        for ((key, hash), ((tagged, first), out)) in keys.iter().zip(hashes).zip(places) {
             let words = key.pack();
-            let hit = candidate.and_then(|reference| self.hit(reference, words));
-            *out = hit.or_else(|| self.lookup(key, *hash));
+            let hit = |reference| self.hit(reference, words);
+            *out = first
+                .and_then(hit)
+                .or_else(|| self.index.find_among(*hash, tagged.rest(), hit));
         }
     }
 

@@ -152,11 +152,14 @@ impl Wheel {
         None
     }
 
-    /// Takes out any slot, for a worker that leaves.
-    pub(super) fn drain(&mut self, sides: &[Side]) -> Option<u32> {
-        let slot = (0..BUCKETS as usize).find_map(|bucket| self.rings.first(bucket))?;
-        self.rings.unlink(sides, slot);
-        Some(slot)
+    /// Takes out all slots, for a worker that leaves.
+    pub(super) fn drain(&mut self, sides: &[Side], mut each: impl FnMut(u32)) {
+        for bucket in 0..BUCKETS as usize {
+            while let Some(slot) = self.rings.first(bucket) {
+                self.rings.unlink(sides, slot);
+                each(slot);
+            }
+        }
     }
 }
 
@@ -194,6 +197,12 @@ impl Queues {
 
     pub(super) fn first(&self, queue: usize) -> Option<u32> {
         self.rings.first(queue)
+    }
+
+    /// The one behind a slot in the same queue.
+    pub(super) fn after(&self, sides: &[Side], slot: u32) -> Option<u32> {
+        let (_, next) = self.rings.links(sides, slot);
+        (next & END == 0).then_some(next)
     }
 
     pub(super) fn length(&self, queue: usize) -> usize {

@@ -20,6 +20,8 @@ const ENDED: usize = QUEUES - 1;
 const FRESH: u32 = 1_000;
 /// ... but no more than this many of them in a row.
 const PASSED_OVER: usize = 4;
+/// So far ahead of an eviction are the buckets asked for, and the entries so far ahead of that.
+const SOON: usize = 3;
 /// Connections whose memory is asked for together when they end.
 const ROUND: usize = 16;
 /// Connections that one call of [`WorkerConnections::expire`] evicts for other workers at most.
@@ -515,9 +517,22 @@ impl WorkerConnections {
             self.queues.push(&self.table.sides, queue, slot);
             slot = self.queues.first(queue)?;
         }
+        self.foresee(slot);
         self.wheel.remove(&self.table.sides, slot);
         let hashes = self.warm_buckets(self.table.entry(slot)?);
         self.end(slot, hashes)
+    }
+
+    /// Asks for the memory of those that are likely to be evicted next.
+    fn foresee(&self, slot: u32) {
+        let next = |slot: &u32| self.queues.after(&self.table.sides, *slot);
+        let mut coming = std::iter::successors(next(&slot), next);
+        if let Some(entry) = coming.nth(SOON).and_then(|slot| self.table.entry(slot)) {
+            self.warm_buckets(entry);
+        }
+        if let Some(entry) = coming.nth(SOON).and_then(|slot| self.table.entry(slot)) {
+            entry.warm();
+        }
     }
 
     fn victim_queue(&self) -> Option<usize> {
@@ -577,11 +592,12 @@ impl WorkerConnections {
 impl Drop for WorkerConnections {
     /// Leaves the connections to whoever claims them.
     fn drop(&mut self) {
-        while let Some(slot) = self.wheel.drain(&self.table.sides) {
-            if let Some(entry) = self.table.entry(slot) {
+        let table = &*self.table;
+        self.wheel.drain(&table.sides, |slot| {
+            if let Some(entry) = table.entry(slot) {
                 entry.set_owner(NOBODY);
             }
-        }
+        });
         self.hand.give_all(&self.table.free, &self.table.sides);
         self.table.release_worker(self.id);
     }

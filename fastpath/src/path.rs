@@ -236,8 +236,8 @@ pub struct Paths {
     legs: Vec<Leg>,
     /// By slot, with meaning for those that leave by a tunnel.
     heads: Vec<Head>,
-    /// Paths gone so far.
-    gone: u64,
+    /// Slots that were given back in this burst: what was looked up in it stands for nothing else before the next.
+    resting: Vec<u32>,
     free: Vec<u32>,
     by_way: HashMap<Way, u32>,
     capacity: usize,
@@ -250,7 +250,7 @@ impl Paths {
             slots: Vec::new(),
             legs: Vec::new(),
             heads: Vec::new(),
-            gone: 0,
+            resting: Vec::new(),
             free: Vec::new(),
             by_way: HashMap::new(),
             capacity,
@@ -310,8 +310,7 @@ impl Paths {
             && let Some(path) = slot.take()
         {
             self.by_way.remove(&path.way);
-            self.free.push(id.0);
-            self.gone += 1;
+            self.resting.push(id.0);
             if let Some(leg) = self.legs.get_mut(id.0 as usize) {
                 *leg = STALE;
             }
@@ -360,10 +359,12 @@ impl Paths {
         self.heads.get(id.0 as usize)
     }
 
-    /// How many paths are gone: an id looked up before stands for the same path while this is the same.
+    /// A burst begins: slots given back in the last one may be taken.
     #[inline]
-    pub fn gone(&self) -> u64 {
-        self.gone
+    pub fn settle(&mut self) {
+        if !self.resting.is_empty() {
+            self.free.append(&mut self.resting);
+        }
     }
 
     #[cold]

@@ -148,23 +148,20 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Sends a burst on, one frame after the other.
     fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
-        let before = self.paths.gone();
         let (mut established, mut laned) = (0, 0);
         let mut hits = sheet.hits.iter();
         let places = sheet.seen.iter().zip(&sheet.kinds);
         let found = places.zip(sheet.ways.iter().zip(&sheet.plans));
         for (frame, ((seen, kind), (way, plan))) in frames.drain(..).zip(found) {
-            // A path that went in this burst may have given its place to another one.
-            let steady = self.paths.gone() == before;
             let left = match kind {
                 Kind::Other => Some(frame),
                 Kind::Flow => match hits.next() {
-                    Some(Some(hit)) if steady => {
+                    Some(Some(hit)) => {
                         let left = self.express(frame, seen, hit);
                         established += u64::from(left.is_none());
                         left
                     }
-                    Some(None) if steady => {
+                    Some(None) => {
                         let left = match plan {
                             Some(Plan::Pass(way)) => self.lane(frame, seen, *way),
                             Some(Plan::Open(opening)) => self.begin(frame, seen, opening),
@@ -175,7 +172,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                     }
                     _ => Some(frame),
                 },
-                Kind::Lane if steady && *way != PathId::NONE => {
+                Kind::Lane if *way != PathId::NONE => {
                     let left = self.lane(frame, seen, *way);
                     laned += u64::from(left.is_none());
                     left

@@ -32,7 +32,7 @@ use crate::verdict::Verdict;
 
 /// Sets of each memory, a power of two, and memos a set.
 const SETS: usize = 4096;
-const WAYS: usize = 2;
+const WAYS: usize = 4;
 
 /// The part of a walk that tells what its way depends on.
 #[derive(Debug, Default)]

@@ -205,6 +205,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             self.stamp = self.stamp.wrapping_add(1).max(1);
         }
         (self.changes, self.now) = (changes, now);
+        self.paths.settle();
         self.flood_budget = emit::FLOOD_COPIES;
         let mut taken = self.take_handed() + self.take_injected();
         for device in 0..self.devices {

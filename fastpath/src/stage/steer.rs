@@ -21,12 +21,16 @@ impl Router {
     pub fn steer_v4(&self, in_port: &RouterPort, flows: &[(u32, u32)], groups: &mut [u32]) {
         for (flows, groups) in flows.chunks(ROUND).zip(groups.chunks_mut(ROUND)) {
             let (mut srcs, mut dsts) = ([0; ROUND], [0; ROUND]);
-            let mut closely = 0u32;
-            let lanes = srcs.iter_mut().zip(&mut dsts).enumerate();
-            for ((lane, (src, dst)), flow) in lanes.zip(flows) {
+            let mut stays = false;
+            for ((src, dst), flow) in srcs.iter_mut().zip(&mut dsts).zip(flows) {
                 (*src, *dst) = *flow;
+                stays |= stays_v4(flow.0) | stays_v4(flow.1);
+            }
+            // One that stays is rare: then all are looked at.
+            let mut closely = if stays { u32::MAX } else { 0 };
+            for (lane, flow) in flows.iter().enumerate() {
                 let held = self.suspects.hold_v4(flow.0) | self.suspects.hold_v4(flow.1);
-                closely |= u32::from(held | stays_v4(flow.0) | stays_v4(flow.1)) << lane;
+                closely |= u32::from(held) << lane;
             }
             let count = flows.len().min(ROUND);
             let (srcs, dsts) = (srcs.get(..count), dsts.get(..count));
@@ -45,12 +49,16 @@ impl Router {
     pub fn steer_v6(&self, in_port: &RouterPort, flows: &[(u128, u128)], groups: &mut [u32]) {
         for (flows, groups) in flows.chunks(ROUND).zip(groups.chunks_mut(ROUND)) {
             let (mut srcs, mut dsts) = ([0; ROUND], [0; ROUND]);
-            let mut closely = 0u32;
-            let lanes = srcs.iter_mut().zip(&mut dsts).enumerate();
-            for ((lane, (src, dst)), flow) in lanes.zip(flows) {
+            let mut stays = false;
+            for ((src, dst), flow) in srcs.iter_mut().zip(&mut dsts).zip(flows) {
                 (*src, *dst) = *flow;
+                stays |= stays_v6(flow.0) | stays_v6(flow.1);
+            }
+            // One that stays is rare: then all are looked at.
+            let mut closely = if stays { u32::MAX } else { 0 };
+            for (lane, flow) in flows.iter().enumerate() {
                 let held = self.suspects.hold_v6(flow.0) | self.suspects.hold_v6(flow.1);
-                closely |= u32::from(held | stays_v6(flow.0) | stays_v6(flow.1)) << lane;
+                closely |= u32::from(held) << lane;
             }
             let count = flows.len().min(ROUND);
             let (srcs, dsts) = (srcs.get(..count), dsts.get(..count));
@@ -65,7 +73,7 @@ impl Router {
         }
     }
 
-    /// Lanes whose bit is set keep their group only if they are ordinary after all.
+    /// Lanes whose bit is set keep their group only if they are ordinary after all; there may be no flow in a lane.
     #[inline]
     fn look_closely(
         &self,
@@ -76,7 +84,7 @@ impl Router {
         while lanes != 0 {
             let lane = lanes.trailing_zeros() as usize;
             lanes &= lanes - 1;
-            if ordinary(lane) != Some(true)
+            if ordinary(lane) == Some(false)
                 && let Some(group) = groups.get_mut(lane)
             {
                 *group = WALK;

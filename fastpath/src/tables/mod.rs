@@ -27,7 +27,7 @@ use sluice_net::Vni;
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 
 pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort, Snat};
-pub use routing::{Choice, NextHop, Route, RouteId, RouteSource, Routing};
+pub use routing::{Choice, GroupKind, NextHop, Route, RouteId, RouteSource, Routing};
 pub use suspects::Suspects;
 pub(crate) use suspects::broadcast;
 pub use switch::{

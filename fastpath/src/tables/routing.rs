@@ -41,6 +41,27 @@ pub struct NextHop {
     pub via: Option<IpAddr>,
 }
 
+/// What a group is like, as far as most packets need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    /// One next router.
+    Via,
+    /// One port, on whose link the destination is.
+    OnLink,
+    /// Several hops, of which the flow's hash takes one; or none, or no such group.
+    Other,
+}
+
+impl GroupKind {
+    fn of(hops: &[NextHop]) -> Self {
+        match hops {
+            [NextHop { via: Some(_), .. }] => Self::Via,
+            [NextHop { via: None, .. }] => Self::OnLink,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What the routes say of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -60,6 +81,8 @@ pub enum Choice {
 pub struct Routing {
     routes: Vec<Route>,
     groups: Vec<Vec<NextHop>>,
+    /// Of each group.
+    kinds: Vec<GroupKind>,
     /// Routes before this one are by destination.
     split: usize,
     by_destination: Fib,
@@ -140,9 +163,11 @@ impl Routing {
             let by_source = Fib::build(sources.iter().map(ranked));
             (Fib::build(destinations.iter().map(ranked)), Some(by_source))
         };
+        let kinds = groups.iter().map(|hops| GroupKind::of(hops)).collect();
         Self {
             routes,
             groups,
+            kinds,
             split,
             by_destination,
             by_source,
@@ -163,6 +188,13 @@ impl Routing {
     #[inline]
     pub fn hops(&self, group: u32) -> &[NextHop] {
         self.groups.get(group as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a group is like: a byte, where [`Routing::hops`] reads two structures.
+    #[inline]
+    pub fn kind(&self, group: u32) -> GroupKind {
+        let kind = self.kinds.get(group as usize).copied();
+        kind.unwrap_or(GroupKind::Other)
     }
 
     /// Where a packet goes. Longest prefix first; at equal length connected, static by destination, static by source.

@@ -11,7 +11,7 @@ use sluice_net::Mac;
 use super::*;
 use crate::ids::PortId;
 use crate::stage::route;
-use crate::tables::{Local, Peer, Route, RouteSource};
+use crate::tables::{GroupKind, Local, Peer, Route, RouteSource};
 
 /// Addresses near each other and near all that is special.
 fn v4_address() -> impl Strategy<Value = u32> {
@@ -190,4 +190,28 @@ fn few_others_pass_for_suspects() {
     assert!(others.count() < 300);
     let others = (0..10_000u128).filter(|n| suspects.hold_v6(0x2001_0db8 << 96 | n << 64));
     assert!(others.count() < 300);
+}
+
+#[test]
+fn the_kind_of_a_group_says_what_its_hops_are() {
+    let on_link = NextHop { port: 0, via: None };
+    let via = NextHop {
+        port: 0,
+        via: Some(Ipv4Addr::new(10, 0, 0, 1).into()),
+    };
+    let groups = vec![vec![on_link], vec![via], vec![via, on_link], vec![]];
+    let routing = Routing::new(Vec::new(), groups);
+    let kinds = [0, 1, 2, 3, 4, WALK].map(|group| routing.kind(group));
+    let other = GroupKind::Other;
+    assert_eq!(
+        kinds,
+        [
+            GroupKind::OnLink,
+            GroupKind::Via,
+            other,
+            other,
+            other,
+            other
+        ]
+    );
 }

@@ -4,7 +4,7 @@
 //! loads and stores here are plain moves.
 
 use std::sync::atomic::{
-    AtomicU64,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
     fence,
 };
@@ -57,6 +57,12 @@ impl Control {
         (bits != NOBODY).then_some(WorkerId(bits))
     }
 
+    /// Its state stays as it is whatever comes, but for a TCP segment that ends the stream.
+    #[inline]
+    pub(super) const fn steady(self) -> bool {
+        1u32.wrapping_shl((self.0 >> 16) as u32 & 0xff) & State::STEADY != 0
+    }
+
     /// Total, so that no packet path has to answer for bits that cannot occur.
     #[inline]
     pub(super) fn state(self) -> State {
@@ -103,8 +109,10 @@ pub(super) struct Line {
     packets: AtomicU64,
     bytes: AtomicU64,
     control: AtomicU64,
-    /// Tick of the last packet in the low half; the high half is free (for sequence tracking).
-    seen: AtomicU64,
+    /// Tick of the last packet.
+    seen: AtomicU32,
+    /// Free, for sequence tracking.
+    _spare: AtomicU32,
 }
 
 /// A consistent copy of a [`Line`].
@@ -205,7 +213,7 @@ impl Line {
 
     #[inline]
     pub(super) fn seen(&self) -> Tick {
-        Tick(self.seen.load(Relaxed) as u32)
+        Tick(self.seen.load(Relaxed))
     }
 
     // ---- the writer's side: the owner, or the holder of the free slot ----
@@ -226,7 +234,7 @@ impl Line {
             .store(ports << 32 | u64::from(path.0), Relaxed);
         self.packets.store(u64::from(first.packets), Relaxed);
         self.bytes.store(u64::from(first.bytes), Relaxed);
-        self.seen.store(u64::from(now.0), Relaxed);
+        self.seen.store(now.0, Relaxed);
     }
 
     /// Counts one packet and notes its time.
@@ -243,9 +251,7 @@ impl Line {
 
     #[inline]
     pub(super) fn mark_seen(&self, now: Tick) {
-        let old = self.seen.load(Relaxed);
-        self.seen
-            .store(old & !0xffff_ffff | u64::from(now.0), Relaxed);
+        self.seen.store(now.0, Relaxed);
     }
 
     #[inline]

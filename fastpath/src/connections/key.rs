@@ -175,8 +175,13 @@ impl HashKeys {
     /// Two rounds of a folded 128-bit product: keyed and non-linear, unlike a CRC.
     #[inline]
     pub(super) fn hash(&self, key: &FlowKey4) -> u32 {
+        self.hash_words(key.pack())
+    }
+
+    /// The hash of a packed key.
+    #[inline]
+    pub(super) fn hash_words(&self, [addresses, rest]: [u64; 2]) -> u32 {
         let [k0, k1, k2, k3] = self.0;
-        let [addresses, rest] = key.pack();
         let first = fold(addresses ^ k0, rest ^ k1);
         (fold(first ^ k2, addresses.wrapping_add(rest) ^ k3) >> 16) as u32
     }

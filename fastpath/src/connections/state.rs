@@ -112,6 +112,12 @@ impl State {
     /// Every state, in the order of its number.
     pub const ALL: [State; 17] = STATES;
 
+    /// A bit for each state that only a FIN or RST changes.
+    pub(super) const STEADY: u32 = 1 << State::TcpEstablished as u32
+        | 1 << State::UdpAssured as u32
+        | 1 << State::EchoReplied as u32
+        | 1 << State::OtherAssured as u32;
+
     /// The state in which a first packet opens a connection; `None` when it may not.
     ///
     /// Only a SYN without ACK, RST or FIN opens TCP. `pick_up` also lets any segment but RST open an

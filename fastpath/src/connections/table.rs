@@ -65,8 +65,6 @@ pub struct Hit {
     pub direction: Direction,
     /// Who may write it; `None` while nobody has claimed a synced entry.
     pub owner: Option<WorkerId>,
-    /// Protocol state.
-    pub state: State,
     /// The way of this direction.
     pub path: PathId,
     /// The translated tuple of this direction.
@@ -235,42 +233,45 @@ impl ConnectionTable {
             .find(hash, |reference| self.hit(reference, words))
     }
 
-    /// Finds the connections of many keys, overlapping their memory accesses: the lines of all buckets are
-    /// asked for before the first is looked at, and so are the entries.
+    /// Finds the connections of many keys and tells their hashes, overlapping the memory accesses: the lines of all
+    /// buckets are asked for before the first is looked at, and so are the entries.
     ///
     /// Answers as many keys as the shortest of the three slices holds.
     #[inline]
-    pub fn lookup_burst(&self, keys: &[FlowKey4], hashes: &[u32], out: &mut [Option<Hit>]) {
+    pub fn lookup_burst(&self, keys: &[FlowKey4], hashes: &mut [u32], out: &mut [Option<Hit>]) {
         let chunks = keys
             .chunks(BURST)
-            .zip(hashes.chunks(BURST))
+            .zip(hashes.chunks_mut(BURST))
             .zip(out.chunks_mut(BURST));
         for ((keys, hashes), out) in chunks {
             self.lookup_chunk(keys, hashes, out);
         }
     }
 
-    fn lookup_chunk(&self, keys: &[FlowKey4], hashes: &[u32], out: &mut [Option<Hit>]) {
-        for hash in hashes {
+    fn lookup_chunk(&self, keys: &[FlowKey4], hashes: &mut [u32], out: &mut [Option<Hit>]) {
+        let mut all = [[0; 2]; BURST];
+        for ((key, hash), words) in keys.iter().zip(hashes.iter_mut()).zip(&mut all) {
+            *words = key.pack();
+            *hash = self.keys.hash_words(*words);
+        }
+        // Loops of nothing but loads: the more of them fit into the processor's window, the more misses overlap.
+        for hash in hashes.iter() {
             self.index.warm(*hash);
         }
         let mut candidates = [(Tagged::default(), None); BURST];
         for (hash, candidate) in hashes.iter().zip(&mut candidates) {
             *candidate = self.index.candidates(*hash);
         }
-        // A loop of nothing but loads: the more of them fit into the processor's window, the more misses
-        // overlap.
-        for (_, first) in &candidates {
+        for (_, first) in candidates.iter().take(keys.len()) {
             if let Some(Reference { slot, direction }) = first
                 && let Some(entry) = self.entry(*slot)
             {
                 entry.line(*direction).control();
             }
         }
-        let places = candidates.into_iter().zip(out);
-        for ((key, hash), ((tagged, first), out)) in keys.iter().zip(hashes).zip(places) {
-            let words = key.pack();
-            let hit = |reference| self.hit(reference, words);
+        let found = all.iter().zip(&candidates).zip(hashes).zip(out);
+        for (((words, (tagged, first)), hash), out) in found.take(keys.len()) {
+            let hit = |reference| self.hit(reference, *words);
             *out = first
                 .and_then(hit)
                 .or_else(|| self.index.find_among(*hash, tagged.rest(), hit));
@@ -292,7 +293,6 @@ impl ConnectionTable {
             },
             direction,
             owner: control.owner(),
-            state: control.state(),
             path,
             rewrite,
         })

@@ -329,6 +329,9 @@ impl WorkerConnections {
             return Touch::NotOwner;
         }
         line.count(bytes, now);
+        if control.steady() && !flags.any(TcpFlags::FIN.and(TcpFlags::RST)) {
+            return Touch::Same;
+        }
         let from = control.state();
         let to = from.next(direction, flags);
         if to == from {

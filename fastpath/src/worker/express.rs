@@ -86,7 +86,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Finds the connections and lanes of a burst.
     fn inspect(&mut self, device: DeviceId, frames: &Burst<P::Frame>, sheet: &mut Sheet) {
         let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
-        let mut hashes: ArrayVec<u32, BURST> = ArrayVec::new();
+        let mut hashes = [0; BURST];
         let (mut bytes, mut lanes) = (0, 0);
         let places = sheet.seen.iter_mut().zip(&mut sheet.kinds);
         for (frame, (seen, kind)) in frames.iter().zip(places) {
@@ -101,7 +101,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 zone => seen.glance.key(zone),
             };
             if let Some(key) = key {
-                hashes.push(self.connections.table().hash(&key));
                 keys.push(key);
                 *kind = Kind::Flow;
             } else {
@@ -113,7 +112,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !keys.is_empty() {
             self.connections
                 .table()
-                .lookup_burst(&keys, &hashes, &mut sheet.hits);
+                .lookup_burst(&keys, &mut hashes, &mut sheet.hits);
             self.receive_newcomers(&keys, &hashes, frames.len(), sheet);
         }
         if lanes > 0 {

@@ -13,7 +13,7 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
         (conn, Direction::Original, PathId(18))
     );
     assert_eq!(
-        (there.owner, there.state),
+        (there.owner, table.read(conn).unwrap().state),
         (Some(WorkerId(0)), State::UdpNew)
     );
     let expected = Rewrite {

@@ -157,3 +157,24 @@ fn numbers_and_names_tell_states_apart() {
     }
     assert_eq!(State::from_bits(State::ALL.len() as u8), None);
 }
+
+#[test]
+fn a_steady_state_is_changed_by_fin_and_rst_alone() {
+    for state in State::ALL {
+        let steady = State::STEADY & 1 << state as u32 != 0;
+        let stays = [Direction::Original, Direction::Reply]
+            .into_iter()
+            .all(|direction| {
+                (0..=u8::MAX)
+                    .map(TcpFlags)
+                    .filter(|flags| !flags.any(TcpFlags::FIN.and(TcpFlags::RST)))
+                    .all(|flags| state.next(direction, flags) == state)
+            });
+        assert!(!steady || stays, "{state:?}");
+        let confirmed = matches!(
+            state,
+            State::TcpEstablished | State::UdpAssured | State::EchoReplied | State::OtherAssured
+        );
+        assert_eq!(steady, confirmed, "{state:?}");
+    }
+}

@@ -76,7 +76,7 @@ impl fmt::Display for Measured {
             self.whole_ns * self.tsc_ghz,
             self.sending_ns * self.tsc_ghz,
             forwarding * self.tsc_ghz,
-            1e3 / forwarding,
+            1e3 / self.whole_ns,
             self.loss * 100.0
         )
     }
@@ -291,6 +291,6 @@ mod tests {
         };
         let row = measured.to_string();
         let words: Vec<&str> = row.split_whitespace().collect();
-        assert_eq!(words, ["l3", "1800", "800", "1000", "2.00", "0.00"]);
+        assert_eq!(words, ["l3", "1800", "800", "1000", "1.11", "0.00"]);
     }
 }

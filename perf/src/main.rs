@@ -68,8 +68,8 @@ enum What {
         /// Which scenario.
         #[arg(long, value_parser = bench::scenario)]
         scenario: &'static Scenario,
-        /// The machine's network cards, as DPDK names them: side A's and side B's.
-        #[arg(long, value_delimiter = ',', required = true)]
+        /// A network card of the machine as DPDK names it: side A's, and given again, side B's.
+        #[arg(long = "device", required = true)]
         devices: Vec<String>,
         /// CPUs of the workers.
         #[arg(long, value_delimiter = ',', default_value = "1")]

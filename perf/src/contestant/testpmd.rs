@@ -26,7 +26,7 @@ pub(super) fn start(site: &Site, kind: Kind) -> anyhow::Result<Process> {
 /// Has it carry frames between the rig and two network cards: side A's to the first, side B's to the second.
 pub(super) fn start_pump(site: &Site) -> anyhow::Result<Process> {
     let [a, b] = &site.devices[..] else {
-        bail!("--devices names two network cards");
+        bail!("--device names two network cards, each once");
     };
     let mut command = command(site)?;
     let mut virtual_ones = Vec::new();

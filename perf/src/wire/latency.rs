@@ -48,8 +48,8 @@ pub struct Latency {
     /// Seconds of a window.
     #[arg(long, default_value_t = 0.2)]
     pub seconds: f64,
-    /// Two network cards of this machine as DPDK names them; then what is behind them is measured instead.
-    #[arg(long, value_delimiter = ',')]
+    /// A network card of this machine as DPDK names it, given twice; then what is behind them is measured instead.
+    #[arg(long = "device")]
     pub devices: Vec<String>,
     /// Directory for the report as JSON.
     #[arg(long)]

@@ -112,6 +112,10 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Routes(wanted) => {
             let report = routes::run(&wanted)?;
             print!("{report}");
+            if let Some(directory) = &wanted.out {
+                let bars = report.bars();
+                report::store(directory, "routes", &Machine::detect(), &bars, &report)?;
+            }
             Ok(verdict(report.met()))
         }
         What::Instructions(wanted) => count(&wanted),

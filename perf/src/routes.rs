@@ -9,13 +9,15 @@ mod table;
 use std::fmt;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 use sluice_fastpath::tables::{Choice, PieceKind, Router, Routing};
 
+use crate::report::Bar;
 use crate::scale::{Directory, Node, Steps, on_cpu, peak_memory};
 use table::Table;
 
@@ -34,6 +36,9 @@ pub struct Routes {
     /// Runs of each kind; the median counts.
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
+    /// Directory for the report as JSON.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 /// Nanoseconds of a look-up that waits for the one before.
@@ -48,7 +53,7 @@ const PASSES: usize = 32;
 const BURST: usize = 32;
 
 /// What was measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The first load.
     pub first: Steps,
@@ -62,7 +67,7 @@ pub struct Report {
 }
 
 /// Look-ups of one family and one choice of addresses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 struct Timing {
     what: String,
     /// The bars are about these.
@@ -77,6 +82,32 @@ impl Report {
     /// True when every bar is met.
     pub fn met(&self) -> bool {
         self.peak_memory < MEMORY_BAR && self.rows.iter().all(Timing::met)
+    }
+
+    /// What is aimed at.
+    pub fn bars(&self) -> Vec<Bar> {
+        let slowest = |of: fn(&Timing) -> f64| {
+            let judged = self.rows.iter().filter(|row| row.judged);
+            judged.map(of).max_by(f64::total_cmp)
+        };
+        let memory = self.peak_memory as f64 / f64::from(1 << 20);
+        vec![
+            Bar::at_most(7, "full table with a reload", "MiB", 1024.0, Some(memory)),
+            Bar::at_most(
+                7,
+                "dependent look-up",
+                "ns",
+                DEPENDENT_BAR,
+                slowest(|row| row.dependent),
+            ),
+            Bar::at_most(
+                7,
+                "look-up in bursts of 32",
+                "ns",
+                BURST_BAR,
+                slowest(|row| row.burst),
+            ),
+        ]
     }
 }
 

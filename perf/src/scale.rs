@@ -51,7 +51,7 @@ const RELOAD_BAR: Duration = Duration::from_millis(200);
 const MEMORY_BAR: u64 = 1 << 30;
 
 /// Time of each step of one load.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Steps {
     /// Files read, parsed, checked and resolved.
     pub load: Duration,

@@ -128,18 +128,41 @@ impl Head {
     /// # Errors
     /// [`DropReason::TunnelMtu`] for a frame that no UDP datagram holds, [`DropReason::NoHeadroom`] for one without
     /// room for the headers.
-    #[inline]
     pub fn push<F: Frame>(&self, frame: &mut F, hash: u32, tos: u8) -> Result<(), DropReason> {
-        let inner = frame.data();
+        let sum = match self.checksum {
+            true => ones_complement_sum(frame.data(), 0),
+            false => 0,
+        };
+        self.push_summed(frame, hash, tos, sum)
+    }
+
+    /// The UDP checksum is filled in, so the sum of what is inside is needed.
+    #[inline]
+    pub fn sums(&self) -> bool {
+        self.checksum
+    }
+
+    /// As [`Head::push`], with the [sum](ones_complement_sum) of the frame's words known.
+    ///
+    /// # Errors
+    /// As [`Head::push`].
+    #[inline]
+    pub fn push_summed<F: Frame>(
+        &self,
+        frame: &mut F,
+        hash: u32,
+        tos: u8,
+        sum: u32,
+    ) -> Result<(), DropReason> {
         let (len, l3) = (usize::from(self.len), usize::from(self.l3));
-        let Ok(ip_len) = u16::try_from(len - l3 + inner.len()) else {
+        let Ok(ip_len) = u16::try_from(len - l3 + frame.data().len()) else {
             return Err(DropReason::TunnelMtu);
         };
         let udp_len = ip_len - IP as u16;
         let source = geneve_source_port(hash);
         let checksum = if self.checksum {
             let words = u32::from(source) + 2 * u32::from(udp_len);
-            udp_nonzero(finish(ones_complement_sum(inner, self.udp_sum + words)))
+            udp_nonzero(finish(self.udp_sum + words + sum))
         } else {
             0
         };

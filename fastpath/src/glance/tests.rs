@@ -73,6 +73,11 @@ fn look(frame: &[u8]) -> Option<(Glance, usize)> {
     Some((glance(frame, tagging)?, tagging.tag))
 }
 
+/// The sum of a frame after an edit, told from the frame before it.
+fn sum_after(before: &[u8], macs: Macs, added: u32) -> u16 {
+    finish(ones_complement_sum(&before[12..], macs.sum()) + added)
+}
+
 proptest! {
     #[test]
     fn agrees_with_the_parser(frame in frames(), flips in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..3), cut in 0usize..30) {
@@ -98,7 +103,8 @@ proptest! {
         let mut general = frame.clone();
         rewrite::apply(&mut general, &headers, &edit).unwrap();
         let mut forwarded = frame.clone();
-        glance.forward(&mut forwarded, Macs::new(B, A), ttl).unwrap();
+        let added = glance.forward(&mut forwarded, Macs::new(B, A), ttl).unwrap();
+        prop_assert_eq!(sum_after(&frame, Macs::new(B, A), added), finish(ones_complement_sum(&forwarded, 0)));
         prop_assert_eq!(&forwarded[..14], &general[..14]);
         let (one, other) = (parse(&forwarded).expect("header checksum holds"), parse(&general).unwrap());
         prop_assert_eq!(one.ip(), other.ip());
@@ -112,7 +118,8 @@ proptest! {
         let mut general = frame.clone();
         rewrite::apply(&mut general, &headers, &edit).unwrap();
         let mut express = frame.clone();
-        glance.edit(&mut express, Macs::new(A, B), ttl, &to).unwrap();
+        let added = glance.edit(&mut express, Macs::new(A, B), ttl, &to).unwrap();
+        prop_assert_eq!(sum_after(&frame, Macs::new(A, B), added), finish(ones_complement_sum(&express, 0)));
         // 0 and 0xffff are the same sum; both forms verify.
         let after = parse(&express).expect("header checksum holds");
         prop_assert_eq!(FlowKey::of(after.ip().unwrap()), FlowKey::of(parse(&general).unwrap().ip().unwrap()));

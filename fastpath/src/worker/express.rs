@@ -7,17 +7,18 @@
 //! that a walk has found for its connection, or for its lane. Whatever is out of the ordinary is parsed and walks.
 
 use arrayvec::ArrayVec;
+use sluice_net::checksum::ones_complement_sum;
 
 use super::Worker;
 use super::door::{Behind, Door};
 use super::opening::{Newcomer, Plan};
-use crate::connections::{FlowKey4, Hit, Touch};
+use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
 use crate::counters::Work;
 use crate::exchange::Origin;
-use crate::glance::{self, Glance, Tagging, Version};
+use crate::glance::{self, Glance, Macs, Tagging, Version};
 use crate::ids::{PathId, Zone};
 use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports};
-use crate::path::Moment;
+use crate::path::{Leg, Moment};
 use crate::stage::enter;
 use crate::verdict::{DropReason, Egress};
 
@@ -34,6 +35,8 @@ macro_rules! moment {
         }
     };
 }
+
+pub(super) use moment;
 
 /// A packet that may go on a cached way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -237,7 +240,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Sends a packet along the cached way of its connection; gives it back when it must walk.
     #[inline]
-    fn express(&mut self, mut frame: P::Frame, seen: &Seen, hit: &Hit) -> Option<P::Frame> {
+    fn express(&mut self, frame: P::Frame, seen: &Seen, hit: &Hit) -> Option<P::Frame> {
         let glance = &seen.glance;
         if hit.owner != Some(self.id) {
             return Some(frame);
@@ -249,7 +252,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !expected || !leg.carries(glance.ttl, glance.total_len) {
             return Some(frame);
         }
-        let (write, ttl, egress) = (leg.write, glance.ttl - leg.ttl_steps, leg.egress);
+        let exit = Exit::by(leg, hit.path, glance);
         let bytes = u32::from(seen.len);
         match self
             .connections
@@ -258,59 +261,88 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Touch::Same | Touch::Changed { .. } => {}
             Touch::NotOwner | Touch::Gone => return Some(frame),
         }
-        seen.strip(&mut frame);
-        let edited = glance.edit(frame.data_mut(), write, ttl, &hit.rewrite);
-        self.depart(frame, seen, edited, hit.path, egress);
+        self.depart(frame, seen, &exit, Some(&hit.rewrite));
         None
     }
 
     /// Sends a packet without a connection along a cached way; gives it back when it must walk.
     #[inline]
-    fn lane(&mut self, mut frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
+    fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
         let glance = &seen.glance;
         let leg = match self.paths.leg(path, &moment!(self)) {
             Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,
             _ => return Some(frame),
         };
-        // The way of a bridged packet is that of all who send to its destination.
-        let write = match leg.ttl_steps {
-            0 => glance.macs,
-            _ => leg.write,
-        };
-        let (ttl, egress) = (glance.ttl - leg.ttl_steps, leg.egress);
-        seen.strip(&mut frame);
-        let edited = glance.forward(frame.data_mut(), write, ttl);
-        self.depart(frame, seen, edited, path, egress);
+        let mut exit = Exit::by(leg, path, glance);
+        if leg.ttl_steps == 0 {
+            // The way of a bridged packet is that of all who send to its destination.
+            exit.macs = glance.macs;
+        }
+        self.depart(frame, seen, &exit, None);
         None
     }
 
-    /// Counts an edited packet and sends it.
+    /// Edits a packet and sends it.
     #[inline]
     pub(super) fn depart(
         &mut self,
         mut frame: P::Frame,
         seen: &Seen,
-        edited: Option<()>,
-        path: PathId,
-        egress: Egress,
+        exit: &Exit,
+        to: Option<&Rewrite>,
     ) {
         if let Some(port) = seen.door.port {
             self.counters.port_rx(port, u64::from(seen.len));
         }
-        if edited.is_none() {
+        seen.strip(&mut frame);
+        let glance = &seen.glance;
+        let head = match exit.egress {
+            Egress::Device { .. } => None,
+            Egress::Tunnel { .. } => self.paths.head(exit.path),
+        };
+        let data = frame.data_mut();
+        // Summed before it is written to: a wide read after narrow writes would wait for them.
+        let sum = match (head, data.get(12..)) {
+            (Some(head), Some(body)) if head.sums() => ones_complement_sum(body, exit.macs.sum()),
+            _ => 0,
+        };
+        let edited = match to {
+            Some(to) => glance.edit(data, exit.macs, exit.ttl, to),
+            None => glance.forward(data, exit.macs, exit.ttl),
+        };
+        let Some(added) = edited else {
             // It was as long when it was glanced at.
             return self.counters.dropped(DropReason::MalformedL2);
-        }
-        if let Egress::Device { .. } = egress {
-            return self.emit_device(frame, egress);
-        }
-        let Some(head) = self.paths.head(path) else {
-            return self.counters.dropped(DropReason::InjectStale);
         };
-        let (glance, device) = (&seen.glance, head.device());
-        match head.push(&mut frame, glance.flow_hash(), glance.tos) {
+        let Some(head) = head else {
+            return self.emit_device(frame, exit.egress);
+        };
+        let (hash, device) = (glance.flow_hash(), head.device());
+        match head.push_summed(&mut frame, hash, glance.tos, sum + added) {
             Ok(()) => self.send(device, frame),
             Err(reason) => self.counters.dropped(reason),
+        }
+    }
+}
+
+/// How a packet leaves by a cached way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exit {
+    macs: Macs,
+    ttl: u8,
+    path: PathId,
+    egress: Egress,
+}
+
+impl Exit {
+    /// By a leg that carries the packet.
+    #[inline]
+    pub(super) fn by(leg: &Leg, path: PathId, glance: &Glance) -> Exit {
+        Exit {
+            macs: leg.write,
+            ttl: glance.ttl - leg.ttl_steps,
+            path,
+            egress: leg.egress,
         }
     }
 }
@@ -318,7 +350,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 impl Seen {
     /// Takes off what is around the logical frame.
     #[inline]
-    pub(super) fn strip<F: Frame>(&self, frame: &mut F) {
+    fn strip<F: Frame>(&self, frame: &mut F) {
         frame.truncate(usize::from(self.end));
         if self.skip > 0 {
             frame.pull(usize::from(self.skip));

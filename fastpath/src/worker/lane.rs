@@ -26,7 +26,7 @@ use crate::path::{FdbUse, Gate, MARK};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::{route, steer};
-use crate::tables::{NextHop, Peer, Router, RouterPort, SwitchPort, Tables};
+use crate::tables::{NextHop, Router, RouterPort, SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
 use crate::verdict::Verdict;
 
@@ -78,13 +78,26 @@ impl MacKey {
     }
 }
 
-/// A next hop: router port that the packet came in by, group and hop, and the host when that is on the link.
+/// A next hop: router port that the packet came in by and group; hop, and the IPv4 host when that is on the link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct HopKey {
-    in_port: u32,
-    group: u32,
-    hop: u32,
-    host: (u64, u64),
+struct HopKey(u64, u64);
+
+impl HopKey {
+    #[inline]
+    fn new(in_port: PortId, group: u32, hop: u32, host: u32) -> HopKey {
+        let place = u64::from(in_port.0) << 32 | u64::from(group);
+        HopKey(place, u64::from(hop) << 32 | u64::from(host))
+    }
+}
+
+/// An IPv6 host on a link: how a router sends to the link, and the address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct HostKey(HopKey, (u64, u64));
+
+/// One of both.
+enum Hop {
+    Shared(HopKey),
+    Host(HostKey),
 }
 
 pub(super) trait Key: Copy + Default + Eq {
@@ -108,9 +121,14 @@ impl Key for MacKey {
 impl Key for HopKey {
     #[inline]
     fn hash(&self) -> u64 {
-        let place = u64::from(self.in_port) << 32 | u64::from(self.group);
-        let host = self.host.0.rotate_left(32) ^ self.host.1;
-        mix(place, host ^ u64::from(self.hop) << 40)
+        mix(self.0, self.1)
+    }
+}
+
+impl Key for HostKey {
+    #[inline]
+    fn hash(&self) -> u64 {
+        mix(self.0.hash() ^ self.1.0, self.1.1)
     }
 }
 
@@ -220,6 +238,7 @@ pub(super) struct Lanes {
     sources: Memory<MacKey, Source>,
     targets: Memory<MacKey, Target>,
     hops: Memory<HopKey, PathId>,
+    hosts: Memory<HostKey, PathId>,
 }
 
 impl Lanes {
@@ -228,6 +247,7 @@ impl Lanes {
             sources: Memory::new(),
             targets: Memory::new(),
             hops: Memory::new(),
+            hosts: Memory::new(),
         }
     }
 
@@ -254,7 +274,7 @@ impl Lanes {
         }
         let may = match (source.rule, glance.addresses) {
             (Rule::Any, _) => true,
-            (Rule::Only(only), Addresses::V4(src, _)) => src == only,
+            (Rule::Only(only), Addresses::V4(both)) => both.src() == only,
             (Rule::Only(_), Addresses::V6(..)) => false,
             (Rule::Listed(port), addresses) => allows(now.tables, port, glance, addresses),
         };
@@ -293,6 +313,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             tick: self.now,
         };
         let mut routed: ArrayVec<(usize, PortId), BURST> = ArrayVec::new();
+        // Packets in a row often go to one router.
+        let mut last = (MacKey::default(), None);
         let burst = kinds.iter().zip(seen).zip(ways.iter_mut());
         for (at, ((kind, seen), way)) in burst.enumerate() {
             if *kind != Kind::Lane {
@@ -304,9 +326,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 continue;
             };
             let key = MacKey::new(seen.door.gate, port, glance.macs.dst());
-            match self.lanes.targets.get(&key, now.edition) {
-                Some(Target::Bridged(path)) => *way = *path,
-                Some(Target::Routed(port)) => routed.push((at, *port)),
+            if last.1.is_none() || last.0 != key {
+                last = (key, self.lanes.targets.get(&key, now.edition).copied());
+            }
+            match last.1 {
+                Some(Target::Bridged(path)) => *way = path,
+                Some(Target::Routed(port)) => routed.push((at, port)),
                 None => {}
             }
         }
@@ -355,16 +380,22 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let Some(path) = self.paths.take(way, generation, self.changes, self.now) else {
             return;
         };
-        let target = hop.map_or(Target::Bridged(path), |(port, _)| Target::Routed(port));
+        let target = match &hop {
+            None => Target::Bridged(path),
+            Some((port, _)) => Target::Routed(*port),
+        };
         let to = MacKey::new(gate, source.port, glance.macs.dst());
         let from = MacKey::new(gate, 0, glance.macs.src());
         self.lanes.sources.put(from, self.edition, source);
         if let Some(Target::Bridged(gone)) = self.lanes.targets.put(to, self.edition, target) {
             self.paths.release(gone);
         }
-        if let Some((_, hop)) = hop
-            && let Some(gone) = self.lanes.hops.put(hop, self.edition, path)
-        {
+        let gone = match hop {
+            None => None,
+            Some((_, Hop::Shared(key))) => self.lanes.hops.put(key, self.edition, path),
+            Some((_, Hop::Host(key))) => self.lanes.hosts.put(key, self.edition, path),
+        };
+        if let Some(gone) = gone {
             self.paths.release(gone);
         }
     }
@@ -388,7 +419,7 @@ impl Lanes {
         };
         for (_, glance) in packets() {
             match glance.addresses {
-                Addresses::V4(src, dst) => v4.push((src, dst)),
+                Addresses::V4(both) => v4.push((both.src(), both.dst())),
                 Addresses::V6(src, dst) => v6.push((src, dst)),
             }
         }
@@ -406,10 +437,12 @@ impl Lanes {
                 Addresses::V4(..) => fours.next(),
                 Addresses::V6(..) => sixes.next(),
             };
-            let Some(key) = group.and_then(|&group| hop_key(place, glance, group)) else {
-                continue;
+            let path = match group.and_then(|&group| hop(place, glance, group)) {
+                None => None,
+                Some(Hop::Shared(key)) => self.hops.get(&key, edition),
+                Some(Hop::Host(key)) => self.hosts.get(&key, edition),
             };
-            if let (Some(path), Some(way)) = (self.hops.get(&key, edition), ways.get_mut(at)) {
+            if let (Some(path), Some(way)) = (path, ways.get_mut(at)) {
                 *way = *path;
             }
         }
@@ -420,7 +453,7 @@ impl Lanes {
 #[cold]
 fn allows(tables: &Tables, port: PortId, glance: &Glance, addresses: Addresses) -> bool {
     let src = match addresses {
-        Addresses::V4(src, _) => IpAddr::V4(Ipv4Addr::from_bits(src)),
+        Addresses::V4(both) => IpAddr::V4(Ipv4Addr::from_bits(both.src())),
         Addresses::V6(src, _) => IpAddr::V6(Ipv6Addr::from_bits(src)),
     };
     let port: Option<&SwitchPort> = tables.switch_port(port).map(|(_, _, port)| port);
@@ -471,11 +504,13 @@ fn source_of<'d>(
 }
 
 /// The next hop of a packet that a router takes in by `port`; `None` when the packet is not simply routed.
-fn hop_of(tables: &Tables, port: PortId, glance: &Glance) -> Option<HopKey> {
+fn hop_of(tables: &Tables, port: PortId, glance: &Glance) -> Option<Hop> {
     let (_, router, in_port) = tables.router_port(port)?;
     let mut group = [steer::WALK];
     match glance.addresses {
-        Addresses::V4(src, dst) => router.steer_v4(in_port, &[(src, dst)], &mut group),
+        Addresses::V4(both) => {
+            router.steer_v4(in_port, &[(both.src(), both.dst())], &mut group);
+        }
         Addresses::V6(src, dst) => router.steer_v6(in_port, &[(src, dst)], &mut group),
     }
     let place = Run {
@@ -483,27 +518,20 @@ fn hop_of(tables: &Tables, port: PortId, glance: &Glance) -> Option<HopKey> {
         id: port,
         port: in_port,
     };
-    hop_key(&place, glance, group[0])
+    hop(&place, glance, group[0])
 }
 
+/// The hop that a packet takes of a group. Whether there is a way by it, the walk has found out.
 #[inline]
-fn hop_key(place: &Run<'_>, glance: &Glance, group: u32) -> Option<HopKey> {
+fn hop(place: &Run<'_>, glance: &Glance, group: u32) -> Option<Hop> {
     let hops: &[NextHop] = place.router.hops(group);
     let (hop, next) = route::choose(hops, || glance.flow_hash())?;
-    // Out of which port is in the group; a port attached to nothing has no way.
-    let out = place.router.ports.get(usize::from(next.port))?;
-    if matches!(out.peer, Peer::None) {
-        return None;
-    }
-    let host = match (next.via, glance.addresses) {
-        (Some(_), _) => (0, 0),
-        (None, Addresses::V4(_, dst)) => (0, u64::from(dst)),
-        (None, Addresses::V6(_, dst)) => ((dst >> 64) as u64, dst as u64),
-    };
-    Some(HopKey {
-        in_port: place.id.0,
-        group,
-        hop,
-        host,
+    let key = |host| HopKey::new(place.id, group, hop, host);
+    Some(match (next.via, glance.addresses) {
+        (Some(_), _) => Hop::Shared(key(0)),
+        (None, Addresses::V4(both)) => Hop::Shared(key(both.dst())),
+        (None, Addresses::V6(_, dst)) => {
+            Hop::Host(HostKey(key(0), ((dst >> 64) as u64, dst as u64)))
+        }
     })
 }

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use arrayvec::ArrayVec;
 
-use super::express::Seen;
+use super::express::{Exit, Seen, moment};
 use super::lane::{Key, Landmarks, Memory, mix};
 use super::{Pending, Worker};
 use crate::connections::{
@@ -24,7 +24,7 @@ use crate::connections::{
 use crate::counters::Work;
 use crate::glance::{Addresses, Glance, Macs};
 use crate::ids::{DatapathId, PathId, PortId, Zone};
-use crate::io::{BURST, Frame, FramePool, Ports};
+use crate::io::{BURST, FramePool, Ports};
 use crate::path::{Gate, Moment};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
@@ -241,9 +241,10 @@ impl Stop {
             in_index,
             bound_for,
         } = self.place;
-        let Addresses::V4(src, dst) = glance.addresses else {
+        let Addresses::V4(both) = glance.addresses else {
             return None;
         };
+        let (src, dst) = (both.src(), both.dst());
         let (piece, router) = tables.router(router)?;
         let (hop, next) = route::choose(router.hops(group), || glance.flow_hash())?;
         if bound_for.is_some_and(|gateway| gateway != next.port) {
@@ -413,26 +414,19 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Opens a connection and sends its first packet; gives the packet back when it must walk.
     pub(super) fn begin(
         &mut self,
-        mut frame: P::Frame,
+        frame: P::Frame,
         seen: &Seen,
         opening: &Opening,
     ) -> Option<P::Frame> {
         let glance = &seen.glance;
-        let moment = Moment {
-            tables: self.tables.tables(),
-            learned: &self.learned,
-            gates: self.doors.gates(),
-            changes: self.changes,
-            now: self.now,
-            stamp: self.stamp,
-        };
-        let leg = match self.paths.leg(opening.path, &moment) {
-            Some(leg) if leg.gate == seen.door.gate && leg.macs == glance.macs => *leg,
+        let leg = match self.paths.leg(opening.path, &moment!(self)) {
+            Some(leg) if leg.gate == seen.door.gate && leg.macs == glance.macs => leg,
             _ => return Some(frame),
         };
         if !leg.carries(glance.ttl, glance.total_len) {
             return Some(frame);
         }
+        let exit = Exit::by(leg, opening.path, glance);
         let to = match self.open_planned(opening, u32::from(seen.len)) {
             Ok(Some(to)) => to,
             Ok(None) => return Some(frame),
@@ -441,10 +435,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 return None;
             }
         };
-        seen.strip(&mut frame);
-        let ttl = glance.ttl - leg.ttl_steps;
-        let edited = glance.edit(frame.data_mut(), leg.write, ttl, &to);
-        self.depart(frame, seen, edited, opening.path, leg.egress);
+        self.depart(frame, seen, &exit, Some(&to));
         None
     }
 
@@ -535,9 +526,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         glance: &Glance,
     ) -> Option<ArrayVec<(Place, StepKey), STOPS>> {
         let tables = self.tables.tables();
-        let Addresses::V4(src, dst) = glance.addresses else {
+        let Addresses::V4(both) = glance.addresses else {
             return None;
         };
+        let (src, dst) = (both.src(), both.dst());
         let places = trail.places(tables, entered.entry)?;
         let mut steps = ArrayVec::new();
         let mut translation = None;
@@ -625,7 +617,7 @@ impl Openings {
 /// Port security, which depends on each packet's source address; all else about the source is in the key of its door.
 #[inline]
 fn allowed(tables: &Tables, seen: &Seen) -> bool {
-    let (Some(port), Addresses::V4(src, _)) = (seen.door.port, seen.glance.addresses) else {
+    let (Some(port), Addresses::V4(both)) = (seen.door.port, seen.glance.addresses) else {
         return true;
     };
     match tables.switch_port(port).map(|(_, _, port)| &port.security) {
@@ -633,6 +625,6 @@ fn allowed(tables: &Tables, seen: &Seen) -> bool {
         Some(None) => true,
         Some(Some(security)) => security
             .rule(seen.glance.macs.pair().1)
-            .is_some_and(|rule| rule.allows(IpAddr::V4(Ipv4Addr::from_bits(src)))),
+            .is_some_and(|rule| rule.allows(IpAddr::V4(Ipv4Addr::from_bits(both.src())))),
     }
 }

@@ -176,3 +176,127 @@ impl Drop for Wire {
         unsafe { sluice_wire_close(self.wire) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::unix::fs::FileExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::traffic::body;
+
+    const SLOTS: u64 = 256;
+    const SLOT: u64 = 128;
+    const RING: u64 = 256 + SLOTS * SLOT;
+    const TAKEN_AT: u64 = 128;
+    const SLOTS_AT: u64 = 256;
+
+    fn records() -> Records {
+        let frame = |flow: u32| [vec![0xee; 42], body(flow, 42, 60)].concat();
+        Records::new(42, &[1, 2, 3], |_, flow| frame(flow)).unwrap()
+    }
+
+    fn schedule(records: &Records, frames: u64) -> Schedule<'_> {
+        Schedule {
+            sides: [Some(records), None],
+            stamps: [(46, 46); 2],
+            interval: 20_000.0,
+            frames,
+            patience: 400_000_000,
+        }
+    }
+
+    fn wire(name: &str) -> (std::path::PathBuf, Wire) {
+        let path = std::env::temp_dir().join(format!("sluice-perf-{name}-{}", std::process::id()));
+        let wire = Wire::create(&path, SLOTS as u32).unwrap();
+        (path, wire)
+    }
+
+    fn word(file: &File, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        u64::from_ne_bytes(bytes)
+    }
+
+    /// A contestant that passes side A's frames on to side B, but for every tenth.
+    fn pass_on(file: &File, stop: &AtomicBool) -> Vec<Vec<u8>> {
+        let (from, to) = (0, 3 * RING);
+        let mut seen = Vec::new();
+        let mut taken = word(file, from + TAKEN_AT);
+        while !stop.load(Ordering::Relaxed) {
+            while taken < word(file, from) {
+                let mut slot = vec![0; SLOT as usize];
+                let at = SLOTS_AT + taken % SLOTS * SLOT;
+                file.read_exact_at(&mut slot, from + at).unwrap();
+                taken += 1;
+                if taken % 10 != 0 {
+                    let put = word(file, to);
+                    let at = SLOTS_AT + put % SLOTS * SLOT;
+                    file.write_all_at(&slot, to + at).unwrap();
+                    file.write_all_at(&(put + 1).to_ne_bytes(), to).unwrap();
+                }
+                seen.push(slot);
+            }
+            file.write_all_at(&taken.to_ne_bytes(), from + TAKEN_AT)
+                .unwrap();
+        }
+        seen
+    }
+
+    #[test]
+    fn frames_are_sent_by_schedule_counted_and_timed() {
+        let (path, mut wire) = wire("wire");
+        let records = records();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let stop = AtomicBool::new(false);
+        let (first, second, seen) = std::thread::scope(|scope| {
+            let contestant = scope.spawn(|| pass_on(&file, &stop));
+            let first = wire.run(&schedule(&records, 1_000));
+            let second = wire.run(&schedule(&records, 100));
+            stop.store(true, Ordering::Relaxed);
+            (first, second, contestant.join().unwrap())
+        });
+        std::fs::remove_file(&path).unwrap();
+        // A ring may be full for a moment when the other thread does not get a CPU.
+        for (sent, frames) in [(&first, 1_000), (&second, 100)] {
+            assert_eq!(sent.sent + sent.refused, frames);
+            assert_eq!(sent.latencies.len() as u64, sent.received);
+            assert!(sent.latencies.iter().all(|&cycles| cycles > 0));
+            assert!(sent.cycles >= (frames - 1) * 20_000, "{}", sent.cycles);
+            assert_eq!(sent.strangers, 0);
+        }
+        let lost = first.sent + second.sent - first.received - second.received;
+        assert_eq!(lost, (first.sent + second.sent) / 10);
+        // Records in turn, each with its number and the same inverted.
+        if first.refused == 0 {
+            for (n, slot) in seen.iter().take(1_000).enumerate() {
+                assert_eq!(slot[..2], 60_u16.to_ne_bytes());
+                assert_eq!(slot[4 + 42..4 + 46], (n as u32 % 3 + 1).to_be_bytes());
+                let stamp = |at: usize| u32::from_ne_bytes(*slot[4 + at..].first_chunk().unwrap());
+                assert_eq!((stamp(46) & 0x0fff_ffff, !stamp(46)), (n as u32, stamp(50)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_lost() {
+        let (path, mut wire) = wire("full");
+        let records = records();
+        let all = Schedule {
+            interval: 100.0,
+            patience: 1_000,
+            ..schedule(&records, 1_000)
+        };
+        let sent = wire.run(&all);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            (sent.sent, sent.refused, sent.received),
+            (SLOTS, 1_000 - SLOTS, 0)
+        );
+    }
+}

@@ -20,22 +20,14 @@ impl Router {
     /// Fills as much of `groups` as there are flows.
     pub fn steer_v4(&self, in_port: &RouterPort, flows: &[(u32, u32)], groups: &mut [u32]) {
         for (flows, groups) in flows.chunks(ROUND).zip(groups.chunks_mut(ROUND)) {
-            let (mut srcs, mut dsts) = ([0; ROUND], [0; ROUND]);
-            let mut stays = false;
-            for ((src, dst), flow) in srcs.iter_mut().zip(&mut dsts).zip(flows) {
-                (*src, *dst) = *flow;
-                stays |= stays_v4(flow.0) | stays_v4(flow.1);
-            }
-            // One that stays is rare: then all are looked at.
-            let mut closely = if stays { u32::MAX } else { 0 };
-            for (lane, flow) in flows.iter().enumerate() {
-                let held = self.suspects.hold_v4(flow.0) | self.suspects.hold_v4(flow.1);
-                closely |= u32::from(held) << lane;
-            }
-            let count = flows.len().min(ROUND);
-            let (srcs, dsts) = (srcs.get(..count), dsts.get(..count));
-            self.routing
-                .groups_v4(srcs.unwrap_or_default(), dsts.unwrap_or_default(), groups);
+            let stays = |flow: &(_, _)| stays_v4(flow.0) | stays_v4(flow.1);
+            // One that stays is rare, so that all are asked in one pass without lanes.
+            let any = flows.iter().fold(false, |any, flow| any | stays(flow));
+            let mut closely = if any { lanes(flows, stays) } else { 0 };
+            closely |= lanes(flows, |flow| {
+                self.suspects.hold_v4(flow.0) | self.suspects.hold_v4(flow.1)
+            });
+            self.routing.groups_v4(flows, groups);
             self.look_closely(closely, groups, |lane| {
                 let (src, dst) = *flows.get(lane)?;
                 let stays = stays_v4(src) || stays_v4(dst);
@@ -48,22 +40,14 @@ impl Router {
     /// As [`Router::steer_v4`], for IPv6 (RFC 4291 section 2.5.6: nor do link-local packets pass).
     pub fn steer_v6(&self, in_port: &RouterPort, flows: &[(u128, u128)], groups: &mut [u32]) {
         for (flows, groups) in flows.chunks(ROUND).zip(groups.chunks_mut(ROUND)) {
-            let (mut srcs, mut dsts) = ([0; ROUND], [0; ROUND]);
-            let mut stays = false;
-            for ((src, dst), flow) in srcs.iter_mut().zip(&mut dsts).zip(flows) {
-                (*src, *dst) = *flow;
-                stays |= stays_v6(flow.0) | stays_v6(flow.1);
-            }
-            // One that stays is rare: then all are looked at.
-            let mut closely = if stays { u32::MAX } else { 0 };
-            for (lane, flow) in flows.iter().enumerate() {
-                let held = self.suspects.hold_v6(flow.0) | self.suspects.hold_v6(flow.1);
-                closely |= u32::from(held) << lane;
-            }
-            let count = flows.len().min(ROUND);
-            let (srcs, dsts) = (srcs.get(..count), dsts.get(..count));
-            self.routing
-                .groups_v6(srcs.unwrap_or_default(), dsts.unwrap_or_default(), groups);
+            let stays = |flow: &(_, _)| stays_v6(flow.0) | stays_v6(flow.1);
+            // One that stays is rare, so that all are asked in one pass without lanes.
+            let any = flows.iter().fold(false, |any, flow| any | stays(flow));
+            let mut closely = if any { lanes(flows, stays) } else { 0 };
+            closely |= lanes(flows, |flow| {
+                self.suspects.hold_v6(flow.0) | self.suspects.hold_v6(flow.1)
+            });
+            self.routing.groups_v6(flows, groups);
             self.look_closely(closely, groups, |lane| {
                 let (src, dst) = *flows.get(lane)?;
                 let stays = stays_v6(src) || stays_v6(dst);
@@ -100,6 +84,15 @@ impl Router {
     }
 }
 
+/// A bit for each of the flows that are so.
+#[inline(always)]
+fn lanes<F>(flows: &[F], is_so: impl Fn(&F) -> bool) -> u32 {
+    let flows = flows.iter().enumerate();
+    flows.fold(0, |bits, (lane, flow)| {
+        bits | u32::from(is_so(flow)) << lane
+    })
+}
+
 /// Addresses that no router passes on, neither as a source nor as a destination: this network, loopback, multicast, the
 /// limited broadcast (RFC 1812 section 5.3.7).
 #[inline]
@@ -111,6 +104,7 @@ fn stays_v4(address: u32) -> bool {
 /// The same of IPv6: unspecified, loopback, multicast, link-local (RFC 4291 section 2.4).
 #[inline]
 fn stays_v6(address: u128) -> bool {
-    let first = (address >> 112) as u16;
-    (address <= 1) | (first >> 8 == 0xff) | (first & 0xffc0 == 0xfe80)
+    let upper = (address >> 64) as u64;
+    let none_or_loopback = (upper == 0) & (address as u64 <= 1);
+    none_or_loopback | (upper >> 56 == 0xff) | (upper >> 54 == 0xfe80 >> 6)
 }

@@ -92,17 +92,29 @@ impl Fib {
         self.v6.lookup(addr.into())
     }
 
-    /// Looks up many IPv4 addresses together, step by step, so that their cache misses overlap. Fills as
+    /// Looks up many IPv4 addresses together, so that their cache misses overlap: that of each item. Fills as
     /// many answers as the shorter of the two slices has.
     #[inline]
-    pub fn lookup_v4_burst(&self, addrs: &[u32], answers: &mut [u32]) {
-        self.v4.lookup_burst(addrs, answers);
+    pub fn lookup_v4_burst<T>(
+        &self,
+        items: &[T],
+        address: impl Fn(&T) -> u32,
+        answers: &mut [u32],
+    ) {
+        self.v4
+            .lookup_burst(items, |item| address(item).into(), answers);
     }
 
     /// As [`Fib::lookup_v4_burst`], for IPv6.
     #[inline]
-    pub fn lookup_v6_burst(&self, addrs: &[u128], answers: &mut [u32]) {
-        self.v6.lookup_burst(addrs, answers);
+    pub fn lookup_v6_burst<T>(
+        &self,
+        items: &[T],
+        address: impl Fn(&T) -> u128,
+        answers: &mut [u32],
+    ) {
+        self.v6
+            .lookup_burst(items, |item| address(item).into(), answers);
     }
 
     /// True without any route.

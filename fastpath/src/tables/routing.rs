@@ -207,34 +207,41 @@ impl Routing {
         Code::in_answer(answer).choice()
     }
 
-    /// The group of each IPv4 packet, or [`Routing::NO_GROUP`]; sources and destinations in host order. As many as the
-    /// shortest of the slices has.
+    /// The group of each IPv4 packet (source, destination; host order), or [`Routing::NO_GROUP`]. As many as the shorter
+    /// of the slices has.
     #[inline]
-    pub fn groups_v4(&self, srcs: &[u32], dsts: &[u32], groups: &mut [u32]) {
-        self.by_destination.lookup_v4_burst(dsts, groups);
-        self.finish(srcs, groups, Fib::lookup_v4_burst);
+    pub fn groups_v4(&self, flows: &[(u32, u32)], groups: &mut [u32]) {
+        self.by_destination
+            .lookup_v4_burst(flows, |flow| flow.1, groups);
+        self.finish(flows, groups, |fib, flows, answers| {
+            fib.lookup_v4_burst(flows, |flow| flow.0, answers);
+        });
     }
 
     /// As [`Routing::groups_v4`], for IPv6.
     #[inline]
-    pub fn groups_v6(&self, srcs: &[u128], dsts: &[u128], groups: &mut [u32]) {
-        self.by_destination.lookup_v6_burst(dsts, groups);
-        self.finish(srcs, groups, Fib::lookup_v6_burst);
+    pub fn groups_v6(&self, flows: &[(u128, u128)], groups: &mut [u32]) {
+        self.by_destination
+            .lookup_v6_burst(flows, |flow| flow.1, groups);
+        self.finish(flows, groups, |fib, flows, answers| {
+            fib.lookup_v6_burst(flows, |flow| flow.0, answers);
+        });
     }
 
+    /// Makes groups of the answers by destination, by `lookup` of the sources where these have a say.
     #[inline]
-    fn finish<A>(&self, srcs: &[A], answers: &mut [u32], lookup: impl Fn(&Fib, &[A], &mut [u32])) {
+    fn finish<F>(&self, flows: &[F], answers: &mut [u32], lookup: impl Fn(&Fib, &[F], &mut [u32])) {
         if let Some(by_source) = &self.by_source {
             const ROUND: usize = 32;
             let mut others = [Fib::NONE; ROUND];
-            for (srcs, answers) in srcs.chunks(ROUND).zip(answers.chunks_mut(ROUND)) {
-                lookup(by_source, srcs, &mut others);
-                for (answer, other) in answers.iter_mut().zip(others) {
+            for (flows, answers) in flows.chunks(ROUND).zip(answers.chunks_mut(ROUND)) {
+                lookup(by_source, flows, &mut others);
+                for (answer, other) in answers.iter_mut().zip(others).take(flows.len()) {
                     *answer = longer(*answer, other);
                 }
             }
         }
-        for answer in answers {
+        for (answer, _) in answers.iter_mut().zip(flows) {
             let code = Code::in_answer(*answer);
             *answer = if code.0 < Code::DISCARD.0 {
                 code.0

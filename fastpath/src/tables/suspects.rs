@@ -12,7 +12,7 @@ pub struct Suspects {
 }
 
 /// Bits for each address: one in so many others passes for one of the set.
-const BITS_EACH: usize = 64;
+const BITS_EACH: usize = 128;
 /// Least number of words: one cache line.
 const WORDS: usize = 8;
 

@@ -247,8 +247,8 @@ fn check_against_naive(routes: &[(IpNet, u32)], others: &[u128]) {
     let (v4, v6) = probes(routes, others);
     let mut v4_burst = vec![12_345; v4.len()];
     let mut v6_burst = vec![12_345; v6.len()];
-    fib.lookup_v4_burst(&v4, &mut v4_burst);
-    fib.lookup_v6_burst(&v6, &mut v6_burst);
+    fib.lookup_v4_burst(&v4, |addr| *addr, &mut v4_burst);
+    fib.lookup_v6_burst(&v6, |addr| *addr, &mut v6_burst);
     for (addr, burst) in v4.into_iter().zip(v4_burst) {
         let expected = naive(routes, Ipv4Addr::from_bits(addr).into());
         assert_eq!(
@@ -285,7 +285,7 @@ proptest! {
     fn burst_fills_the_shorter_side(addrs in 0..40usize, results in 0..40usize) {
         let fib = fib(&[("10.0.0.0/8", 1)]);
         let mut routes = vec![12_345; results];
-        fib.lookup_v4_burst(&vec![0x0a00_0001; addrs], &mut routes);
+        fib.lookup_v4_burst(&vec![0x0a00_0001; addrs], |addr| *addr, &mut routes);
         let filled = addrs.min(results);
         prop_assert!(routes[..filled].iter().all(|r| *r == 1));
         prop_assert!(routes[filled..].iter().all(|r| *r == 12_345));
@@ -328,8 +328,8 @@ fn large_tables_equal_naive_scan() {
         let few: Vec<_> = routes.iter().copied().step_by(50).collect();
         let (v4, v6) = probes(&few, &[0, 1, u128::MAX]);
         let (mut v4_burst, mut v6_burst) = (vec![0; v4.len()], vec![0; v6.len()]);
-        fib.lookup_v4_burst(&v4, &mut v4_burst);
-        fib.lookup_v6_burst(&v6, &mut v6_burst);
+        fib.lookup_v4_burst(&v4, |addr| *addr, &mut v4_burst);
+        fib.lookup_v6_burst(&v6, |addr| *addr, &mut v6_burst);
         for (addr, burst) in v4.into_iter().zip(v4_burst) {
             let expected = naive(&routes, Ipv4Addr::from_bits(addr).into());
             assert_eq!(

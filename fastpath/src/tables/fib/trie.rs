@@ -121,30 +121,35 @@ impl Trie {
     /// Takes all addresses over the root, then each to its end: misses do not wait for each other, and after the root there
     /// is so little left to guess for the processor that it runs ahead into the next ones.
     #[inline]
-    pub(super) fn lookup_burst<A: Copy + Into<Halves>>(&self, addrs: &[A], answers: &mut [u32]) {
+    pub(super) fn lookup_burst<T>(
+        &self,
+        items: &[T],
+        address: impl Fn(&T) -> Halves,
+        answers: &mut [u32],
+    ) {
         if self.root.kind() != ROOT || !self.root.is_node() {
-            for (addr, answer) in addrs.iter().zip(answers) {
-                *answer = self.lookup((*addr).into());
+            for (item, answer) in items.iter().zip(answers) {
+                *answer = self.lookup(address(item));
             }
             return;
         }
-        for (addrs, answers) in addrs.chunks(LANES).zip(answers.chunks_mut(LANES)) {
-            self.lookup_lanes(addrs, answers);
+        for (items, answers) in items.chunks(LANES).zip(answers.chunks_mut(LANES)) {
+            self.lookup_lanes(items, &address, answers);
         }
     }
 
-    #[inline(never)]
-    fn lookup_lanes<A: Copy + Into<Halves>>(&self, addrs: &[A], answers: &mut [u32]) {
+    #[inline]
+    fn lookup_lanes<T>(&self, items: &[T], address: impl Fn(&T) -> Halves, answers: &mut [u32]) {
         let root = self.words.get(self.root.word()..).unwrap_or_default();
         let stride = self.root_stride;
-        for (addr, answer) in addrs.iter().zip(answers.iter_mut()) {
-            let slot = top((*addr).into().upper, stride) as usize;
+        for (item, answer) in items.iter().zip(answers.iter_mut()) {
+            let slot = top(address(item).upper, stride) as usize;
             *answer = root.get(slot).copied().unwrap_or(Entry::NONE.0);
         }
-        for (addr, answer) in addrs.iter().zip(answers) {
+        for (item, answer) in items.iter().zip(answers) {
             let entry = Entry(*answer);
             if entry.is_node() {
-                let address: Halves = (*addr).into();
+                let address = address(item);
                 *answer = self.finish(entry, address.upper << stride, address.lower);
             }
         }

@@ -181,27 +181,74 @@ pub enum Version {
     V6,
 }
 
+/// Who sent a tunnel packet, how, and with which keys, in two words: source, tunnel key of the datapath,
+/// encapsulation; port keys and whether there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin(u64, u64);
+
+impl Origin {
+    const VXLAN: u64 = 1;
+    const KEYS: u64 = 1 << 32;
+
+    #[inline]
+    fn new(kind: EncapKind, src: u32, vni: Vni, keys: Option<u32>) -> Origin {
+        let kind = match kind {
+            EncapKind::Geneve => 0,
+            EncapKind::Vxlan => Origin::VXLAN,
+        };
+        let first = u64::from(src) << 32 | u64::from(vni.get()) << 8 | kind;
+        Origin(first, keys.map_or(0, |keys| Origin::KEYS | u64::from(keys)))
+    }
+
+    /// Geneve or VXLAN.
+    pub const fn kind(self) -> EncapKind {
+        match self.0 & Origin::VXLAN {
+            0 => EncapKind::Geneve,
+            _ => EncapKind::Vxlan,
+        }
+    }
+
+    /// Who sent it.
+    pub const fn src(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits((self.0 >> 32) as u32)
+    }
+
+    /// Tunnel key of the datapath.
+    pub fn vni(self) -> Vni {
+        let [.., a, b, c, _] = self.0.to_be_bytes();
+        Vni::from_bytes([a, b, c])
+    }
+
+    /// Input and output port key.
+    pub const fn keys(self) -> Option<(u16, u16)> {
+        match self.1 & Origin::KEYS {
+            0 => None,
+            _ => Some(((self.1 >> 16) as u16, self.1 as u16)),
+        }
+    }
+
+    /// Both words.
+    #[inline]
+    pub const fn words(self) -> (u64, u64) {
+        (self.0, self.1)
+    }
+}
+
 /// The outer headers of a tunnel packet at a glance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outer {
     /// Ethernet destination.
     pub mac: Mac,
-    /// Who sent it.
-    pub src: Ipv4Addr,
     /// Whom it is for.
-    pub dst: Ipv4Addr,
+    pub dst: u32,
+    /// Whom it is from, and the keys.
+    pub origin: Origin,
+    /// Where the inner frame begins, from where the outer one does.
+    pub inner: u16,
+    /// Where it ends.
+    pub end: u16,
     /// DSCP and ECN.
     pub tos: u8,
-    /// Geneve or VXLAN.
-    pub kind: EncapKind,
-    /// Tunnel key of the datapath.
-    pub vni: Vni,
-    /// Input and output port key.
-    pub keys: Option<(u16, u16)>,
-    /// Where the inner frame begins, from where the outer one does.
-    pub inner: usize,
-    /// Where it ends.
-    pub end: usize,
 }
 
 /// What the Ethernet header of an IP packet says.
@@ -307,12 +354,15 @@ pub fn outer(frame: &[u8], tag: usize, geneve_port: u16, vxlan_port: u16) -> Opt
         port if port == vxlan_port => EncapKind::Vxlan,
         _ => return None,
     };
-    let (src, dst) = (
-        Ipv4Addr::from_bits(be32(ip, 12)),
-        Ipv4Addr::from_bits(be32(ip, 16)),
-    );
+    let (src, dst) = (be32(ip, 12), be32(ip, 16));
     if be16(datagram, udp::CHECKSUM_OFFSET) != 0 {
-        let pseudo = pseudo_v4(src, dst, ip_proto::UDP, datagram.len() as u32);
+        let addresses = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
+        let pseudo = pseudo_v4(
+            addresses.0,
+            addresses.1,
+            ip_proto::UDP,
+            datagram.len() as u32,
+        );
         if finish(ones_complement_sum(datagram, pseudo)) != 0 {
             return None;
         }
@@ -329,19 +379,16 @@ pub fn outer(frame: &[u8], tag: usize, geneve_port: u16, vxlan_port: u16) -> Opt
     };
     Some(Outer {
         mac: mac(ethernet),
-        src,
         dst,
+        origin: Origin::new(kind, src, vni, keys),
+        inner: (start + IP + udp::LEN + len) as u16,
+        end: (start + total) as u16,
         tos: ip[1],
-        kind,
-        vni,
-        keys,
-        inner: start + IP + udp::LEN + len,
-        end: start + total,
     })
 }
 
-/// Tunnel key, port keys, and bytes of a tunnel header.
-type TunnelHeader = (Vni, Option<(u16, u16)>, usize);
+/// Tunnel key, port keys (the input one in the high half), and bytes of a tunnel header.
+type TunnelHeader = (Vni, Option<u32>, usize);
 
 /// No option, or OVN's alone.
 #[inline]
@@ -350,11 +397,11 @@ fn geneve_header(header: &[u8]) -> Option<TunnelHeader> {
         [0, 0, 0x65, 0x58, a, b, c, 0] => Some((Vni::from_bytes([a, b, c]), None, geneve::LEN)),
         [0x02, 0x40, 0x65, 0x58, a, b, c, 0] => {
             let option = header.get(geneve::LEN..)?.first_chunk::<8>()?;
-            let [0x01, 0x02, geneve::OVN_TYPE, 0x01, _, _, _, _] = option else {
+            let [0x01, 0x02, geneve::OVN_TYPE, 0x01, ..] = option else {
                 return None;
             };
             // The highest bit of the input key is reserved.
-            let keys = (be16(option, 4) & 0x7fff, be16(option, 6));
+            let keys = be32(option, 4) & 0x7fff_ffff;
             Some((Vni::from_bytes([a, b, c]), Some(keys), geneve::OVN_LEN))
         }
         _ => None,

@@ -164,19 +164,20 @@ proptest! {
         let headers = parse(&frame).expect("accepted at a glance");
         let ip = headers.ip().unwrap();
         let payload = &frame[usize::from(ip.l4_offset) + udp::LEN..];
-        match found.kind {
+        match found.origin.kind() {
             EncapKind::Geneve => {
                 let header = sluice_net::wire::geneve::parse(payload).unwrap();
-                prop_assert_eq!(header.vni, found.vni);
-                prop_assert_eq!(header.ovn.map(|o| (o.in_key, o.out_key)), found.keys);
-                prop_assert_eq!(usize::from(ip.l4_offset) + 8 + header.header_len, found.inner);
+                prop_assert_eq!(header.vni, found.origin.vni());
+                prop_assert_eq!(header.ovn.map(|o| (o.in_key, o.out_key)), found.origin.keys());
+                prop_assert_eq!(usize::from(ip.l4_offset) + 8 + header.header_len, usize::from(found.inner));
             }
             EncapKind::Vxlan => {
                 let header = sluice_net::wire::vxlan::parse(payload).unwrap();
-                prop_assert_eq!(header.vni, found.vni);
-                prop_assert_eq!(usize::from(ip.l4_offset) + 16, found.inner);
+                prop_assert_eq!(header.vni, found.origin.vni());
+                prop_assert_eq!(usize::from(ip.l4_offset) + 16, usize::from(found.inner));
             }
         }
-        prop_assert_eq!(found.end, 14 + usize::from(ip.total_len));
+        prop_assert_eq!(found.origin.src(), Ipv4Addr::new(172, 16, 0, 1));
+        prop_assert_eq!(usize::from(found.end), 14 + usize::from(ip.total_len));
     }
 }

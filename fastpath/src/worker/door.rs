@@ -1,15 +1,12 @@
 //! What frames of a device's VLAN, or with certain tunnel keys, enter; kept from packet to packet.
 
-use std::net::Ipv4Addr;
-
-use sluice_net::Vni;
-
-use crate::glance::{Outer, Tagging};
+use super::lane::mix;
+use crate::glance::{Origin, Tagging};
 use crate::ids::{PortId, Zone};
 use crate::io::DeviceId;
 use crate::path::{Gate, Gates};
 use crate::stage::enter::{self, Entry};
-use crate::tables::{DeviceEntry, EncapKind, Tables};
+use crate::tables::{DeviceEntry, Tables};
 
 /// Doors kept for each device, by VLAN, and for tunnels, by key; powers of two.
 const VLANS: usize = 64;
@@ -37,13 +34,11 @@ pub(super) enum Behind {
     Underlay,
 }
 
-type TunnelKey = (EncapKind, Ipv4Addr, Vni, Option<(u16, u16)>);
-
 /// The doors of a generation that have been passed.
 #[derive(Debug)]
 pub(super) struct Doors {
     devices: Vec<[Option<(u16, Behind)>; VLANS]>,
-    tunnels: Box<[Option<(TunnelKey, Door)>]>,
+    tunnels: Box<[Option<(Origin, Door)>]>,
     gates: Gates,
 }
 
@@ -100,28 +95,23 @@ impl Doors {
 
     /// What tunnel keys of a peer enter; `None` when they are refused.
     #[inline]
-    pub(super) fn tunnel(&mut self, tables: &Tables, outer: &Outer) -> Option<&Door> {
-        let key = (outer.kind, outer.src, outer.vni, outer.keys);
-        let (in_key, out_key) = outer.keys.unwrap_or_default();
-        let words = u64::from(outer.src.to_bits()) << 32 | u64::from(outer.vni.get());
-        let keys = u64::from(in_key) << 16 | u64::from(out_key);
-        let mixed = (words ^ keys << 20).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let index = (mixed >> 40) as usize % KEYS;
+    pub(super) fn tunnel(&mut self, tables: &Tables, origin: Origin) -> Option<&Door> {
+        let (peer, keys) = origin.words();
+        let index = mix(peer, keys) as usize % KEYS;
         let held = self.tunnels.get(index)?;
-        if held.as_ref().is_none_or(|(held, _)| *held != key) {
-            self.open_tunnel(tables, key, index)?;
+        if held.as_ref().is_none_or(|(held, _)| *held != origin) {
+            self.open_tunnel(tables, origin, index)?;
         }
         let (_, door) = self.tunnels.get(index)?.as_ref()?;
         Some(door)
     }
 
     #[cold]
-    fn open_tunnel(&mut self, tables: &Tables, key: TunnelKey, index: usize) -> Option<()> {
-        let (kind, src, vni, keys) = key;
-        let tunnel = *tables.peers.get(&(kind, src))?;
-        let entry = enter::resolve_keys(tables, tunnel, vni, keys).continue_value()?;
-        let door = self.open(tables, entry);
-        *self.tunnels.get_mut(index)? = Some((key, door));
+    fn open_tunnel(&mut self, tables: &Tables, origin: Origin, index: usize) -> Option<()> {
+        let tunnel = *tables.peers.get(&(origin.kind(), origin.src()))?;
+        let entry = enter::resolve_keys(tables, tunnel, origin.vni(), origin.keys());
+        let door = self.open(tables, entry.continue_value()?);
+        *self.tunnels.get_mut(index)? = Some((origin, door));
         Some(())
     }
 

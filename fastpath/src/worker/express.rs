@@ -220,18 +220,18 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             underlay.geneve_port,
             underlay.vxlan_port,
         )?;
-        if outer.mac != underlay.mac || outer.dst != underlay.address.addr() {
+        if outer.mac != underlay.mac || outer.dst != underlay.address.addr().to_bits() {
             return None;
         }
-        seen.door = *self.doors.tunnel(tables, &outer)?;
-        let inner = frame.get(outer.inner..outer.end)?;
+        seen.door = *self.doors.tunnel(tables, outer.origin)?;
+        let inner = frame.get(usize::from(outer.inner)..usize::from(outer.end))?;
         let tagging = glance::tagging(inner)?;
         // An inner tag means something only to the switch; let it look.
         if tagging.tag != 0 {
             return None;
         }
         seen.len = inner.len() as u16;
-        (seen.skip, seen.end) = (outer.inner as u16, outer.end as u16);
+        (seen.skip, seen.end) = (outer.inner, outer.end);
         seen.glance.read(inner, tagging)?;
         // Congestion that is to be carried over changes the packet (RFC 6040 section 4.2).
         let same = outer.tos & 0b11 == seen.glance.tos & 0b11;

@@ -17,12 +17,12 @@ use arrayvec::ArrayVec;
 
 use super::Worker;
 use super::door::Door;
-use super::express::{Kind, Seen};
+use super::express::{Kind, Seen, moment};
 use crate::glance::{Addresses, Glance};
 use crate::ids::{PathId, PortId, Tick};
 use crate::io::{BURST, FramePool, Ports};
 use crate::learned::Learned;
-use crate::path::{FdbUse, Gate, MARK};
+use crate::path::{FdbUse, Gate, MARK, Moment};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::{route, steer};
@@ -344,6 +344,17 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             };
             let place = Run { router, id, port };
             self.lanes.route(&place, run, seen, ways, now.edition);
+        }
+        // All legs are asked for before the first is needed.
+        let moment = moment!(self);
+        for (way, _) in ways
+            .iter_mut()
+            .zip(kinds)
+            .filter(|(_, kind)| **kind == Kind::Lane)
+        {
+            if self.paths.leg(*way, &moment).is_none() {
+                *way = PathId::NONE;
+            }
         }
     }
 

@@ -141,6 +141,12 @@ impl Line {
         Control(self.control.load(Acquire))
     }
 
+    /// A word in the line.
+    #[inline]
+    pub(super) fn word(&self) -> &AtomicU64 {
+        &self.control
+    }
+
     /// Compares the key whether or not the line is published.
     #[inline]
     pub(super) fn holds(&self, key: [u64; 2]) -> bool {

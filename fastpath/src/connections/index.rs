@@ -153,12 +153,18 @@ impl Index {
             .filter_map(|position| self.bucket(position))
     }
 
-    /// First stage of a burst: starts the load of the primary bucket's line.
+    /// A word in the line of the primary bucket.
+    #[inline]
+    pub(super) fn home(&self, hash: u32) -> Option<&AtomicU64> {
+        Some(&self.bucket(self.primary(hash))?.control)
+    }
+
+    /// Starts the load of the primary bucket's line.
     #[inline]
     pub(super) fn warm(&self, hash: u32) {
-        if let Some(bucket) = self.bucket(self.primary(hash)) {
+        if let Some(word) = self.home(hash) {
             // Loads stronger than relaxed are never removed, and nothing waits for this one.
-            bucket.control.load(Acquire);
+            word.load(Acquire);
         }
     }
 

@@ -234,29 +234,43 @@ impl ConnectionTable {
     }
 
     /// Finds the connections of many keys and tells their hashes, overlapping the memory accesses: the lines of all
-    /// buckets are asked for before the first is looked at, and so are the entries.
+    /// buckets are asked for before the first is looked at, and so are the entries. `ask` asks the processor for the
+    /// line of a word, best without waiting for it.
     ///
     /// Answers as many keys as the shortest of the three slices holds.
     #[inline]
-    pub fn lookup_burst(&self, keys: &[FlowKey4], hashes: &mut [u32], out: &mut [Option<Hit>]) {
+    pub fn lookup_burst(
+        &self,
+        keys: &[FlowKey4],
+        hashes: &mut [u32],
+        out: &mut [Option<Hit>],
+        ask: impl Fn(&AtomicU64) + Copy,
+    ) {
         let chunks = keys
             .chunks(BURST)
             .zip(hashes.chunks_mut(BURST))
             .zip(out.chunks_mut(BURST));
         for ((keys, hashes), out) in chunks {
-            self.lookup_chunk(keys, hashes, out);
+            self.lookup_chunk(keys, hashes, out, ask);
         }
     }
 
-    fn lookup_chunk(&self, keys: &[FlowKey4], hashes: &mut [u32], out: &mut [Option<Hit>]) {
+    #[inline]
+    fn lookup_chunk(
+        &self,
+        keys: &[FlowKey4],
+        hashes: &mut [u32],
+        out: &mut [Option<Hit>],
+        ask: impl Fn(&AtomicU64),
+    ) {
         let mut all = [[0; 2]; BURST];
         for ((key, hash), words) in keys.iter().zip(hashes.iter_mut()).zip(&mut all) {
             *words = key.pack();
             *hash = self.keys.hash_words(*words);
         }
-        // Loops of nothing but loads: the more of them fit into the processor's window, the more misses overlap.
-        for hash in hashes.iter() {
-            self.index.warm(*hash);
+        // Loops of nothing but this: the more of them fit into the processor's window, the more misses overlap.
+        for word in hashes.iter().filter_map(|hash| self.index.home(*hash)) {
+            ask(word);
         }
         let mut candidates = [(Tagged::default(), None); BURST];
         for (hash, candidate) in hashes.iter().zip(&mut candidates) {
@@ -266,7 +280,7 @@ impl ConnectionTable {
             if let Some(Reference { slot, direction }) = first
                 && let Some(entry) = self.entry(*slot)
             {
-                entry.line(*direction).control();
+                ask(entry.line(*direction).word());
             }
         }
         let found = all.iter().zip(&candidates).zip(hashes).zip(out);
@@ -315,10 +329,12 @@ impl ConnectionTable {
             .is_some()
     }
 
-    /// Starts the load of the bucket of a key with this hash, for a look-up or an insertion that is to come.
+    /// Asks for the bucket of a key with this hash, for a look-up or an insertion that is to come.
     #[inline]
-    pub fn warm(&self, hash: u32) {
-        self.index.warm(hash);
+    pub fn warm(&self, hash: u32, ask: impl Fn(&AtomicU64)) {
+        if let Some(word) = self.index.home(hash) {
+            ask(word);
+        }
     }
 
     #[inline]

@@ -20,6 +20,14 @@ pub mod dpdk;
 pub mod memory;
 pub mod queues;
 
+#[cfg(feature = "dpdk")]
+pub use dpdk::prefetch;
+
+/// Asks for a cache line; without DPDK, whose code is the only one with `unsafe`, nothing does.
+#[cfg(not(feature = "dpdk"))]
+#[inline(always)]
+pub fn prefetch<T>(_: &T) {}
+
 /// Frames a worker takes from one queue at a time.
 pub const BURST: usize = 32;
 

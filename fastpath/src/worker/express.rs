@@ -17,7 +17,7 @@ use crate::counters::Work;
 use crate::exchange::Origin;
 use crate::glance::{self, Glance, Macs, Tagging, Version};
 use crate::ids::{PathId, Zone};
-use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports};
+use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports, prefetch};
 use crate::path::{Leg, Moment};
 use crate::stage::enter;
 use crate::verdict::{DropReason, Egress};
@@ -115,7 +115,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !keys.is_empty() {
             self.connections
                 .table()
-                .lookup_burst(&keys, &mut hashes, &mut sheet.hits);
+                .lookup_burst(&keys, &mut hashes, &mut sheet.hits, prefetch);
             self.receive_newcomers(&keys, &hashes, frames.len(), sheet);
         }
         if lanes > 0 {

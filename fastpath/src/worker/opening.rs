@@ -24,7 +24,7 @@ use crate::connections::{
 use crate::counters::Work;
 use crate::glance::{Addresses, Glance, Macs};
 use crate::ids::{DatapathId, PathId, PortId, Zone};
-use crate::io::{BURST, FramePool, Ports};
+use crate::io::{BURST, FramePool, Ports, prefetch};
 use crate::path::{Gate, Moment};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
@@ -321,9 +321,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 continue;
             };
             // Most keep their port.
-            table.warm(table.hash(&opening.request.reply_key(opening.request.original)));
+            let reply = opening.request.reply_key(opening.request.original);
+            table.warm(table.hash(&reply), prefetch);
             if let Some((_, hash)) = opening.also {
-                table.warm(hash);
+                table.warm(hash, prefetch);
             }
         }
     }

@@ -32,12 +32,12 @@ fn a_burst_answers_as_single_look_ups_do() {
             .zip(told.chunks_mut(size))
             .zip(out.chunks_mut(size))
         {
-            table.lookup_burst(keys, hashes, out);
+            table.lookup_burst(keys, hashes, out, |_| {});
         }
         assert!(out == single, "bursts of {size}");
         assert!(told == hashes, "hashes of bursts of {size}");
     }
     let mut short = [None; 3];
-    table.lookup_burst(&keys[2..], &mut [0; 3], &mut short);
+    table.lookup_burst(&keys[2..], &mut [0; 3], &mut short, |_| {});
     assert_eq!(short, single[2..5]);
 }

@@ -115,7 +115,7 @@ fn reader(table: &ConnectionTable, stop: &AtomicBool, seed: u64) -> u32 {
             .flat_map(|new| [new.original, new.reply])
             .collect();
         let mut hits = vec![None; keys.len()];
-        table.lookup_burst(&keys, &mut vec![0; keys.len()], &mut hits);
+        table.lookup_burst(&keys, &mut vec![0; keys.len()], &mut hits, |_| {});
         for (key, hit) in keys.iter().zip(&hits) {
             let Some(hit) = hit else { continue };
             check(key, hit);

@@ -24,6 +24,7 @@ pub mod error;
 pub mod kernel;
 pub mod mbuf;
 pub mod ports;
+mod prefetch;
 pub mod stats;
 
 pub use device::Device;
@@ -32,4 +33,5 @@ pub use eal::{Eal, EalOptions, Hugepages};
 pub use error::{DeviceProblem, DpdkError};
 pub use mbuf::{Mbuf, Pool};
 pub use ports::DpdkPorts;
+pub use prefetch::prefetch;
 pub use stats::{DeviceStats, Link};

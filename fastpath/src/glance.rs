@@ -326,7 +326,7 @@ fn holds(ip: &[u8; IP]) -> bool {
         .iter()
         .map(|word| u64::from(u32::from_le_bytes(*word)))
         .sum();
-    sum % 0xffff == 0
+    sum.is_multiple_of(0xffff)
 }
 
 /// Glances at a frame of this tagging.

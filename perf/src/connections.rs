@@ -143,7 +143,7 @@ impl fmt::Display for Report {
 pub fn run(wanted: &Connections) -> anyhow::Result<Report> {
     ensure!(wanted.runs > 0, "at least one run");
     let mut least: Vec<u32> = Vec::new();
-    let mut report = None;
+    let mut report: Option<Report> = None;
     for _ in 0..wanted.runs {
         let (found, loops) = one(wanted.connections)?;
         if least.is_empty() {
@@ -160,12 +160,13 @@ pub fn run(wanted: &Connections) -> anyhow::Result<Report> {
                 .zip(loops)
                 .for_each(|(a, b)| *a = b.min(*a));
         }
-        let single = report.map_or(found.single_longest, |before: Report| {
-            before.single_longest.max(found.single_longest)
-        });
-        report = Some(Report {
-            single_longest: single,
-            ..found
+        // Memory is that of the first run: nothing was there before.
+        report = Some(match report {
+            None => found,
+            Some(first) => Report {
+                single_longest: found.single_longest.max(first.single_longest),
+                ..first
+            },
         });
     }
     let mut report = report.context("no run")?;

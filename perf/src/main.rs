@@ -246,9 +246,18 @@ fn count(wanted: &Instructions) -> anyhow::Result<ExitCode> {
     let counted = instructions::count(wanted)?;
     let baseline = Baseline::read(&wanted.baseline);
     if wanted.write {
-        let mut new = baseline.unwrap_or_default();
+        // A file that is there but cannot be read is not written over.
+        let mut new = if wanted.baseline.exists() {
+            baseline?
+        } else {
+            Baseline::default()
+        };
         new.rustc.clone_from(&counted.rustc);
         new.instructions.extend(counted.instructions);
+        // More digits do not survive being read and written again, and would be changes in the file.
+        for count in new.instructions.values_mut() {
+            *count = (*count * 100.0).round() / 100.0;
+        }
         let text = serde_json::to_string_pretty(&new)? + "\n";
         std::fs::write(&wanted.baseline, text)?;
         return Ok(ExitCode::SUCCESS);

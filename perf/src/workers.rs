@@ -208,10 +208,7 @@ fn begin(stage: &mut Stage, playing: &Playing) -> anyhow::Result<u32> {
     let mut epoch = 0;
     for process in stage.alone.iter_mut().chain([&mut stage.both]) {
         epoch = process.control.play(playing)?;
-        // The slow path needs a CPU as well.
-        process.urgent = false;
         first_lap(process, epoch)?;
-        process.urgent = true;
     }
     Ok(epoch)
 }

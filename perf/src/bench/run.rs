@@ -37,7 +37,7 @@ pub struct Bench {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,sluice-shared,ovs,vpp,linux"
+        default_value = "testpmd-io,testpmd-macswap,testpmd-5tswap,sluice,ovs,vpp,linux"
     )]
     pub contestants: Vec<Kind>,
     /// Windows of each contestant under each load.

@@ -77,9 +77,12 @@ impl Window {
 /// When it ends or does not get through.
 pub(crate) fn first_lap(process: &mut Process, epoch: u32) -> anyhow::Result<()> {
     process.control.answer(true)?;
+    // Whoever resolves addresses for the polling thread may wait for its CPU.
+    let urgent = std::mem::replace(&mut process.urgent, false);
     process.go()?;
     all_flows(process, epoch)?;
     until_nothing_is_lost(process)?;
+    process.urgent = urgent;
     process.control.answer(false)?;
     process.stop()
 }

@@ -28,16 +28,26 @@ fn colour(contestant: &str) -> &'static str {
 /// several, by flows and by size.
 pub fn charts(results: &Results) -> Vec<(String, String)> {
     let mut all = Vec::new();
+    let (measured, never): (Vec<String>, Vec<String>) =
+        distinct(&results.cells, |cell| cell.contestant.clone())
+            .into_iter()
+            .partition(|contestant| {
+                let mut own = results.cells.iter();
+                own.any(|cell| cell.contestant == *contestant && cell.cycles().is_some())
+            });
     for size in distinct(&results.cells, |cell| cell.size.clone()) {
         let cells: Vec<&Cell> = results
             .cells
             .iter()
-            .filter(|cell| cell.size == size)
+            .filter(|cell| cell.size == size && measured.contains(&cell.contestant))
             .collect();
-        let title = format!(
+        let mut title = format!(
             "cycles per packet, {size} bytes, one worker, on {}",
             results.machine.cpu
         );
+        if !never.is_empty() {
+            title += &format!("; not measured: {}", never.join(", "));
+        }
         all.push((
             format!("cycles-{}.svg", size.to_lowercase()),
             chart(&title, &cells),
@@ -117,6 +127,9 @@ fn lines(title: &str, cells: &[&Cell], of: impl Fn(&Cell) -> String) -> Option<S
                 Some((x(at), y(cell.cycles()?)))
             })
             .collect();
+        if points.is_empty() {
+            continue;
+        }
         let path: Vec<String> = points
             .iter()
             .map(|(x, y)| format!("{x:.1},{y:.1}"))
@@ -269,6 +282,7 @@ pub(super) mod tests {
             cell("snat", 1_000, "64", "ovs", Some(800.0)),
             cell("snat", 1_000_000, "64", "sluice", Some(200.0)),
             cell("snat", 1_000_000, "64", "ovs", None),
+            cell("snat", 1_000_000, "64", "vpp", None),
         ]);
         let charts = charts(&all);
         let names: Vec<&str> = charts.iter().map(|(name, _)| name.as_str()).collect();
@@ -285,6 +299,7 @@ pub(super) mod tests {
         // One rectangle is the background; who failed has none.
         assert_eq!(svg("cycles-64.svg").matches("<rect").count(), 1 + 4);
         assert_eq!(svg("cycles-64.svg").matches(">failed<").count(), 1);
+        assert!(svg("cycles-64.svg").contains("not measured: vpp"));
         assert_eq!(svg("flows-snat.svg").matches("<circle").count(), 3);
         assert_eq!(svg("flows-snat.svg").matches("<polyline").count(), 2);
     }

@@ -54,15 +54,12 @@ pub fn aims(results: &Results) -> Vec<Bar> {
     let rig = results.cells.iter().filter(|cell| {
         cell.contestant == "testpmd-io" && cell.size == "64" && cell.order == "uniform"
     });
-    let dearest = rig.filter_map(Cell::cycles).max_by(f64::total_cmp);
-    if dearest.is_some() {
-        bars.push(Bar::at_most(
-            1,
-            "the rig itself, at most",
-            "cycles",
-            RIG,
-            dearest,
-        ));
+    let dearest = rig
+        .filter_map(|cell| Some((cell, cell.cycles()?)))
+        .max_by(|(_, a), (_, b)| a.total_cmp(b));
+    if let Some((cell, cycles)) = dearest {
+        let what = format!("the rig itself where it costs most, {}", cell.scenario);
+        bars.push(Bar::at_most(1, what, "cycles", RIG, Some(cycles)));
     }
     for cell in ours(results).filter(|cell| cell.order == "uniform") {
         let what = format!("{}, {} flows", cell.scenario, cell.flows);

@@ -230,7 +230,7 @@ mod tests {
                 let at = SLOTS_AT + taken % SLOTS * SLOT;
                 file.read_exact_at(&mut slot, from + at).unwrap();
                 taken += 1;
-                if taken % 10 != 0 {
+                if !taken.is_multiple_of(10) {
                     let put = word(file, to);
                     let at = SLOTS_AT + put % SLOTS * SLOT;
                     file.write_all_at(&slot, to + at).unwrap();

@@ -18,8 +18,8 @@ use crate::traffic::{Load, Order, Size, parse_flows};
 
 /// Seconds of a trial while the rate is searched.
 const SEARCH: f64 = 0.05;
-/// Windows tried for one that counts.
-const TRIES: usize = 6;
+/// Rounds until all have their windows, or too many were disturbed.
+const TRIES: usize = 25;
 /// What ours may take, times macswap's.
 const BAR: f64 = 1.5;
 /// Which percentiles are told; the last is the longest.

@@ -25,9 +25,11 @@ use crate::counters::Work;
 use crate::glance::{Addresses, Glance, Macs};
 use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{BURST, FramePool, Ports, prefetch};
+use crate::learned::Learned;
 use crate::path::{Gate, Moment};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
+use crate::stage::gateway::{self, Seat};
 use crate::stage::{nat, route, steer};
 use crate::tables::{Peer, RouterPort, Tables};
 use crate::trace::{Event, Recorder};
@@ -88,13 +90,16 @@ struct StepKey {
     group: u32,
     hop: u32,
     host: u32,
+    /// Their source is translated here: of those whose is not, nothing can be known about these.
+    translated: bool,
 }
 
 impl Key for StepKey {
     #[inline]
     fn hash(&self) -> u64 {
         let host = u64::from(self.host) << 32 | u64::from(self.hop);
-        mix(self.from ^ u64::from(self.group) << 40, host)
+        let translated = u64::from(self.translated) << 39;
+        mix(self.from ^ translated ^ u64::from(self.group) << 40, host)
     }
 }
 
@@ -233,6 +238,7 @@ impl Stop {
     fn leave(
         self,
         tables: &Tables,
+        learned: &Learned,
         glance: &Glance,
         group: u32,
     ) -> Option<(StepKey, Option<Translation>)> {
@@ -256,8 +262,13 @@ impl Stop {
             group,
             hop,
             host: next.via.map_or(dst, |_| 0),
+            translated: false,
         };
         if router.snat.is_empty() {
+            return Some((key, None));
+        }
+        if let Seat::At(_) = gateway::egress(learned, out).continue_value()? {
+            // It is translated there.
             return Some((key, None));
         }
         let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
@@ -275,6 +286,10 @@ impl Stop {
             external: rule.external,
             inside: piece.zone(),
             outside,
+        };
+        let key = StepKey {
+            translated: true,
+            ..key
         };
         (outside != Zone::NONE).then_some((key, Some(translation)))
     }
@@ -353,7 +368,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         router.steer_v4(port, &addresses, &mut groups);
         for ((newcomer, stop), group) in run.iter().zip(groups) {
             let seen = seen.get(newcomer.at).filter(|_| group != steer::WALK);
-            let left = seen.and_then(|seen| Some((seen, stop.leave(tables, &seen.glance, group)?)));
+            let left = seen.and_then(|seen| {
+                Some((
+                    seen,
+                    stop.leave(tables, &self.learned, &seen.glance, group)?,
+                ))
+            });
             let Some((seen, (step, translation))) = left else {
                 continue;
             };
@@ -546,7 +566,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 return None;
             }
             let stop = Stop { id: 0, place };
-            let (key, found) = stop.leave(tables, glance, group)?;
+            let (key, found) = stop.leave(tables, &self.learned, glance, group)?;
             translation = found;
             steps.push((place, key));
         }

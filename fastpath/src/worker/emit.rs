@@ -79,8 +79,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         entered: &Entered,
         edit: &Edit,
     ) -> Result<(), DropReason> {
-        if entered.inner > 0 && !frame.pull(usize::from(entered.inner)) {
-            return Err(DropReason::MalformedL2);
+        if entered.inner > 0 {
+            // What follows the outer packet is no part of the inner one.
+            frame.truncate(usize::from(entered.inner) + usize::from(entered.len));
+            if !frame.pull(usize::from(entered.inner)) {
+                return Err(DropReason::MalformedL2);
+            }
         }
         rewrite::apply(frame.data_mut(), &entered.headers, edit).ok_or(DropReason::MalformedL2)?;
         if entered.headers.vlan.is_some() {

@@ -5,6 +5,8 @@ use sluice_net::Headers;
 
 use crate::connections::Rewrite;
 use crate::exchange::Sighting;
+use crate::ids::Tick;
+use crate::learned::Learned;
 use crate::path::{Deps, NeighborUse, Way};
 use crate::stage::enter::Entered;
 use crate::stage::nat::Proposal;
@@ -52,6 +54,16 @@ impl Outcome {
             underlay: None,
             deps: Deps::default(),
             sightings: ArrayVec::new(),
+        }
+    }
+
+    /// Notes that a packet goes to its neighbors, from and to its learned MACs.
+    pub fn mark_used(&self, learned: &Learned, now: Tick) {
+        for neighbor in [&self.neighbor, &self.underlay].into_iter().flatten() {
+            learned.neighbors.mark_used(neighbor.slot, now);
+        }
+        for fdb in &self.deps.fdb {
+            learned.fdb.mark_used(fdb.slot, now);
         }
     }
 

@@ -83,6 +83,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         for sighting in &outcome.sightings {
             self.sight(*sighting);
         }
+        if let Verdict::Transmit(_) | Verdict::Flood(_) = outcome.verdict {
+            outcome.mark_used(&self.learned, self.now);
+        }
         let v6 = pending.entered.headers.ip().is_some_and(Ip::is_v6);
         if pending.zone == Zone::NONE || v6 {
             self.remember(&pending.entered, &outcome, &trail.landmarks);

@@ -1,5 +1,7 @@
 //! The cases, by subject.
 
+mod differential;
+mod differential_traffic;
 mod drops;
 mod gateway;
 mod lab;

@@ -19,7 +19,7 @@ mod scratch;
 
 pub use host::Host;
 pub use network::Network;
-pub use node::{NodeOptions, device_mac};
+pub use node::{Node, NodeOptions, device_mac};
 pub use scratch::NodeFile;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -48,6 +48,8 @@ pub struct Network {
     pub wrong_checksums: bool,
     /// The queue a frame arrives on, by its bytes; a node with one worker has queue 0 only.
     pub queue: fn(&[u8]) -> u16,
+    /// Done to every node before each of its turns.
+    pub before_turn: fn(&mut Node),
     /// Keep what passes the wires; off where there is very much.
     pub record: bool,
     passed: Vec<Passed>,
@@ -94,6 +96,7 @@ impl Network {
             now,
             wrong_checksums: false,
             queue: |_| 0,
+            before_turn: |_| {},
             record: true,
             passed: Vec::new(),
             scratch,
@@ -206,6 +209,7 @@ impl Network {
             let mut moved = self.carry();
             let now = self.now;
             for node in self.nodes.values_mut() {
+                (self.before_turn)(node);
                 moved |= node.turn(now);
             }
             if !moved {

@@ -68,6 +68,8 @@ pub struct Node {
     compiler: Compiler,
     pub cell: Arc<TablesCell>,
     retired: Vec<Arc<Tables>>,
+    /// How often its ways were forgotten.
+    forgotten: u64,
     pub devices: MemoryDevices,
     pub pool: Arc<MemoryPool>,
     pub learned: Arc<Learned>,
@@ -175,6 +177,7 @@ impl Node {
             compiler: Compiler::new(),
             cell,
             retired: Vec::new(),
+            forgotten: 0,
             devices,
             pool,
             learned,
@@ -209,6 +212,32 @@ impl Node {
         self.view = view;
         self.due = Tick(0);
         self.publish(&loaded)
+    }
+
+    /// Publishes the tables as they are as another generation, in which every cached way is stale.
+    pub fn forget_ways(&mut self) {
+        let tables = self.cell.current();
+        self.forgotten += 1;
+        // Far from the numbers that the compiler gives.
+        let generation = (1 << 32) + self.forgotten;
+        let old = self.cell.publish(Arc::new(Tables {
+            generation,
+            wiring: generation,
+            datapaths: tables.datapaths.clone(),
+            ports: tables.ports.clone(),
+            by_vni: tables.by_vni.clone(),
+            devices: tables.devices.clone(),
+            tunnels: tables.tunnels.clone(),
+            peers: tables.peers.clone(),
+            underlay: tables.underlay.clone(),
+        }));
+        self.retired.push(old);
+        self.wake();
+    }
+
+    /// Lets the slow path look around in the next turn, as it does in another generation.
+    pub fn wake(&mut self) {
+        self.due = Tick(0);
     }
 
     /// The device of an interface.

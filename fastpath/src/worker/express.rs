@@ -151,6 +151,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Sends a burst on, one frame after the other.
     fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
         let (mut established, mut laned) = (0, 0);
+        let opened = self.openings.opened();
         let mut hits = sheet.hits.iter();
         let places = sheet.seen.iter().zip(&sheet.kinds);
         let found = places.zip(sheet.ways.iter().zip(&sheet.plans));
@@ -165,7 +166,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                     }
                     Some(None) => {
                         let left = match plan {
-                            Some(Plan::Pass(way)) => self.lane(frame, seen, *way),
+                            Some(Plan::Pass(way)) => self.pass_by(frame, seen, *way, opened),
                             Some(Plan::Open(opening)) => self.begin(frame, seen, opening),
                             None => Some(frame),
                         };
@@ -267,7 +268,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Sends a packet without a connection along a cached way; gives it back when it must walk.
     #[inline]
-    fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
+    pub(super) fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
         let glance = &seen.glance;
         let leg = match self.paths.leg(path, &moment!(self)) {
             Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,

@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use arrayvec::ArrayVec;
 
 use super::express::{Exit, Seen, moment};
-use super::lane::{Key, Landmarks, Memory, mix};
+use super::lane::Landmarks;
+use super::memory::{Edition, Key, Memory, mix};
 use super::{Pending, Worker};
 use crate::connections::{
     First, Flags, FlowKey4, Hashes, InsertError, NewConnection, PortRequest, Rewrite, State,
@@ -158,6 +159,8 @@ pub(super) struct Openings {
     steps: Memory<StepKey, Next>,
     /// Stops that were given a number.
     stops: u64,
+    /// Connections opened.
+    opened: u64,
 }
 
 impl Openings {
@@ -166,7 +169,14 @@ impl Openings {
             doors: Memory::new(),
             steps: Memory::new(),
             stops: 0,
+            opened: 0,
         }
+    }
+
+    /// How many connections were opened so far.
+    #[inline]
+    pub(super) fn opened(&self) -> u64 {
+        self.opened
     }
 }
 
@@ -578,6 +588,28 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         (external == proposed).then_some(steps)
     }
 
+    /// Sends a packet that wants no connection; gives it back when it belongs to one that was opened since `opened` were.
+    #[inline]
+    pub(super) fn pass_by(
+        &mut self,
+        frame: P::Frame,
+        seen: &Seen,
+        path: PathId,
+        opened: u64,
+    ) -> Option<P::Frame> {
+        if self.openings.opened != opened && self.belongs(seen) {
+            return Some(frame);
+        }
+        self.lane(frame, seen, path)
+    }
+
+    #[cold]
+    fn belongs(&self, seen: &Seen) -> bool {
+        let table = self.connections.table();
+        let key = seen.glance.key(seen.door.zone);
+        key.is_some_and(|key| table.contains_hashed(&key, table.hash(&key)))
+    }
+
     /// Counts an opened connection and lets go of the one that made room for it.
     pub(super) fn opened(&mut self, inserted: crate::connections::Inserted) {
         if let Some(evicted) = inserted.evicted {
@@ -585,6 +617,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             self.counters.count(Work::Closed, 1);
         }
         self.counters.count(Work::Opened, 1);
+        self.openings.opened += 1;
     }
 }
 
@@ -595,7 +628,7 @@ impl Openings {
         door: DoorKey,
         steps: &[(Place, StepKey)],
         path: PathId,
-        edition: super::lane::Edition,
+        edition: Edition,
     ) -> ArrayVec<PathId, { STOPS + 1 }> {
         let mut gone = ArrayVec::new();
         let mut lost = |old: Option<Next>| {

@@ -1,6 +1,6 @@
 //! What frames of a device's VLAN, or with certain tunnel keys, enter; kept from packet to packet.
 
-use super::lane::mix;
+use super::memory::mix;
 use crate::glance::{Origin, Tagging};
 use crate::ids::{PortId, Zone};
 use crate::io::DeviceId;

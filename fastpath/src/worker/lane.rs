@@ -18,6 +18,7 @@ use arrayvec::ArrayVec;
 use super::Worker;
 use super::door::Door;
 use super::express::{Kind, Seen, moment};
+use super::memory::{Edition, Key, Memory, mix};
 use crate::glance::{Addresses, Glance};
 use crate::ids::{PathId, PortId, Tick};
 use crate::io::{BURST, FramePool, Ports};
@@ -26,13 +27,9 @@ use crate::path::{FdbUse, Gate, MARK, Moment};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::{route, steer};
-use crate::tables::{NextHop, Router, RouterPort, SwitchPort, Tables};
+use crate::tables::{GroupKind, NextHop, Router, RouterPort, SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
 use crate::verdict::Verdict;
-
-/// Sets of each memory, a power of two, and memos a set.
-const SETS: usize = 4096;
-const WAYS: usize = 4;
 
 /// The part of a walk that tells what its way depends on.
 #[derive(Debug, Default)]
@@ -51,19 +48,6 @@ impl Recorder for Landmarks {
             Event::RouterEgress { .. } => self.routers = u8::MAX,
             _ => {}
         }
-    }
-}
-
-/// Which generation a memo is of; 0: none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Edition(u32);
-
-impl Edition {
-    pub(super) const FIRST: Edition = Edition(1);
-
-    /// The one after.
-    pub(super) fn next(self) -> Edition {
-        Edition(self.0.wrapping_add(1).max(1))
     }
 }
 
@@ -98,17 +82,6 @@ struct HostKey(HopKey, (u64, u64));
 enum Hop {
     Shared(HopKey),
     Host(HostKey),
-}
-
-pub(super) trait Key: Copy + Default + Eq {
-    fn hash(&self) -> u64;
-}
-
-/// Numbers that differ little end up far apart (multiplicative hashing: the high bits are the good ones).
-#[inline]
-pub(super) fn mix(a: u64, b: u64) -> u64 {
-    let word = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) ^ b;
-    (word ^ word >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32
 }
 
 impl Key for MacKey {
@@ -170,65 +143,6 @@ enum Target {
 impl Default for Target {
     fn default() -> Target {
         Target::Bridged(PathId::NONE)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Memo<K, V> {
-    key: K,
-    edition: Edition,
-    value: V,
-}
-
-/// A set-associative memory of fixed size.
-#[derive(Debug)]
-pub(super) struct Memory<K, V> {
-    sets: Box<[[Memo<K, V>; WAYS]]>,
-    turn: usize,
-}
-
-impl<K: Key, V: Copy + Default> Memory<K, V> {
-    pub(super) fn new() -> Self {
-        Memory {
-            sets: vec![[Memo::default(); WAYS]; SETS].into(),
-            turn: 0,
-        }
-    }
-
-    #[inline]
-    pub(super) fn get(&self, key: &K, edition: Edition) -> Option<&V> {
-        let set = self.sets.get(key.hash() as usize % SETS)?;
-        let found = set
-            .iter()
-            .find(|memo| memo.edition == edition && memo.key == *key)?;
-        Some(&found.value)
-    }
-
-    #[inline]
-    fn get_mut(&mut self, key: &K, edition: Edition) -> Option<&mut V> {
-        let set = self.sets.get_mut(key.hash() as usize % SETS)?;
-        let found = set
-            .iter_mut()
-            .find(|memo| memo.edition == edition && memo.key == *key)?;
-        Some(&mut found.value)
-    }
-
-    /// Puts a memo in; returns the value that had to go.
-    pub(super) fn put(&mut self, key: K, edition: Edition, value: V) -> Option<V> {
-        self.turn = self.turn.wrapping_add(1);
-        let set = self.sets.get_mut(key.hash() as usize % SETS)?;
-        let old = |memo: &Memo<K, V>| memo.edition != edition || memo.key == key;
-        let at = set.iter().position(old).unwrap_or(self.turn % WAYS);
-        let slot = set.get_mut(at)?;
-        let gone = std::mem::replace(
-            slot,
-            Memo {
-                key,
-                edition,
-                value,
-            },
-        );
-        (gone.edition != Edition::default()).then_some(gone.value)
     }
 }
 
@@ -535,14 +449,22 @@ fn hop_of(tables: &Tables, port: PortId, glance: &Glance) -> Option<Hop> {
 /// The hop that a packet takes of a group. Whether there is a way by it, the walk has found out.
 #[inline]
 fn hop(place: &Run<'_>, glance: &Glance, group: u32) -> Option<Hop> {
-    let hops: &[NextHop] = place.router.hops(group);
-    let (hop, next) = route::choose(hops, || glance.flow_hash())?;
-    let key = |host| HopKey::new(place.id, group, hop, host);
-    Some(match (next.via, glance.addresses) {
-        (Some(_), _) => Hop::Shared(key(0)),
-        (None, Addresses::V4(both)) => Hop::Shared(key(both.dst())),
-        (None, Addresses::V6(_, dst)) => {
-            Hop::Host(HostKey(key(0), ((dst >> 64) as u64, dst as u64)))
+    let on_link = |hop| {
+        let key = |host| HopKey::new(place.id, group, hop, host);
+        match glance.addresses {
+            Addresses::V4(both) => Hop::Shared(key(both.dst())),
+            Addresses::V6(_, dst) => Hop::Host(HostKey(key(0), ((dst >> 64) as u64, dst as u64))),
+        }
+    };
+    Some(match place.router.routing.kind(group) {
+        GroupKind::Via => Hop::Shared(HopKey::new(place.id, group, 0, 0)),
+        GroupKind::OnLink => on_link(0),
+        GroupKind::Other => {
+            let hops = place.router.hops(group);
+            match route::choose(hops, || glance.flow_hash())? {
+                (hop, NextHop { via: None, .. }) => on_link(hop),
+                (hop, _) => Hop::Shared(HopKey::new(place.id, group, hop, 0)),
+            }
         }
     })
 }

@@ -42,7 +42,7 @@ pub struct FdbUse {
     pub port: PortId,
 }
 
-/// A neighbor whose MAC is read from its slot for every packet.
+/// A learned neighbor that packets go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NeighborUse {
     /// Slot in the neighbor table.
@@ -119,7 +119,7 @@ pub struct Way {
     pub entry: Entry,
     /// Their Ethernet addresses when they do: destination, source.
     pub macs: (Mac, Mac),
-    /// Ethernet destination to write, unless `neighbor` gives it.
+    /// Ethernet destination to write.
     pub eth_dst: Mac,
     /// Ethernet source to write.
     pub eth_src: Mac,
@@ -129,7 +129,7 @@ pub struct Way {
     pub mtu: u16,
     /// The way out.
     pub egress: Egress,
-    /// Learned neighbor whose MAC is written as destination.
+    /// Learned neighbor whose MAC that is.
     pub neighbor: Option<NeighborUse>,
     /// Learned underlay neighbor, behind a tunnel egress.
     pub underlay: Option<NeighborUse>,
@@ -393,7 +393,7 @@ impl Paths {
             ttl_steps: way.ttl_steps,
             mtu: way.mtu,
             macs: Macs::new(way.macs.0, way.macs.1),
-            write: Macs::new(way.destination(learned)?, way.eth_src),
+            write: Macs::new(way.eth_dst, way.eth_src),
             egress: way.egress,
         };
         if let Egress::Tunnel { tunnel, vni, keys } = way.egress {
@@ -445,21 +445,16 @@ impl Way {
         ttl > self.ttl_steps && total_len <= self.mtu
     }
 
-    /// The Ethernet destination to write: where the neighbor was learned, its MAC of now. `None` when it has
-    /// none any more.
-    #[inline]
-    pub fn destination(&self, learned: &Learned) -> Option<Mac> {
-        match &self.neighbor {
-            None => Some(self.eth_dst),
-            Some(neighbor) => learned.neighbors.mac(neighbor.slot),
-        }
-    }
-
+    /// The next hop has the MAC that it had: another one may be behind another port of the switch. That of the underlay
+    /// is read anew.
     fn neighbors_hold(&self, learned: &Learned) -> bool {
-        [&self.neighbor, &self.underlay]
-            .into_iter()
-            .flatten()
-            .all(|n| learned.neighbors.lookup(n.port, n.ip) == Some(n.slot))
+        let neighbors = &learned.neighbors;
+        let there = |n: &NeighborUse| neighbors.lookup(n.port, n.ip) == Some(n.slot);
+        self.underlay.as_ref().is_none_or(there)
+            && self
+                .neighbor
+                .as_ref()
+                .is_none_or(|n| there(n) && neighbors.mac(n.slot) == Some(self.eth_dst))
     }
 
     fn mark_used(&self, learned: &Learned, now: Tick) {

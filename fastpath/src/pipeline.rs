@@ -720,6 +720,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             tunnel,
         });
         self.fit(port.mtu)?;
+        self.outcome.neighbor = None;
         self.headers.eth_dst = port.mac;
         let in_key = in_index
             .and_then(|index| router.ports.get(usize::from(index)))

@@ -39,11 +39,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !expected(way, &pending.entered, ip) {
             return Some(pending);
         }
-        let Some(eth_dst) = way.destination(&self.learned) else {
-            return Some(pending);
-        };
         let edit = Edit {
-            eth_dst,
+            eth_dst: way.eth_dst,
             eth_src: way.eth_src,
             ttl: (way.ttl_steps > 0).then(|| ip.ttl - way.ttl_steps),
             tos: pending.entered.tos(ip),

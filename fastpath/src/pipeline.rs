@@ -332,12 +332,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match bridge::source(switch, self.view.learned, port, domain.id, mac) {
             Source::Static => {}
             Source::Learned(slot) => {
-                self.outcome.deps.learned_mac(FdbUse {
+                let learned = FdbUse {
                     slot,
                     domain: domain.id,
                     mac,
                     port: port.id,
-                });
+                };
+                self.outcome.source = Some(learned);
+                self.outcome.deps.learned_mac(learned);
             }
             Source::New(sighting) => {
                 let _ = self.outcome.sightings.try_push(sighting);

@@ -7,7 +7,7 @@ use crate::connections::Rewrite;
 use crate::exchange::Sighting;
 use crate::ids::Tick;
 use crate::learned::Learned;
-use crate::path::{Deps, NeighborUse, Way};
+use crate::path::{Deps, FdbUse, NeighborUse, Way};
 use crate::stage::enter::Entered;
 use crate::stage::nat::Proposal;
 use crate::verdict::{DropReason, Verdict};
@@ -33,6 +33,8 @@ pub struct Outcome {
     pub neighbor: Option<NeighborUse>,
     /// Learned underlay neighbor.
     pub underlay: Option<NeighborUse>,
+    /// Where its source MAC was learned, if it was; the decision rests on that too.
+    pub source: Option<FdbUse>,
     /// What the decision rests on.
     pub deps: Deps,
     /// What the slow path may learn from it.
@@ -52,6 +54,7 @@ impl Outcome {
             mtu: u16::MAX,
             neighbor: None,
             underlay: None,
+            source: None,
             deps: Deps::default(),
             sightings: ArrayVec::new(),
         }

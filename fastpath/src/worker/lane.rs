@@ -297,10 +297,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let Some(mut way) = outcome.way(entered) else {
             return;
         };
-        let src = entered.headers.eth_src;
-        let source = source_of(tables, entered, way.deps.fdb.iter(), self.changes, self.now);
-        // The way from here on is everyone's; the MAC of who came first is not.
-        way.deps.fdb.retain(|fdb| fdb.mac != src);
+        let source = source_of(tables, entered, outcome.source, self.changes, self.now);
+        // The way from here on is everyone's; the MAC of who came first is not. It may be where the way leads, too.
+        let fdb = &mut way.deps.fdb;
+        if let Some(at) = fdb.iter().position(|fdb| Some(*fdb) == outcome.source) {
+            fdb.remove(at);
+        }
         let generation = tables.generation;
         let Some(path) = self.paths.take(way, generation, self.changes, self.now) else {
             return;
@@ -388,10 +390,10 @@ fn allows(tables: &Tables, port: PortId, glance: &Glance, addresses: Addresses) 
 }
 
 /// What is remembered of the source of a packet that walked.
-fn source_of<'d>(
+fn source_of(
     tables: &Tables,
     entered: &Entered,
-    mut uses: impl Iterator<Item = &'d FdbUse>,
+    fdb: Option<FdbUse>,
     changes: u64,
     now: Tick,
 ) -> Source {
@@ -421,7 +423,7 @@ fn source_of<'d>(
     };
     Source {
         rule,
-        fdb: uses.find(|fdb| fdb.mac == mac).copied(),
+        fdb,
         changes,
         marked: now,
         port,

@@ -389,6 +389,19 @@ fn allows(tables: &Tables, port: PortId, glance: &Glance, addresses: Addresses) 
         .is_some_and(|rule| rule.allows(src))
 }
 
+/// The port that a packet entered by, behind a chassis that sends no port keys too; `None` where the sender has decided.
+pub(super) fn entry_port<'t>(tables: &'t Tables, entered: &Entered) -> Option<&'t SwitchPort> {
+    match entered.entry {
+        Entry::Port(id) => tables.switch_port(id).map(|(_, _, port)| port),
+        Entry::Keyless { tunnel, switch } => {
+            let (_, switch) = tables.switch(switch)?;
+            let index = switch.keyless_port(tunnel, entered.headers.eth_src)?;
+            switch.ports.get(usize::from(index))
+        }
+        _ => None,
+    }
+}
+
 /// What is remembered of the source of a packet that walked.
 fn source_of(
     tables: &Tables,
@@ -398,21 +411,17 @@ fn source_of(
     now: Tick,
 ) -> Source {
     let mac = entered.headers.eth_src;
-    let rule = match entered.entry {
-        Entry::Port(id) => match tables.switch_port(id).map(|(_, _, port)| &port.security) {
-            Some(None) => Rule::Any,
-            Some(Some(security)) => {
-                match security.rule(mac).map(|rule| rule.addresses.as_slice()) {
-                    Some([]) => Rule::Any,
-                    Some([ipnet::IpNet::V4(net)]) if net.prefix_len() == 32 => {
-                        Rule::Only(net.addr().to_bits())
-                    }
-                    _ => Rule::Listed(id),
+    let rule = match entry_port(tables, entered).map(|port| (port.id, &port.security)) {
+        None | Some((_, None)) => Rule::Any,
+        Some((id, Some(security))) => {
+            match security.rule(mac).map(|rule| rule.addresses.as_slice()) {
+                Some([]) => Rule::Any,
+                Some([ipnet::IpNet::V4(net)]) if net.prefix_len() == 32 => {
+                    Rule::Only(net.addr().to_bits())
                 }
+                _ => Rule::Listed(id),
             }
-            None => Rule::Listed(id),
-        },
-        _ => Rule::Any,
+        }
     };
     let port = match entered.entry {
         Entry::Keyless { tunnel, switch } => tables

@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use arrayvec::ArrayVec;
 
 use super::express::{Exit, Seen, moment};
-use super::lane::Landmarks;
+use super::lane::{self, Landmarks};
 use super::memory::{Edition, Key, Memory, mix};
 use super::{Pending, Worker};
 use crate::connections::{
@@ -32,7 +32,7 @@ use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::gateway::{self, Seat};
 use crate::stage::{nat, route, steer};
-use crate::tables::{Peer, RouterPort, Tables};
+use crate::tables::{Peer, RouterPort, SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Verdict};
 
@@ -530,6 +530,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         else {
             return;
         };
+        let secured = |port: &SwitchPort| port.security.is_some();
+        if matches!(entered.entry, Entry::Keyless { .. })
+            && lane::entry_port(self.tables.tables(), entered).is_some_and(secured)
+        {
+            // The door does not tell which port: its rules are for the walk.
+            return;
+        }
         let Some(steps) = self.retrace(entered, outcome, trail, &glance) else {
             return;
         };

@@ -14,12 +14,12 @@ use sluice_fastpath::ids::PortId;
 use sluice_fastpath::io::DeviceId;
 use sluice_fastpath::tables::UNDERLAY_PORT;
 use sluice_fastpath::verdict::{DropReason, PuntClass};
-use sluice_net::show;
 use sluice_net::wire::tcp;
-use sluice_slowpath::{AgentRequest, Alive};
+use sluice_net::{Builder, Vni, show};
+use sluice_slowpath::{AgentRequest, Alive, Settings};
 
 use super::differential_traffic::{self as traffic, Sent, WIRES};
-use crate::support::{Host, Network, Node, NodeFile, NodeOptions, ip, mac};
+use crate::support::{Host, Network, Node, NodeFile, NodeOptions, device_mac, ip, mac, packet, v4};
 
 /// Two sides, each with switches, routers in a row and other chassis.
 ///
@@ -35,7 +35,7 @@ use crate::support::{Host, Network, Node, NodeFile, NodeOptions, ip, mac};
 /// ```
 const TOPOLOGY: &str = r#"
 [chassis.gw]
-encap = { type = "geneve", ip = "172.16.0.1" }
+encap = [{ type = "geneve", ip = "172.16.0.1" }, { type = "vxlan", ip = "172.16.0.1" }]
 [chassis.hv]
 encap = { type = "geneve", ip = "172.16.0.2" }
 [chassis.hv2]
@@ -376,7 +376,12 @@ fn network() -> Network {
         ])
         .network("wire", "eth1")
         .network("phys", "eth2");
+    let mut settings = Settings::default();
+    // Which source is refused an error first is a matter of hashes.
+    settings.port_errors.burst = 1_000_000;
+    settings.source_errors.burst = 1_000_000;
     let options = NodeOptions {
+        settings,
         // As many as a sweep goes over in one turn: it begins anew with each generation.
         connections: 64,
         timeouts: Timeouts {
@@ -602,8 +607,11 @@ fn take(net: &mut Network, deck: &Deck, last: &[(String, Vec<u8>)], step: &Step)
 
 /// Packets that took a cached way, without and with a connection, and those that walked.
 fn ways(net: &Network) -> [u64; 3] {
-    let counters = &net.node("gw").counters[0];
-    [Work::Lane, Work::Established, Work::Walk].map(|work| counters.work(work))
+    [Work::Lane, Work::Established, Work::Walk].map(|work| work_done(net, work))
+}
+
+fn work_done(net: &Network, work: Work) -> u64 {
+    net.node("gw").counters[0].work(work)
 }
 
 /// All that may not differ: frames at hosts, counters, connections.
@@ -739,10 +747,13 @@ fn compare(deck: &Deck, steps: &[Step]) -> Result<[u64; 3], String> {
     let mut last = Vec::new();
     for step in steps {
         let before = ways(&walking);
+        let injected = work_done(&walking, Work::Injected);
         take(&mut quick, deck, &last, step);
         take(&mut walking, deck, &last, step);
         let [lane, established, _] = ways(&walking);
-        let alone = matches!(step, Step::Burst(frames) if frames.len() == 1);
+        // Packets that waited for a neighbor come together.
+        let alone = matches!(step, Step::Burst(frames) if frames.len() == 1)
+            && injected == work_done(&walking, Work::Injected);
         if lane != before[0] || alone && established != before[1] {
             return Err("a packet did not walk".to_owned());
         }
@@ -766,15 +777,9 @@ fn tell(deck: &Deck, steps: &[Step]) -> String {
         match step {
             Step::Burst(frames) => {
                 let (wire, frames) = burst(deck, frames);
+                writeln!(text, "{} frames at {}", frames.len(), WIRES[wire]).unwrap();
                 for frame in frames {
-                    writeln!(
-                        text,
-                        "{}: {} ({} bytes)",
-                        WIRES[wire],
-                        show(&frame),
-                        frame.len()
-                    )
-                    .unwrap();
+                    writeln!(text, "  {} ({} bytes)", show(&frame), frame.len()).unwrap();
                 }
             }
             step => writeln!(text, "{step:?}").unwrap(),
@@ -827,4 +832,116 @@ fn nothing_is_decided_that_the_walk_would_not_decide() {
         "{:?}",
         total.get()
     );
+}
+
+/// Takes these bursts in both networks: wire and frames of each.
+#[track_caller]
+fn agree(bursts: &[(&str, Vec<Builder>)]) {
+    let (mut quick, mut walking) = (network(), network());
+    quick.before_turn = Node::wake;
+    walking.before_turn = Node::forget_ways;
+    for (number, (wire, frames)) in bursts.iter().enumerate() {
+        let [found, walked] = [&mut quick, &mut walking].map(|net| {
+            for frame in frames {
+                net.send_later(wire, frame.clone());
+            }
+            net.settle();
+            seen(net)
+        });
+        let differences = differences(&found, &walked);
+        assert!(
+            differences.is_empty(),
+            "burst {number}: {}",
+            differences.join("\n")
+        );
+    }
+}
+
+const C1: (&str, &str) = ("02:00:00:00:0c:10", "02:00:00:00:02:01");
+const E1: (&str, &str) = ("02:00:00:00:04:10", "02:00:00:00:03:01");
+const A1: (&str, &str) = ("02:00:00:00:0a:10", "02:00:00:00:01:01");
+
+#[test]
+fn a_redirected_packet_is_translated_by_who_holds_the_port() {
+    let from = |src| packet(C1, (src, "8.8.8.8")).udp(1, 2);
+    let stranger = || vec![from("10.4.0.10")];
+    let tenant = || vec![from("10.2.0.10")];
+    agree(&[
+        ("c1", stranger()),
+        ("c1", stranger()),
+        ("c1", tenant()),
+        ("c1", tenant()),
+    ]);
+}
+
+#[test]
+fn a_packet_belongs_to_the_connection_that_the_one_before_it_opened() {
+    let to = |router| packet((A1.0, router), ("10.0.0.10", "8.8.8.8")).udp(1, 2);
+    // To a MAC that can only be behind the port where it is unknown who is there.
+    let bridged = || to("02:00:00:00:99:99");
+    agree(&[
+        ("a1", vec![bridged()]),
+        ("a1", vec![to(A1.1).udp(3, 4)]),
+        ("a1", vec![to(A1.1), bridged()]),
+    ]);
+}
+
+#[test]
+fn a_neighbor_with_another_mac_is_behind_another_port() {
+    let out = || vec![packet(E1, ("10.4.0.10", "10.5.0.20")).udp(1, 2)];
+    let moves = packet(
+        ("02:00:00:00:05:21", "02:00:00:00:03:02"),
+        ("10.5.0.20", "10.5.0.1"),
+    )
+    .arp_reply(v4("10.5.0.20"), v4("10.5.0.1"));
+    agree(&[
+        ("e1", out()),
+        ("e1", out()),
+        ("f4", vec![moves]),
+        ("e1", out()),
+    ]);
+}
+
+#[test]
+fn a_way_through_a_router_back_to_its_sender_rests_on_the_learned_mac() {
+    let its = "02:00:00:00:05:20";
+    let back = packet((its, "02:00:00:00:03:02"), ("10.5.0.99", "10.5.0.20")).udp(1, 2);
+    let back = || vec![back.clone()];
+    let other = packet(
+        ("02:00:00:00:05:10", "02:00:00:00:03:02"),
+        ("10.5.0.10", "10.5.0.20"),
+    );
+    let other = || vec![other.clone().udp(1, 2)];
+    let moves = packet((its, "02:00:00:00:05:10"), ("10.5.0.20", "10.5.0.10")).udp(1, 2);
+    agree(&[
+        ("f3", vec![moves.clone()]),
+        ("f1", other()),
+        ("f3", back()),
+        ("f3", back()),
+        ("f1", other()),
+        ("f4", vec![moves]),
+        ("f1", other()),
+    ]);
+}
+
+#[test]
+fn port_security_of_a_port_behind_a_chassis_without_keys() {
+    let inner = |src, vni: u32| {
+        let (its_mac, dst) = match vni {
+            4 => ("02:00:00:00:04:14", "02:00:00:00:04:11"),
+            _ => ("02:00:00:00:0a:15", "02:00:00:00:0a:11"),
+        };
+        let outer = Builder::ethernet(device_mac("vx", "underlay"), device_mac("gw", "eth0"))
+            .ipv4(v4("172.16.0.4"), v4("172.16.0.1"));
+        packet((its_mac, dst), (src, "9.9.9.9"))
+            .udp(1, 2)
+            .encap_vxlan(outer, Vni::new(vni).unwrap())
+    };
+    for (good, vni) in [("10.4.0.14", 4), ("10.0.0.15", 1)] {
+        agree(&[
+            ("vx", vec![inner(good, vni)]),
+            ("vx", vec![inner(good, vni)]),
+            ("vx", vec![inner("10.77.0.1", vni)]),
+        ]);
+    }
 }

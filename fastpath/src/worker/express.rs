@@ -268,7 +268,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Sends a packet without a connection along a cached way; gives it back when it must walk.
     #[inline]
-    pub(super) fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
+    fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
         let glance = &seen.glance;
         let leg = match self.paths.leg(path, &moment!(self)) {
             Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,

@@ -886,6 +886,34 @@ fn a_redirected_packet_is_translated_by_who_holds_the_port() {
 }
 
 #[test]
+fn a_redirected_packet_that_no_rule_wants_is_routed_without_a_step() {
+    let outer = Builder::ethernet(device_mac("hv2", "underlay"), device_mac("gw", "eth0"))
+        .ipv4(v4("172.16.0.3"), v4("172.16.0.1"));
+    let option = OvnOption {
+        in_key: 1,
+        out_key: 20,
+    };
+    let port = "02:00:00:00:02:02";
+    let frame = packet((port, port), ("10.4.0.10", "9.9.9.9"))
+        .udp(1, 2)
+        .encap_geneve(outer, Vni::new(102).unwrap(), Some(option));
+    let mut net = network();
+    take(&mut net, &Vec::new(), &[], &Step::Alive(false));
+    let resolving = net.probe("hv2", frame.clone());
+    assert_eq!(resolving.got.len(), 2, "{resolving:?}");
+    // The packet that waited for the next hop has walked.
+    for _ in 0..2 {
+        let before = ways(&net)[0];
+        net.probe("hv2", frame.clone()).expect(
+            "untranslated",
+            &["phys: 02:00:00:00:02:02 > 02:00:00:00:00:fd 10.4.0.10.1 > 9.9.9.9.2 udp ttl 64 len 28"],
+            &["gw: walk 1"],
+        );
+        assert_eq!(ways(&net)[0] - before, 1);
+    }
+}
+
+#[test]
 fn a_packet_belongs_to_the_connection_that_the_one_before_it_opened() {
     let to = |router| packet((A1.0, router), ("10.0.0.10", "8.8.8.8")).udp(1, 2);
     // To a MAC that can only be behind the port where it is unknown who is there.

@@ -1,7 +1,6 @@
 //! The cases, by subject.
 
 mod differential;
-mod differential_traffic;
 mod drops;
 mod gateway;
 mod lab;

@@ -268,15 +268,15 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Sends a packet without a connection along a cached way; gives it back when it must walk.
     #[inline]
-    fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
+    pub(super) fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
         let glance = &seen.glance;
         let leg = match self.paths.leg(path, &moment!(self)) {
             Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,
             _ => return Some(frame),
         };
         let mut exit = Exit::by(leg, path, glance);
-        if leg.ttl_steps == 0 {
-            // The way of a bridged packet is that of all who send to its destination.
+        if leg.write == leg.macs {
+            // Bridged: the way is that of all who send to the destination, their MACs are their own.
             exit.macs = glance.macs;
         }
         self.depart(frame, seen, &exit, None);

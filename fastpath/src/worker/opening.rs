@@ -607,14 +607,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if self.openings.opened != opened && self.belongs(seen) {
             return Some(frame);
         }
-        let glance = &seen.glance;
-        let leg = match self.paths.leg(path, &moment!(self)) {
-            Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,
-            _ => return Some(frame),
-        };
-        let exit = Exit::by(leg, path, glance);
-        self.depart(frame, seen, &exit, None);
-        None
+        self.lane(frame, seen, path)
     }
 
     #[cold]

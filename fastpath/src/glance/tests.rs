@@ -4,11 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use sluice_net::builder::Echo;
+use sluice_net::checksum::{finish, ones_complement_sum, pseudo_v4};
 use sluice_net::wire::geneve::OvnOption;
 use sluice_net::{Builder, FlowKey, L3, L4, Mac, Vni, flow_hash, parse};
 
 use super::*;
 use crate::rewrite::{self, Edit};
+use crate::tables::EncapKind;
 
 const A: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const B: Mac = Mac([2, 0, 0, 0, 0, 2]);

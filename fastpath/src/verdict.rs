@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use sluice_net::{Mac, Vni};
 
-use crate::ids::{DatapathId, PortId, TunnelId, WorkerId};
+use crate::ids::{DatapathId, PortId, TunnelId};
 use crate::io::DeviceId;
 use crate::tables::Audience;
 
@@ -21,8 +21,6 @@ pub enum Verdict {
     Flood(Flood),
     /// The slow path has work to do with the frame.
     Punt(Punt),
-    /// Another worker owns the connection.
-    HandOff(WorkerId),
     /// Dropped, and the sender is told by an ICMP error of router port `port` (rate limited).
     Reject {
         /// Why it was dropped; counted as any other drop.

@@ -124,9 +124,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 self.flood(&frame, &entered, &edit, flood);
             }
             Verdict::Punt(punt) => self.punt(frame, entered.inner, origin, punt),
-            Verdict::HandOff(worker) => {
-                self.hand_over(worker, frame, crate::exchange::HandedTo::Owner(origin));
-            }
             Verdict::Reject {
                 reason,
                 error,

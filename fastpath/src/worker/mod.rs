@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! burst:  handed over, injected ─┐
-//!         rx burst of a device ─► glance ─► lookup_burst ─► express: fresh way? ─► edit ─► emit
-//!             else │            (all frames together)
+//!         rx burst of a device ─► glance ─► lookup_burst, lanes, openings (all frames together)
+//!             else │                ├─ connection ─────────────► express: fresh way? ─► edit ─► emit
+//!                  │                ├─ none, and none wanted ──► lane: known way? ────► edit ─► emit
+//!                  │                └─ none yet ───────────────► opening: known way? open ─► edit ─► emit
 //!                  ▼
 //!             enter (parse, decap) ─► look-up ─► established: fresh way? ─► edit ─► emit
 //!             else walk ─► commit the proposal ─► edit ─► emit | flood | punt | hand over | drop
@@ -340,7 +342,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Verdict::Punt(punt) => self.punt(frame, 0, origin, punt),
             Verdict::Drop(reason) | Verdict::Reject { reason, .. } => self.counters.dropped(reason),
             // Entering decides nothing else.
-            Verdict::Transmit(_) | Verdict::Flood(_) | Verdict::HandOff(_) => {}
+            Verdict::Transmit(_) | Verdict::Flood(_) => {}
         }
     }
 

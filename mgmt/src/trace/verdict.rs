@@ -18,7 +18,6 @@ pub(super) fn kind(verdict: &Verdict) -> &'static str {
         Verdict::Transmit(_) => "transmit",
         Verdict::Flood(_) => "flood",
         Verdict::Punt(_) => "punt",
-        Verdict::HandOff(_) => "hand-off",
         Verdict::Reject { .. } => "reject",
         Verdict::Drop(_) => "drop",
     }
@@ -40,7 +39,6 @@ pub(super) fn fields(tables: &Tables, verdict: &Verdict) -> Value {
         }),
         Verdict::Flood(flood) => json!({ "copies": copies(tables, flood) }),
         Verdict::Punt(_) => json!({}),
-        Verdict::HandOff(worker) => json!({ "worker": worker.0 }),
         Verdict::Reject {
             reason,
             error,
@@ -78,9 +76,6 @@ pub(super) fn text(
             }
         }
         Verdict::Punt(punt) => punted(view, punt),
-        Verdict::HandOff(worker) => {
-            format!("handed to worker {}, which owns the connection", worker.0)
-        }
         Verdict::Reject {
             reason,
             error,

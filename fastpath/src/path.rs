@@ -86,6 +86,16 @@ impl Deps {
         self.overflow |= self.roles.try_push((id, role_word(role))).is_err();
     }
 
+    /// Notes that a packet goes to these neighbors, from and to the learned MACs.
+    pub fn mark_used(&self, neighbors: [&Option<NeighborUse>; 2], learned: &Learned, now: Tick) {
+        for neighbor in neighbors.into_iter().flatten() {
+            learned.neighbors.mark_used(neighbor.slot, now);
+        }
+        for fdb in &self.fdb {
+            learned.fdb.mark_used(fdb.slot, now);
+        }
+    }
+
     fn hold(&self, tables: &Tables, learned: &Learned) -> bool {
         let tables_hold = self
             .datapaths
@@ -458,11 +468,7 @@ impl Way {
     }
 
     fn mark_used(&self, learned: &Learned, now: Tick) {
-        for neighbor in [&self.neighbor, &self.underlay].into_iter().flatten() {
-            learned.neighbors.mark_used(neighbor.slot, now);
-        }
-        for fdb in &self.deps.fdb {
-            learned.fdb.mark_used(fdb.slot, now);
-        }
+        self.deps
+            .mark_used([&self.neighbor, &self.underlay], learned, now);
     }
 }

@@ -12,7 +12,8 @@
 //! forward:         route ► TTL ► gateway redirect ► neighbor ► MTU ► translate ► the next switch or router
 //! ```
 //!
-//! A walk writes nothing. It works on a copy of the headers and returns an [`Outcome`]: the verdict, the
+//! Most packets do not come here: the worker repeats for them what the walk of an earlier one decided, and nothing else
+//! (`worker/express.rs`). A walk writes nothing. It works on a copy of the headers and returns an [`Outcome`]: the verdict, the
 //! changed headers, a proposal for a new connection and what the decision rests on. The worker applies it.
 
 use std::convert::Infallible;

@@ -62,12 +62,8 @@ impl Outcome {
 
     /// Notes that a packet goes to its neighbors, from and to its learned MACs.
     pub fn mark_used(&self, learned: &Learned, now: Tick) {
-        for neighbor in [&self.neighbor, &self.underlay].into_iter().flatten() {
-            learned.neighbors.mark_used(neighbor.slot, now);
-        }
-        for fdb in &self.deps.fdb {
-            learned.fdb.mark_used(fdb.slot, now);
-        }
+        self.deps
+            .mark_used([&self.neighbor, &self.underlay], learned, now);
     }
 
     /// The way to cache for the connection, when the packet leaves by one.

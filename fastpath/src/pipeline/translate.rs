@@ -4,18 +4,6 @@ use super::*;
 use crate::connections::{FlowKey4, PortRequest};
 
 impl<'a, R: Recorder> Walk<'a, R> {
-    /// Zone in which answers that come in by `port` are found.
-    pub(super) fn outside_zone(&self, piece: &Piece, port: &RouterPort) -> Zone {
-        match port.peer {
-            Peer::Switch { switch, .. } => self
-                .view
-                .tables
-                .piece(switch)
-                .map_or(Zone::NONE, Piece::zone),
-            _ => piece.zone(),
-        }
-    }
-
     /// A packet to a SNAT address: the destination of the connection it answers.
     pub(super) fn translate_back(
         &mut self,
@@ -35,7 +23,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if ip.fragment != Fragment::None {
             return drop(DropReason::NatFragment);
         }
-        let zone = self.outside_zone(piece, port);
+        let zone = self.view.tables.outside_zone(piece, port);
         let error = match ip.l4 {
             L4::IcmpError {
                 inner: Some(inner), ..
@@ -201,7 +189,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Err(reason) => return drop(reason),
         };
         let port = gone(router.ports.get(usize::from(out)))?;
-        let zone = self.outside_zone(piece, port);
+        let zone = self.view.tables.outside_zone(piece, port);
         let (Some(original), Some(now)) = (self.entry_key(piece), nat::flow_key(ip, zone)) else {
             return drop(DropReason::NatProtocol);
         };

@@ -122,6 +122,14 @@ impl Tables {
             .is_some_and(|piece| piece.zone() == zone)
     }
 
+    /// Zone in which answers that come in by `port` of the router `piece` are found.
+    pub fn outside_zone(&self, piece: &Piece, port: &RouterPort) -> Zone {
+        match port.peer {
+            Peer::Switch { switch, .. } => self.piece(switch).map_or(Zone::NONE, Piece::zone),
+            _ => piece.zone(),
+        }
+    }
+
     /// The switch with this id.
     #[inline]
     pub fn switch(&self, id: DatapathId) -> Option<(&Piece, &Switch)> {

@@ -1,7 +1,8 @@
 //! Packets of the common form: glanced at, looked up together, edited at fixed places.
 //!
 //! ```text
-//!  glance at all ─► connections of those in a zone ─► [lanes](super::lane) of the others ─► one by one: leg, edit, send
+//!  glance at all ─► connections of those in a zone, openings of those without one
+//!                ─► lanes of the others                        ─► one by one: leg, edit, send
 //! ```
 //! Nothing is decided here that the walk does not decide: a packet goes this way only along a fresh cached way
 //! that a walk has found for its connection, or for its lane. Whatever is out of the ordinary is parsed and walks.
@@ -13,7 +14,7 @@ use super::Worker;
 use super::door::{Behind, Door};
 use super::opening::{Newcomer, Plan};
 use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
-use crate::counters::Work;
+use crate::counters::{Counters, Work};
 use crate::exchange::Origin;
 use crate::glance::{self, Glance, Macs, Tagging, Version};
 use crate::ids::{PathId, Zone};
@@ -292,9 +293,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         exit: &Exit,
         to: Option<&Rewrite>,
     ) {
-        if let Some(port) = seen.door.port {
-            self.counters.port_rx(port, u64::from(seen.len));
-        }
+        seen.count(&self.counters);
         seen.strip(&mut frame);
         let glance = &seen.glance;
         let head = match exit.egress {
@@ -349,6 +348,14 @@ impl Exit {
 }
 
 impl Seen {
+    /// Counts it at the port it came in by.
+    #[inline]
+    pub(super) fn count(&self, counters: &Counters) {
+        if let Some(port) = self.door.port {
+            counters.port_rx(port, u64::from(self.len));
+        }
+    }
+
     /// Takes off what is around the logical frame.
     #[inline]
     fn strip<F: Frame>(&self, frame: &mut F) {

@@ -190,7 +190,7 @@ impl Lanes {
             (Rule::Any, _) => true,
             (Rule::Only(only), Addresses::V4(both)) => both.src() == only,
             (Rule::Only(_), Addresses::V6(..)) => false,
-            (Rule::Listed(port), addresses) => allows(now.tables, port, glance, addresses),
+            (Rule::Listed(port), _) => allows(now.tables, port, glance),
         };
         may.then_some(source.port)
     }
@@ -376,17 +376,20 @@ impl Lanes {
     }
 }
 
-/// Port security, which depends on each packet's source address.
-#[cold]
-fn allows(tables: &Tables, port: PortId, glance: &Glance, addresses: Addresses) -> bool {
-    let src = match addresses {
+/// Port security, as far as it depends on each packet's source address; that the MAC is allowed a walk has found out.
+pub(super) fn allows(tables: &Tables, port: PortId, glance: &Glance) -> bool {
+    let Some((_, _, port)) = tables.switch_port(port) else {
+        return false;
+    };
+    let Some(security) = &port.security else {
+        return true;
+    };
+    let src = match glance.addresses {
         Addresses::V4(both) => IpAddr::V4(Ipv4Addr::from_bits(both.src())),
         Addresses::V6(src, _) => IpAddr::V6(Ipv6Addr::from_bits(src)),
     };
-    let port: Option<&SwitchPort> = tables.switch_port(port).map(|(_, _, port)| port);
-    port.and_then(|port| port.security.as_ref())
-        .and_then(|security| security.rule(glance.macs.pair().1))
-        .is_some_and(|rule| rule.allows(src))
+    let (_, mac) = glance.macs.pair();
+    security.rule(mac).is_some_and(|rule| rule.allows(src))
 }
 
 /// The port that a packet entered by, behind a chassis that sends no port keys too; `None` where the sender has decided.

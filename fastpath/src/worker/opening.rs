@@ -11,7 +11,7 @@
 //! walked; what depends on the packet itself is decided for each, by the functions that the walk calls. Whatever is
 //! out of the ordinary walks: echoes, the middle of a TCP stream, packets from outside that are to be tracked.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
 
@@ -32,7 +32,7 @@ use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::gateway::{self, Seat};
 use crate::stage::{nat, route, steer};
-use crate::tables::{Peer, RouterPort, SwitchPort, Tables};
+use crate::tables::{RouterPort, SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Verdict};
 
@@ -288,10 +288,7 @@ impl Stop {
                 .is_some_and(|in_index| router.snat_rule(dst, Some(next.port), in_index).is_some());
             return (!answered).then_some((key, None));
         };
-        let outside = match out.peer {
-            Peer::Switch { switch, .. } => tables.piece(switch)?.zone(),
-            _ => piece.zone(),
-        };
+        let outside = tables.outside_zone(piece, out);
         let translation = Translation {
             external: rule.external,
             inside: piece.zone(),
@@ -317,7 +314,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let tables = self.tables.tables();
         let mut going: ArrayVec<(Newcomer, Stop), BURST> = ArrayVec::new();
         for newcomer in newcomers {
-            let Some(seen) = seen.get(newcomer.at).filter(|seen| allowed(tables, seen)) else {
+            // All else about the source is in the key of the door.
+            let allowed = |seen: &&Seen| {
+                let port = seen.door.port;
+                port.is_none_or(|port| lane::allows(tables, port, &seen.glance))
+            };
+            let Some(seen) = seen.get(newcomer.at).filter(allowed) else {
                 continue;
             };
             let key = DoorKey {
@@ -462,6 +464,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Ok(Some(to)) => to,
             Ok(None) => return Some(frame),
             Err(reason) => {
+                seen.count(&self.counters);
                 self.counters.dropped(reason);
                 return None;
             }
@@ -672,20 +675,5 @@ impl Openings {
             Some(step) => self.steps.put(step, edition, Next::Way(path)),
         });
         gone
-    }
-}
-
-/// Port security, which depends on each packet's source address; all else about the source is in the key of its door.
-#[inline]
-fn allowed(tables: &Tables, seen: &Seen) -> bool {
-    let (Some(port), Addresses::V4(both)) = (seen.door.port, seen.glance.addresses) else {
-        return true;
-    };
-    match tables.switch_port(port).map(|(_, _, port)| &port.security) {
-        None => false,
-        Some(None) => true,
-        Some(Some(security)) => security
-            .rule(seen.glance.macs.pair().1)
-            .is_some_and(|rule| rule.allows(IpAddr::V4(Ipv4Addr::from_bits(both.src())))),
     }
 }

@@ -63,7 +63,7 @@ impl Macs {
         tail.copy_from_slice(&self.tail.to_le_bytes());
     }
 
-    /// Sum of their words, in the arithmetic of [`ones_complement_sum`].
+    /// Sum of their words, in the arithmetic of [`sluice_net::checksum::ones_complement_sum`].
     #[inline]
     pub const fn sum(self) -> u32 {
         let sum = (self.head >> 32) + (self.head & 0xffff_ffff) + self.tail as u64;

@@ -16,6 +16,7 @@
 pub mod addr;
 pub mod builder;
 pub mod checksum;
+pub mod field;
 pub mod flow;
 pub mod headers;
 pub mod ids;
@@ -26,6 +27,7 @@ pub mod wire;
 
 pub use addr::Mac;
 pub use builder::Builder;
+pub use field::Field;
 pub use flow::{FlowKey, flow_hash, flow_hash_v4, flow_hash_v6, geneve_source_port};
 pub use headers::{Arp, Fragment, Headers, Inner, Ip, L3, L4, ParseError};
 pub use ids::{PortKey, Vni};

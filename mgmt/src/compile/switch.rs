@@ -17,7 +17,7 @@ use super::flood::domains;
 use super::outline::{Localnet, Outline, bridged, remote_chassis};
 use super::reach::{Owner, is_elsewhere};
 use super::registry::Registry;
-use crate::topology::{AddressSet, Attachment, ResolvedSwitch, ResolvedSwitchPort};
+use crate::topology::{Attachment, ResolvedSwitch, ResolvedSwitchPort, SecurityAddresses};
 
 /// What a compiled switch rests on besides its own declaration, this node and the chassis.
 #[derive(Clone, Debug, PartialEq)]
@@ -270,7 +270,7 @@ impl Seats<'_> {
     }
 }
 
-fn security(sets: &[AddressSet]) -> Option<PortSecurity> {
+fn security(sets: &[SecurityAddresses]) -> Option<PortSecurity> {
     let rules = sets.iter().map(|set| SecurityRule {
         mac: set.mac,
         addresses: set.ips.iter().map(allowed).collect(),

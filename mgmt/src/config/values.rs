@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sluice_net::addr::Mac;
 
-use crate::topology::{AddressSet, Nexthop, PortAddress};
+use crate::topology::{Nexthop, PortAddress, SecurityAddresses};
 
 /// Why a text does not mean what it should.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Value for PortAddress {
     }
 }
 
-impl Value for AddressSet {
+impl Value for SecurityAddresses {
     fn read(text: &str) -> Result<Self, Fault> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (mac, rest) = mac_first(text, &words)?;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::hash::Fnv;
-use super::model::{AddressSet, Chassis, Nat, Nexthop, Route, RoutePolicy, StaticNeighbor};
+use super::model::{Chassis, Nat, Nexthop, Route, RoutePolicy, SecurityAddresses, StaticNeighbor};
 use super::resolved::{
     Attachment, Peer, Resolved, ResolvedRouter, ResolvedRouterPort, ResolvedSwitch,
     ResolvedSwitchPort,
@@ -123,13 +123,13 @@ impl Digest {
             d.list(known.ips.iter(), Self::ip);
         });
         self.number(port.unknown);
-        self.list(port.port_security.iter(), Self::address_set);
+        self.list(port.port_security.iter(), Self::security_addresses);
         self.option(port.chassis.as_deref(), Self::text);
         self.number(port.enabled);
         self.option(port.vlan, Self::number);
     }
 
-    fn address_set(&mut self, set: &AddressSet) {
+    fn security_addresses(&mut self, set: &SecurityAddresses) {
         self.0.bytes(&set.mac.0);
         self.list(set.ips.iter(), Self::net);
     }

@@ -23,8 +23,8 @@ mod resolve;
 mod resolved;
 
 pub use model::{
-    AddressSet, Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy,
-    Router, RouterPort, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,
+    Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy, Router,
+    RouterPort, SecurityAddresses, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,
 };
 pub(crate) use names::nearest;
 pub use problem::{Place, Problem};

@@ -95,7 +95,7 @@ pub struct SwitchPort {
     /// Who is behind the port.
     pub addresses: Vec<PortAddress>,
     /// Source addresses the port may use; empty means any.
-    pub port_security: Vec<AddressSet>,
+    pub port_security: Vec<SecurityAddresses>,
     /// Where others find a VIF; `None` means that only the node that binds it knows.
     pub chassis: Option<String>,
     /// A disabled port neither sends nor receives.
@@ -160,7 +160,7 @@ pub enum PortAddress {
 
 /// A MAC and the addresses it may use, as port security has it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AddressSet {
+pub struct SecurityAddresses {
     /// The MAC.
     pub mac: Mac,
     /// Addresses or, with host bits all zero, whole prefixes; empty allows any address.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
-use super::model::{AddressSet, Chassis, Nat, Route, StaticNeighbor};
+use super::model::{Chassis, Nat, Route, SecurityAddresses, StaticNeighbor};
 
 /// Most MACs a switch learns when its topology does not say.
 pub const DEFAULT_MAC_LIMIT: u32 = 8192;
@@ -54,7 +54,7 @@ pub struct ResolvedSwitchPort {
     /// Frames for unknown MACs are sent here, and sources are learned. True for every localnet.
     pub unknown: bool,
     /// Source addresses the port may use; empty means any.
-    pub port_security: Vec<AddressSet>,
+    pub port_security: Vec<SecurityAddresses>,
     /// Where others find a VIF.
     pub chassis: Option<String>,
     /// A disabled port neither sends nor receives.

@@ -145,7 +145,7 @@ const CASES: &[Case] = &[
                 .get_mut("out-net")
                 .unwrap()
                 .port_security
-                .push(AddressSet {
+                .push(SecurityAddresses {
                     mac: mac(1),
                     ips: vec![],
                 })
@@ -191,7 +191,7 @@ const CASES: &[Case] = &[
     (
         "MAC in port security",
         |t| {
-            vm(t).port_security.push(AddressSet {
+            vm(t).port_security.push(SecurityAddresses {
                 mac: Mac::BROADCAST,
                 ips: vec![],
             })

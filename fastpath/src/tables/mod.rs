@@ -10,6 +10,7 @@
 //! ```
 
 mod chains;
+pub mod classifier;
 pub mod fdb;
 pub mod fib;
 pub mod neighbors;

@@ -8,8 +8,12 @@
 //!
 //! switch ingress:  port security ► source MAC ► ARP/ND answered ► forwarding by MAC ► switch egress
 //! switch egress:   device | chassis | router ingress | gateway port: router ingress or its chassis
-//! router ingress:  admission ► translate back ► for the router itself? ► forward
-//! forward:         route ► TTL ► gateway redirect ► neighbor ► MTU ► translate ► the next switch or router
+//! router ingress:  admission ► destination ► for the router itself? ► forward
+//! forward:         route ► TTL ► gateway redirect ► MTU ► neighbor ► source ► the next switch or router
+//!                    └ by a gateway port to an address of the router's own NAT rules: source ► router ingress
+//!
+//! destination:     that of an answer back to who asked ► by a rule to the one inside
+//! source:          that of an answer back to the one asked ► by a rule to the one outside
 //! ```
 //!
 //! Most packets do not come here: the worker repeats for them what the walk of an earlier one decided, and nothing else
@@ -40,11 +44,15 @@ use crate::tables::{
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Egress, Flood, Punt, Step, Verdict};
 
+mod destination;
 mod leave;
 mod outcome;
+mod quoted;
 mod translate;
 
 pub use outcome::Outcome;
+
+use translate::Translated;
 
 /// Most switches and routers a packet may cross.
 pub const MAX_HOPS: usize = 32;
@@ -80,9 +88,8 @@ pub fn walk<R: Recorder>(
         recorder,
         headers: entered.headers,
         from: From::Port,
-        translated_back: false,
+        nat: Translated::default(),
         last_in: None,
-        nat_zone: Zone::NONE,
         outcome: Outcome::new(entered.headers),
     };
     walk.outcome.deps.wiring = view.tables.wiring;
@@ -114,6 +121,10 @@ enum At {
         from: Option<u16>,
         port: u16,
     },
+    RouterAgain {
+        router: DatapathId,
+        port: u16,
+    },
     Forward {
         router: DatapathId,
     },
@@ -137,12 +148,9 @@ struct Walk<'a, R> {
     recorder: &'a mut R,
     headers: Headers,
     from: From,
-    /// The destination was translated back: this is an answer, its source is not translated.
-    translated_back: bool,
+    nat: Translated,
     /// Router port the packet last came in by: errors are sent in its name.
     last_in: Option<PortId>,
-    /// Zone of the router that tracks or translates.
-    nat_zone: Zone,
     outcome: Outcome,
 }
 
@@ -166,6 +174,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 At::RouterEgress { router, from, port } => {
                     self.router_egress(router, from, port)?
                 }
+                At::RouterAgain { router, port } => self.router_again(router, port)?,
                 At::Forward { router } => self.forward(router, None, None)?,
             };
         }
@@ -575,7 +584,22 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.recorder.record(Event::RouterIngress { port: port.id });
         self.last_in = Some(port.id);
         admission::admit(router, port, &self.headers)?;
-        self.translate_back(piece, router, port)?;
+        self.translate_destination(piece, router, index, port)?;
+        if let Some(ip) = self.headers.ip()
+            && !self.gateway_translates(router, port, ip)
+        {
+            admission::local(router, port, ip)?;
+        }
+        self.forward(id, Some(index), None)
+    }
+
+    /// What left by a gateway port for an address of the router's own NAT rules is back in by that port, as if the
+    /// wire had returned it.
+    fn router_again(&mut self, id: DatapathId, index: u16) -> Step<At> {
+        let (piece, router) = self.cross_router(id)?;
+        let port = gone(router.ports.get(usize::from(index)))?;
+        self.recorder.record(Event::Turn { port: port.id });
+        self.translate_destination(piece, router, index, port)?;
         if let Some(ip) = self.headers.ip() {
             admission::local(router, port, ip)?;
         }
@@ -654,6 +678,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
             self.outcome
                 .deps
                 .role(gateway.role, self.view.learned.roles.get(gateway.role));
+        }
+        if let IpAddr::V4(dst) = ip.dst
+            && self.turns(router, routed.index, dst)
+        {
+            self.translate(piece, router, in_index, routed.index)?;
+            return Continue(At::RouterAgain {
+                router: id,
+                port: routed.index,
+            });
         }
         self.fit(port.mtu)?;
         let adjacent = neighbor::resolve(

@@ -89,6 +89,31 @@ pub enum Event {
         /// To the inner ones.
         to: (Ipv4Addr, u16),
     },
+    /// The destination was translated.
+    TranslateDestination {
+        /// The router.
+        router: DatapathId,
+        /// As the connection has it; else by a rule.
+        known: bool,
+        /// From the external address and port.
+        from: (Ipv4Addr, u16),
+        /// To the inner ones.
+        to: (Ipv4Addr, u16),
+    },
+    /// The source of an answer was translated back.
+    UntranslateSource {
+        /// The router.
+        router: DatapathId,
+        /// From the inner address and port.
+        from: (Ipv4Addr, u16),
+        /// To the external ones.
+        to: (Ipv4Addr, u16),
+    },
+    /// It would leave by a gateway port for an address of the router's own NAT rules: it is back in by that port.
+    Turn {
+        /// The gateway port.
+        port: PortId,
+    },
     /// A route was chosen.
     Route {
         /// The router.

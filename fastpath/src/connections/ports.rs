@@ -144,6 +144,34 @@ impl PortChooser {
     }
 }
 
+impl PortChooser {
+    /// As [`PortChooser::choose`], of the ports from the first to the last of `range` only: the original one, 64 random
+    /// ones, and 256 in a row from a random one on. `None` too when the range is empty.
+    pub fn choose_in(
+        &mut self,
+        table: &ConnectionTable,
+        request: &PortRequest,
+        (first, last): (u16, u16),
+        accept: impl Fn(u16) -> bool,
+    ) -> Option<Choice> {
+        let free = |port: u16| {
+            if !accept(port) {
+                return None;
+            }
+            let reply = request.reply_key(port);
+            let hash = table.hash(&reply);
+            (!table.contains_hashed(&reply, hash)).then_some(Choice { port, reply, hash })
+        };
+        let count = (u32::from(last) + 1).checked_sub(u32::from(first))?;
+        if (first..=last).contains(&request.original)
+            && let Some(choice) = free(request.original)
+        {
+            return Some(choice);
+        }
+        Run::new(first, count.max(1), &mut self.generator).search(&mut self.generator, free)
+    }
+}
+
 /// Ports that serve the same purpose.
 #[derive(Clone, Debug)]
 struct Run {

@@ -6,6 +6,10 @@ use crate::tables::FloodMember;
 impl<'a, R: Recorder> Walk<'a, R> {
     /// The verdict with all that belongs to it.
     pub(super) fn finish(mut self, verdict: Verdict) -> Outcome {
+        let verdict = match self.settle(verdict) {
+            Continue(()) => verdict,
+            Break(other) => other,
+        };
         self.recorder.record(Event::End(verdict));
         if let L3::Ip(ip) = &mut self.headers.l3
             && let Some(tos) = self.entered.tos(ip)
@@ -14,28 +18,43 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         self.outcome.verdict = verdict;
         self.outcome.headers = self.headers;
-        if let Some(proposal) = &mut self.outcome.proposal {
-            match verdict {
-                Verdict::Transmit(egress) if proposal.reply_zone_open => {
-                    proposal.reply.zone = reply_zone(self.view.tables, &egress, self.nat_zone);
-                    self.outcome.proposal =
-                        (proposal.reply.zone != Zone::NONE).then_some(*proposal);
-                }
-                Verdict::Flood(flood) if proposal.reply_zone_open => {
-                    proposal.reply.zone = flood_zone(self.view.tables, &flood, self.nat_zone);
-                    self.outcome.proposal =
-                        (proposal.reply.zone != Zone::NONE).then_some(*proposal);
-                }
-                Verdict::Transmit(_) | Verdict::Flood(_) => {}
-                _ => self.outcome.proposal = None,
-            }
-        }
-        let sent = matches!(verdict, Verdict::Transmit(_) | Verdict::Flood(_));
-        if sent && !self.went_as_recorded() {
-            // Another rule, or none, or another way: the connection must not translate what comes next.
-            self.outcome.close = true;
+        if !matches!(verdict, Verdict::Transmit(_) | Verdict::Flood(_)) {
+            self.outcome.proposal = None;
         }
         self.outcome
+    }
+
+    /// What the way out decides of connections; another verdict when the packet may not go it.
+    fn settle(&mut self, verdict: Verdict) -> Step<()> {
+        let tables = self.view.tables;
+        let zone = match verdict {
+            Verdict::Transmit(egress) => reply_zone(tables, &egress, self.nat.zone),
+            Verdict::Flood(flood) => flood_zone(tables, &flood, self.nat.zone),
+            Verdict::Punt(Punt::ResolveNeighbor { .. })
+            | Verdict::Reject {
+                reason: DropReason::NoRoute,
+                ..
+            } if self.missed_its_rule() => return self.rule_gone(),
+            _ => return Continue(()),
+        };
+        self.complete(zone)?;
+        if !self.went_as_recorded() {
+            // Another rule, or none, or another way: the connection must not translate what comes next.
+            self.outcome.close = true;
+            if self.hit.is_some_and(|(connection, _)| connection.is_dnat()) {
+                return drop(DropReason::NatRuleGone);
+            }
+        }
+        Continue(())
+    }
+
+    /// The packet of a connection whose destination was translated is on its way to the address that it came for.
+    fn missed_its_rule(&self) -> bool {
+        let (Some((connection, Direction::Original)), Some(ip)) = (&self.hit, self.headers.ip())
+        else {
+            return false;
+        };
+        connection.is_dnat() && ip.dst == IpAddr::V4(connection.original.destination())
     }
 
     /// The packet of a known connection has the addresses and ports that the connection gives it.

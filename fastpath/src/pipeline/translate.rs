@@ -1,78 +1,39 @@
-//! Translation on the walk: which connection a packet belongs to, and what it becomes.
+//! Sources on the walk: what leaves a router gets the address that it has outside, answers the one they were sent to.
 
 use super::*;
 use crate::connections::{FlowKey4, PortRequest};
+use crate::tables::{Snat, SnatKind};
+
+/// What became of a packet's addresses so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Translated {
+    /// The router that translated the source.
+    source: Option<DatapathId>,
+    /// The destination is another one than the packet came with.
+    pub(super) destination: bool,
+    /// The destination was translated back: this is an answer, its source is not translated by a rule.
+    pub(super) back: bool,
+    /// The connection that the packet answers, where it was not found at the entry.
+    pub(super) answers: Option<Connection>,
+    /// A source port that is chosen at the end of the walk.
+    pub(super) turned: Option<Turned>,
+    /// Zone of the router that tracks or translates.
+    pub(super) zone: Zone,
+}
+
+/// The source of a packet that goes back inside: its port must be free where the answers enter, and that the end
+/// of the walk tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turned {
+    pub(super) router: DatapathId,
+    pub(super) rule: Option<usize>,
+    pub(super) from: (Ipv4Addr, u16),
+    pub(super) external: Ipv4Addr,
+    pub(super) keeps_port: bool,
+    pub(super) ports: Option<(u16, u16)>,
+}
 
 impl<'a, R: Recorder> Walk<'a, R> {
-    /// A packet to a SNAT address: the destination of the connection it answers.
-    pub(super) fn translate_back(
-        &mut self,
-        piece: &Piece,
-        router: &Router,
-        port: &RouterPort,
-    ) -> Step<()> {
-        let L3::Ip(ip) = self.headers.l3 else {
-            return Continue(());
-        };
-        let IpAddr::V4(external) = ip.dst else {
-            return Continue(());
-        };
-        if !router.local.get(&ip.dst).is_some_and(|local| local.nat) {
-            return Continue(());
-        }
-        if ip.fragment != Fragment::None {
-            return drop(DropReason::NatFragment);
-        }
-        let zone = self.view.tables.outside_zone(piece, port);
-        let error = match ip.l4 {
-            L4::IcmpError {
-                inner: Some(inner), ..
-            } => Some(inner),
-            _ => None,
-        };
-        let found = match &error {
-            Some(inner) => {
-                nat::quoted_key(inner, zone).and_then(|key| nat::find(self.view.connections, &key))
-            }
-            None => nat::flow_key(&ip, zone).and_then(|key| self.find(&key)),
-        };
-        let Some((connection, Direction::Reply)) = found else {
-            return if error.is_some() {
-                drop(DropReason::IcmpErrorUnrelated)
-            } else {
-                Continue(())
-            };
-        };
-        let inside = connection.original.source();
-        if !router
-            .snat
-            .iter()
-            .any(|rule| rule.external == external && rule.logical.contains(&inside))
-        {
-            self.outcome.close = error.is_none();
-            return drop(DropReason::NatRuleGone);
-        }
-        let to = connection.rewrite(Direction::Reply);
-        self.translated_back = true;
-        self.nat_zone = piece.zone();
-        if let L3::Ip(ip) = &mut self.headers.l3 {
-            match &error {
-                // Only the destination: the error comes from whichever router sent it.
-                Some(_) => {
-                    ip.dst = IpAddr::V4(inside);
-                    self.outcome.quoted = Some(nat::quoted_rewrite(&connection, Direction::Reply));
-                }
-                None => nat::rewrite(ip, &to),
-            }
-        }
-        self.recorder.record(Event::Untranslate {
-            router: piece.id,
-            from: (external, connection.reply.dst_port),
-            to: (inside, connection.original.src_port),
-        });
-        Continue(())
-    }
-
     /// The connection of a key: the one found at the entry, if it is of this key, else by a look-up.
     pub(super) fn find(&self, key: &FlowKey4) -> Option<(Connection, Direction)> {
         match &self.hit {
@@ -82,8 +43,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    /// A packet that leaves by port `out`: translated by its connection or by the first rule that wants it;
-    /// tracked when its answer would otherwise be.
+    /// The rule of the connection is gone.
+    pub(super) fn rule_gone<T>(&mut self) -> Step<T> {
+        self.outcome.close = true;
+        drop(DropReason::NatRuleGone)
+    }
+
+    /// A packet that leaves by port `out`: the source that it has outside, by its connection or by the first rule that
+    /// wants it; tracked when its answer would otherwise be translated.
     pub(super) fn translate(
         &mut self,
         piece: &Piece,
@@ -91,10 +58,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         in_index: Option<u16>,
         out: u16,
     ) -> Step<()> {
-        if router.snat.is_empty()
-            || self.translated_back
-            || matches!(self.entered.entry, Entry::Originated(_))
-        {
+        if router.nat.is_empty() || matches!(self.entered.entry, Entry::Originated(_)) {
             return Continue(());
         }
         let L3::Ip(ip) = self.headers.l3 else {
@@ -103,84 +67,161 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
             return Continue(());
         };
-        self.nat_zone = piece.zone();
+        self.nat.zone = piece.zone();
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4
         {
-            return self.translate_error(piece, router, &ip, &inner, in_index, out);
+            return self.translate_error(piece, router, &ip, &inner, (in_index, out));
         }
-        let rule = router.snat_rule(src, in_index, out);
-        let answered =
-            in_index.is_some_and(|in_index| router.snat_rule(dst, Some(out), in_index).is_some());
-        if rule.is_none() && !answered && self.hit.is_none() {
+        if self.translate_source_back(piece, router)? || self.nat.back {
+            return Continue(());
+        }
+        if self.nat.source == Some(piece.id) {
+            return Continue(());
+        }
+        if self.nat.destination {
+            let rule = router.nat.turning_rule(src, dst, in_index);
+            return self.turn_source(piece, router, &ip, rule);
+        }
+        let rule = router.nat.source_rule(src, dst, in_index, out);
+        let answered = || {
+            let of_answer = |index| router.nat.source_rule(dst, src, Some(out), index);
+            in_index.is_some_and(|index| of_answer(index).is_some())
+        };
+        if rule.is_none() && self.hit.is_none() && !answered() {
             return Continue(());
         }
         let known = self.hit.or_else(|| {
             nat::flow_key(&ip, piece.zone()).and_then(|key| nat::find(self.view.connections, &key))
         });
-        match known {
-            Some((connection, direction)) => {
+        match (known, rule) {
+            (Some((connection, direction)), rule) => {
                 self.recorder.record(Event::Connection {
                     reply: direction == Direction::Reply,
-                    translated: connection.is_snat(),
+                    translated: connection.is_snat() || connection.is_dnat(),
                 });
-                self.keep_translation(
-                    piece,
-                    &connection,
-                    direction,
-                    rule.map(|(_, rule)| rule.external),
-                )
-            }
-            None => match rule {
-                Some((index, rule)) => {
-                    self.translate_new(piece, router, &ip, out, (index, rule.external))
+                if direction == Direction::Reply {
+                    return Continue(());
                 }
-                None => self.track(piece, &ip),
-            },
+                self.keep_source(piece, router, &connection, rule)
+            }
+            (None, Some((index, rule))) if rule.kind == SnatKind::Stateless => {
+                self.replace_source(piece, index, rule, &ip);
+                Continue(())
+            }
+            (None, Some(rule)) if self.turns(router, out, dst) => {
+                self.turn_source(piece, router, &ip, Some(rule))
+            }
+            (None, Some((index, rule))) => self.translate_new(piece, router, &ip, out, index, rule),
+            (None, None) => self.track(piece, &ip),
         }
     }
 
-    /// An established connection keeps its translation as long as the rule stands.
-    pub(super) fn keep_translation(
+    /// A packet that leaves by a gateway port for an address of the router's own rules comes back in by it.
+    pub(super) fn turns(&self, router: &Router, out: u16, dst: Ipv4Addr) -> bool {
+        let gateway = |port: &RouterPort| port.gateway.is_some();
+        router.ports.get(usize::from(out)).is_some_and(gateway)
+            && router
+                .local
+                .get(&IpAddr::V4(dst))
+                .is_some_and(|local| local.nat)
+    }
+
+    /// An answer of a connection whose destination this router translates leaves with the address that the first
+    /// packet was sent to. False when it is none.
+    fn translate_source_back(&mut self, piece: &Piece, router: &Router) -> Step<bool> {
+        let answered = match self.hit {
+            Some((connection, Direction::Reply)) => Some(connection),
+            Some(_) => None,
+            None => self.nat.answers,
+        };
+        let Some(connection) = answered.filter(Connection::is_dnat) else {
+            return Continue(false);
+        };
+        let external = connection.original.destination();
+        let local = router.local.get(&IpAddr::V4(external));
+        if !local.is_some_and(|local| local.nat) || self.nat.source.is_some() {
+            return Continue(false);
+        }
+        let inside = connection.reply.source();
+        if !router.nat.has_destination(external, inside) {
+            return self.rule_gone();
+        }
+        self.nat.source = Some(piece.id);
+        self.recorder.record(Event::UntranslateSource {
+            router: piece.id,
+            from: (inside, connection.reply.src_port),
+            to: (external, connection.original.dst_port),
+        });
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            nat::rewrite_source(ip, &connection.rewrite(Direction::Reply));
+        }
+        Continue(true)
+    }
+
+    /// An established connection keeps its source as long as the rule stands.
+    fn keep_source(
         &mut self,
         piece: &Piece,
+        router: &Router,
         connection: &Connection,
-        direction: Direction,
-        external: Option<Ipv4Addr>,
+        rule: Option<(usize, &Snat)>,
     ) -> Step<()> {
         let to = connection.rewrite(Direction::Original);
-        if direction == Direction::Reply || !connection.is_snat() {
+        let external = Ipv4Addr::from_bits(to.src);
+        if connection.original.src == to.src && connection.original.src_port == to.src_port {
             return Continue(());
         }
-        if external != Some(Ipv4Addr::from_bits(to.src)) {
-            self.outcome.close = true;
-            return drop(DropReason::NatRuleGone);
+        match rule {
+            Some((_, rule)) if rule.external == external => {}
+            // Another router's.
+            None if !router.local.contains_key(&IpAddr::V4(external)) => return Continue(()),
+            _ => return self.rule_gone(),
         }
+        self.nat.source = Some(piece.id);
         self.recorder.record(Event::Translate {
             router: piece.id,
             rule: None,
             from: (connection.original.source(), connection.original.src_port),
-            to: (Ipv4Addr::from_bits(to.src), to.src_port),
+            to: (external, to.src_port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite(ip, &to);
+            nat::rewrite_source(ip, &to);
         }
         Continue(())
     }
 
-    pub(super) fn translate_new(
+    /// A stateless rule: the address and nothing else, and nothing is remembered.
+    fn replace_source(&mut self, piece: &Piece, index: usize, rule: &Snat, ip: &Ip) {
+        let port = ip.ports().map_or(0, |(src, _)| src);
+        if let IpAddr::V4(from) = ip.src {
+            self.recorder.record(Event::Translate {
+                router: piece.id,
+                rule: Some(index),
+                from: (from, port),
+                to: (rule.external, port),
+            });
+        }
+        self.nat.source = Some(piece.id);
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            ip.src = IpAddr::V4(rule.external);
+        }
+    }
+
+    fn translate_new(
         &mut self,
         piece: &Piece,
         router: &Router,
         ip: &Ip,
         out: u16,
-        (index, external): (usize, Ipv4Addr),
+        index: usize,
+        rule: &Snat,
     ) -> Step<()> {
         if let Some(reason) = nat::untranslatable(ip) {
             return drop(reason);
         }
-        if self.outcome.proposal.is_some() {
+        if self.nat.source.is_some() {
             return drop(DropReason::NatTwice);
         }
         let middle = nat::in_the_middle(ip);
@@ -195,64 +236,135 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         let request = PortRequest {
             proto: now.proto,
-            external: external.to_bits(),
+            external: rule.external.to_bits(),
             original: now.src_port,
             remote: now.dst,
             remote_port: now.dst_port,
             zone,
         };
         // The other side knows a stream in its middle by the port it had: most likely its own.
-        let accept = |port| !middle || port == now.src_port;
-        let Some(chosen) = self.ports.choose(self.view.connections, &request, accept) else {
+        let keeps = middle || rule.kind != SnatKind::Snat;
+        let accept = |port| !keeps || port == now.src_port;
+        let Some(reply) = self.choose(&request, rule.ports, accept) else {
             return drop(DropReason::NatPortsExhausted);
         };
-        let reply = chosen.reply;
+        self.nat.source = Some(piece.id);
         let to = Rewrite::towards(&reply);
         self.recorder.record(Event::Translate {
             router: piece.id,
             rule: Some(index),
             from: (now.source(), now.src_port),
-            to: (external, chosen.port),
+            to: (rule.external, to.src_port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite(ip, &to);
+            nat::rewrite_source(ip, &to);
         }
+        let flags = if middle {
+            Flags::PICKED_UP
+        } else {
+            Flags::default()
+        };
         self.outcome.proposal = Some(Proposal {
             original,
             reply,
             state,
-            flags: if middle {
-                Flags::PICKED_UP
-            } else {
-                Flags::default()
-            },
-            reply_zone_open: false,
+            flags,
+            reply_open: false,
+        });
+        Continue(())
+    }
+
+    /// The key of the answers with a port that is free.
+    fn choose(
+        &mut self,
+        request: &PortRequest,
+        ports: Option<(u16, u16)>,
+        accept: impl Fn(u16) -> bool,
+    ) -> Option<FlowKey4> {
+        let table = self.view.connections;
+        let choice = match ports {
+            None => self.ports.choose(table, request, accept)?,
+            Some(range) => self.ports.choose_in(table, request, range, accept)?,
+        };
+        Some(choice.reply)
+    }
+
+    /// The source of a packet whose answer comes from inside. It is rewritten now, its port at the end.
+    fn turn_source(
+        &mut self,
+        piece: &Piece,
+        router: &Router,
+        ip: &Ip,
+        rule: Option<(usize, &Snat)>,
+    ) -> Step<()> {
+        if let Some((connection, Direction::Original)) = self.hit {
+            return self.keep_source(piece, router, &connection, rule);
+        }
+        let Some((index, rule)) = rule else {
+            return Continue(());
+        };
+        if rule.kind == SnatKind::Stateless {
+            self.replace_source(piece, index, rule, ip);
+            return Continue(());
+        }
+        if let Some(reason) = nat::untranslatable(ip) {
+            return drop(reason);
+        }
+        if self.nat.source.is_some() {
+            return drop(DropReason::NatTwice);
+        }
+        self.propose(piece, ip, self.view.pick_up)?;
+        let (IpAddr::V4(src), Some((port, _))) = (ip.src, ip.ports()) else {
+            return drop(DropReason::NatProtocol);
+        };
+        self.nat.source = Some(piece.id);
+        self.nat.turned = Some(Turned {
+            router: piece.id,
+            rule: Some(index),
+            from: (src, port),
+            external: rule.external,
+            keeps_port: rule.kind != SnatKind::Snat,
+            ports: rule.ports,
+        });
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            ip.src = IpAddr::V4(rule.external);
+        }
+        Continue(())
+    }
+
+    /// Proposes a connection whose answers are as the packet is at the end of the walk, unless one is proposed.
+    pub(super) fn propose(&mut self, piece: &Piece, ip: &Ip, pick_up: bool) -> Step<()> {
+        if let Some(proposal) = &mut self.outcome.proposal {
+            proposal.reply_open = true;
+            return Continue(());
+        }
+        let state = match nat::open(ip, pick_up) {
+            Ok(state) => state,
+            Err(reason) => return drop(reason),
+        };
+        let (Some(original), Some(now)) = (self.entry_key(piece), nat::flow_key(ip, piece.zone()))
+        else {
+            return drop(DropReason::NatProtocol);
+        };
+        self.outcome.proposal = Some(Proposal {
+            original,
+            reply: now.reversed(Zone::NONE),
+            state,
+            flags: Flags::default(),
+            reply_open: true,
         });
         Continue(())
     }
 
     /// A packet from outside to an inner address, untranslated: remembered, so that its answers stay so too.
-    pub(super) fn track(&mut self, piece: &Piece, ip: &Ip) -> Step<()> {
+    fn track(&mut self, piece: &Piece, ip: &Ip) -> Step<()> {
         if self.outcome.proposal.is_some() {
             return Continue(());
         }
-        let (Some(original), Some(now)) = (self.entry_key(piece), nat::flow_key(ip, piece.zone()))
-        else {
-            return Continue(());
-        };
         // Never refused: without a SYN it may be older than this node.
-        let Ok(state) = nat::open(ip, true) else {
-            return Continue(());
-        };
-        self.recorder.record(Event::Track { router: piece.id });
-        let reply = now.reversed(Zone::NONE);
-        self.outcome.proposal = Some(Proposal {
-            original,
-            reply,
-            state,
-            flags: Flags::default(),
-            reply_zone_open: true,
-        });
+        if let Continue(()) = self.propose(piece, ip, true) {
+            self.recorder.record(Event::Track { router: piece.id });
+        }
         Continue(())
     }
 
@@ -266,43 +378,50 @@ impl<'a, R: Recorder> Walk<'a, R> {
         nat::flow_key(self.entered.headers.ip()?, zone)
     }
 
-    /// An ICMP error from inside about an answer: quoted and outer source become the external address.
-    pub(super) fn translate_error(
-        &mut self,
-        piece: &Piece,
-        router: &Router,
-        ip: &Ip,
-        inner: &Inner,
-        in_index: Option<u16>,
-        out: u16,
-    ) -> Step<()> {
-        let found = [self.zone, piece.zone()]
-            .into_iter()
-            .filter_map(|zone| nat::quoted_key(inner, zone))
-            .find_map(|key| nat::find(self.view.connections, &key));
-        let (IpAddr::V4(src), Some((connection, direction))) = (ip.src, found) else {
-            let wanted =
-                matches!(ip.src, IpAddr::V4(src) if router.snat_rule(src, in_index, out).is_some());
-            return if wanted {
-                drop(DropReason::IcmpErrorUnrelated)
-            } else {
-                Continue(())
-            };
-        };
-        if direction == Direction::Reply || !connection.is_snat() {
+    /// The answers to a proposed connection come from where its packets go, into `zone`; a port that was left open is
+    /// chosen there.
+    pub(super) fn complete(&mut self, zone: Zone) -> Step<()> {
+        let Some(mut proposal) = self.outcome.proposal.filter(|proposal| proposal.reply_open)
+        else {
             return Continue(());
+        };
+        let L3::Ip(ip) = self.headers.l3 else {
+            return Continue(());
+        };
+        let Some(now) = nat::flow_key(&ip, zone) else {
+            self.outcome.proposal = None;
+            return Continue(());
+        };
+        proposal.reply = now.reversed(zone);
+        if let Some(turned) = self.nat.turned {
+            let request = PortRequest {
+                proto: now.proto,
+                external: now.src,
+                original: turned.from.1,
+                remote: now.dst,
+                remote_port: now.dst_port,
+                zone,
+            };
+            // A host that talks to itself may not seem to be its own answer.
+            let apart = |port| request.reply_key(port) != proposal.original;
+            let keeps = turned.keeps_port && apart(turned.from.1);
+            let accept = |port| apart(port) && (!keeps || port == turned.from.1);
+            let Some(reply) = self.choose(&request, turned.ports, accept) else {
+                return drop(DropReason::NatPortsExhausted);
+            };
+            proposal.reply = reply;
+            let to = Rewrite::towards(&reply);
+            self.recorder.record(Event::Translate {
+                router: turned.router,
+                rule: turned.rule,
+                from: turned.from,
+                to: (turned.external, to.src_port),
+            });
+            if let L3::Ip(ip) = &mut self.headers.l3 {
+                nat::rewrite_source(ip, &to);
+            }
         }
-        let external = connection.rewrite(Direction::Original).src;
-        self.outcome.quoted = Some(nat::quoted_rewrite(&connection, Direction::Original));
-        self.recorder.record(Event::Translate {
-            router: piece.id,
-            rule: None,
-            from: (src, 0),
-            to: (Ipv4Addr::from_bits(external), 0),
-        });
-        if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.src = IpAddr::V4(Ipv4Addr::from_bits(external));
-        }
+        self.outcome.proposal = Some(proposal);
         Continue(())
     }
 }

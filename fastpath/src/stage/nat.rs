@@ -1,4 +1,4 @@
-//! Source NAT: translating back what comes in, translating what goes out, and knowing which packets answer.
+//! Address translation: which packets belong to which connection, which may open one, and what they become.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -22,8 +22,9 @@ pub struct Proposal {
     pub state: State,
     /// Kept with the connection.
     pub flags: Flags,
-    /// The zone of the reply key is that of the way out, to be filled in at the end of the walk.
-    pub reply_zone_open: bool,
+    /// The reply key is that of the answer to the packet as it leaves, in the zone of its way out: known at the end of
+    /// the walk.
+    pub reply_open: bool,
 }
 
 /// The key of a packet whose flow can be tracked: IPv4 with ports or an echo identifier, whole.
@@ -49,15 +50,15 @@ pub fn tcp_flags(ip: &Ip) -> TcpFlags {
 
 /// The key of the packet that the quoted packet of an ICMP error *answers*: the other direction's key.
 pub fn quoted_key(inner: &Inner, zone: Zone) -> Option<FlowKey4> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else {
+    if zone == Zone::NONE {
         return None;
-    };
-    let (src_port, dst_port) = quoted_ports(inner);
+    }
+    let quoted = quoted_tuple(inner)?;
     Some(FlowKey4 {
-        src: dst.to_bits(),
-        dst: src.to_bits(),
-        src_port: dst_port,
-        dst_port: src_port,
+        src: quoted.dst,
+        dst: quoted.src,
+        src_port: quoted.dst_port,
+        dst_port: quoted.src_port,
         proto: inner.proto,
         zone,
     })
@@ -77,17 +78,38 @@ pub fn find(table: &ConnectionTable, key: &FlowKey4) -> Option<(Connection, Dire
     Some((table.read(hit.conn)?, hit.direction))
 }
 
-/// Writes a translated tuple into the headers of the walk.
-pub fn rewrite(ip: &mut Ip, to: &Rewrite) {
+/// Writes a translated source into the headers of the walk.
+pub fn rewrite_source(ip: &mut Ip, to: &Rewrite) {
     ip.src = IpAddr::V4(Ipv4Addr::from_bits(to.src));
-    ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
     match &mut ip.l4 {
-        L4::Tcp { src, dst, .. } | L4::Udp { src, dst } => {
-            (*src, *dst) = (to.src_port, to.dst_port)
-        }
+        L4::Tcp { src, .. } | L4::Udp { src, .. } => *src = to.src_port,
         L4::Echo { id, .. } => *id = to.src_port,
         _ => {}
     }
+}
+
+/// Writes a translated destination into the headers of the walk. An echo has one identifier, which goes with both.
+pub fn rewrite_destination(ip: &mut Ip, to: &Rewrite) {
+    ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
+    match &mut ip.l4 {
+        L4::Tcp { dst, .. } | L4::Udp { dst, .. } => *dst = to.dst_port,
+        L4::Echo { id, .. } => *id = to.dst_port,
+        _ => {}
+    }
+}
+
+/// The addresses and ports of the packet that an ICMP error quotes.
+pub fn quoted_tuple(inner: &Inner) -> Option<Rewrite> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else {
+        return None;
+    };
+    let (src_port, dst_port) = quoted_ports(inner);
+    Some(Rewrite {
+        src: src.to_bits(),
+        dst: dst.to_bits(),
+        src_port,
+        dst_port,
+    })
 }
 
 /// What the packet quoted in an ICMP error must say after translation: what the error's receiver sent.
@@ -107,7 +129,7 @@ pub fn quoted_rewrite(connection: &Connection, direction: Direction) -> Rewrite 
     }
 }
 
-/// What a packet that a SNAT rule wants to translate lacks for it.
+/// What a packet that a rule wants to translate lacks for it.
 pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
     if ip.fragment != Fragment::None {
         return Some(DropReason::NatFragment);

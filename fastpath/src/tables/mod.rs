@@ -13,6 +13,7 @@ mod chains;
 pub mod classifier;
 pub mod fdb;
 pub mod fib;
+mod nat;
 pub mod neighbors;
 mod router;
 mod routing;
@@ -27,7 +28,8 @@ use sluice_net::Vni;
 
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 
-pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort, Snat};
+pub use nat::{Dnat, DnatKind, Nat, Remotes, Snat, SnatKind};
+pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort};
 pub use routing::{Choice, GroupKind, NextHop, Route, RouteId, RouteSource, Routing};
 pub use suspects::Suspects;
 pub(crate) use suspects::broadcast;

@@ -1,13 +1,14 @@
 //! A compiled logical router.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use sluice_net::Mac;
 
 use crate::ids::{DatapathId, PortId};
+use crate::tables::nat::Nat;
 use crate::tables::routing::{Route, RouteId, Routing};
 use crate::tables::suspects::{Suspects, broadcast};
 
@@ -24,8 +25,8 @@ pub struct Router {
     pub local: HashMap<IpAddr, Local>,
     /// What [`Router::suspicious`] says, or nothing: then every packet is looked at closely.
     pub suspects: Suspects,
-    /// Source NAT rules, longest logical prefix first.
-    pub snat: Vec<Snat>,
+    /// NAT rules.
+    pub nat: Nat,
     /// Neighbors given in the topology, and the ends of router-to-router links.
     pub neighbors: HashMap<(u16, IpAddr), Mac>,
     /// A gateway router, bound to this node.
@@ -111,19 +112,10 @@ pub struct Local {
     pub port: Option<u16>,
     /// It is a NAT rule's external address.
     pub nat: bool,
+    /// A rule translates all packets to it.
+    pub dnat: bool,
     /// It is an address of a port.
     pub own: bool,
-}
-
-/// A source NAT rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snat {
-    /// Sources it translates.
-    pub logical: Ipv4Net,
-    /// What they become.
-    pub external: Ipv4Addr,
-    /// Only packets leaving by this port; `None`: by any port but the one they came in by.
-    pub port: Option<u16>,
 }
 
 impl Router {
@@ -140,17 +132,10 @@ impl Router {
         self.routing.route(src, dst)
     }
 
-    /// The SNAT rule for a source that leaves by `out` and came in by `in_port`.
-    pub fn snat_rule(
-        &self,
-        src: Ipv4Addr,
-        in_port: Option<u16>,
-        out: u16,
-    ) -> Option<(usize, &Snat)> {
-        self.snat.iter().enumerate().find(|(_, rule)| {
-            rule.logical.contains(&src)
-                && rule.port.map_or(in_port != Some(out), |port| port == out)
-        })
+    /// Packets that come in by `port` are translated here: all of a gateway router, those of a gateway port of another.
+    #[inline]
+    pub fn translates_at(&self, port: &RouterPort) -> bool {
+        self.bound || port.gateway.is_some()
     }
 }
 

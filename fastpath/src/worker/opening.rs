@@ -274,7 +274,7 @@ impl Stop {
             host: next.via.map_or(dst, |_| 0),
             translated: false,
         };
-        if router.snat.is_empty() {
+        if router.nat.is_empty() {
             return Some((key, None));
         }
         if let Seat::At(_) = gateway::egress(learned, out).continue_value()? {
@@ -282,12 +282,15 @@ impl Stop {
             return Some((key, None));
         }
         let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
-        let Some((_, rule)) = router.snat_rule(src, in_index, next.port) else {
+        let nat = &router.nat;
+        let Some((_, rule)) = nat.source_rule(src, dst, in_index, next.port) else {
             // An answer to it would be translated: it is tracked.
-            let answered = in_index
-                .is_some_and(|in_index| router.snat_rule(dst, Some(next.port), in_index).is_some());
-            return (!answered).then_some((key, None));
+            let answered = |index| nat.source_rule(dst, src, Some(next.port), index).is_some();
+            return (!in_index.is_some_and(answered)).then_some((key, None));
         };
+        if !rule.is_plain() {
+            return None;
+        }
         let outside = tables.outside_zone(piece, out);
         let translation = Translation {
             external: rule.external,
@@ -592,7 +595,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let external = translation.map(|translation| translation.external.to_bits());
         let proposed = match &outcome.proposal {
-            Some(proposal) if proposal.reply_zone_open => return None,
+            Some(proposal) if proposal.reply_open => return None,
             proposal => proposal.map(|proposal| proposal.reply.dst),
         };
         (external == proposed).then_some(steps)

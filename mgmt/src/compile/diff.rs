@@ -208,7 +208,7 @@ fn router_details(old: &Router, new: &Router, details: &mut Vec<String>) {
     };
     parts("port", &named(old), &named(new), changed, details);
     routes(old, new, details);
-    if old.snat != new.snat {
+    if old.nat != new.nat {
         details.push("nat changed".to_owned());
     }
     if old.neighbors != new.neighbors {

@@ -31,6 +31,7 @@ mod component;
 mod devices;
 mod diff;
 mod flood;
+mod nat;
 mod node;
 mod outline;
 mod pieces;

@@ -3,18 +3,16 @@
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use ipnet::{IpNet, Ipv6Net};
-use sluice_fastpath::tables::{
-    Gateway, Local, Peer, Router, RouterKey, RouterPort, Snat, Suspects,
-};
+use sluice_fastpath::tables::{Gateway, Peer, Router, RouterKey, RouterPort, Suspects};
 use sluice_net::Mac;
 
 use super::View;
+use super::nat;
 use super::reach::Owner;
 use super::registry::Registry;
 use super::routes::Plan;
-use crate::topology::{self, NatKind, Place, Problem, ResolvedRouter, ResolvedRouterPort};
+use crate::topology::{self, Place, Problem, ResolvedRouter, ResolvedRouterPort};
 
 /// Bytes of IP on a link that says nothing else: Ethernet's.
 const DEFAULT_MTU: u16 = 1500;
@@ -145,8 +143,8 @@ pub(super) fn compile(
         ports,
         by_key: by_key(router),
         routing: plan.routing(before),
-        local: local(router),
-        snat: snat(name, router, problems),
+        local: nat::local(router),
+        nat: nat::compile(name, router, problems),
         neighbors: neighbors(router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,
@@ -172,7 +170,7 @@ pub(super) fn indexed(
 }
 
 /// The declared addresses of a port and its link-local one.
-fn addresses(port: &ResolvedRouterPort) -> impl Iterator<Item = IpNet> {
+pub(super) fn addresses(port: &ResolvedRouterPort) -> impl Iterator<Item = IpNet> {
     let link_local = Ipv6Net::new(port.link_local, LINK_LOCAL_PREFIX)
         .ok()
         .map(IpNet::V6);
@@ -226,88 +224,6 @@ fn by_key(router: &ResolvedRouter) -> HashMap<u16, RouterKey> {
         }
     }
     by_key
-}
-
-/// The router's own addresses and those of its NAT rules. Those of disabled ports are not its own.
-fn local(router: &ResolvedRouter) -> HashMap<IpAddr, Local> {
-    let mut local: HashMap<IpAddr, Local> = HashMap::new();
-    for (port, _, body) in indexed(router).filter(|(_, _, body)| body.enabled) {
-        for address in addresses(body) {
-            match local.entry(address.addr()) {
-                Entry::Vacant(slot) => {
-                    slot.insert(Local {
-                        port: Some(port),
-                        nat: false,
-                        own: true,
-                    });
-                }
-                // Two ports with one MAC have one link-local address, each on its link.
-                Entry::Occupied(mut other) => other.get_mut().port = None,
-            }
-        }
-    }
-    for nat in &router.nat {
-        let port = port_holding(router, nat.external_ip);
-        let entry = local.entry(nat.external_ip);
-        entry
-            .or_insert(Local {
-                port,
-                nat: true,
-                own: false,
-            })
-            .nat = true;
-    }
-    local
-}
-
-/// The enabled port whose network holds an address; with several, the longest prefix.
-fn port_holding(router: &ResolvedRouter, ip: IpAddr) -> Option<u16> {
-    let ports = indexed(router).filter(|(_, _, body)| body.enabled);
-    let networks =
-        ports.flat_map(|(port, _, body)| body.networks.iter().map(move |net| (net, port)));
-    let holding = networks.filter(|(net, _)| net.contains(&ip));
-    holding
-        .max_by_key(|(net, _)| net.prefix_len())
-        .map(|(_, port)| port)
-}
-
-/// Source NAT rules, the longest logical prefix first. A rule belongs to the port on whose link its address
-/// is; an address that is on no link, to the gateway port if the router has exactly one.
-fn snat(name: &str, router: &ResolvedRouter, problems: &mut Vec<Problem>) -> Vec<Snat> {
-    let mut gateways = indexed(router).filter(|(_, _, body)| !body.gateway_chassis.is_empty());
-    let only_gateway = match (gateways.next(), gateways.next()) {
-        (Some((port, _, _)), None) => Some(port),
-        _ => None,
-    };
-    let mut rules = Vec::with_capacity(router.nat.len());
-    for (index, nat) in router.nat.iter().enumerate() {
-        let (NatKind::Snat, IpAddr::V4(external), IpNet::V4(logical)) =
-            (nat.kind, nat.external_ip, nat.logical_ip)
-        else {
-            let place = Place::at(["router", name, "nat", "type"]).nth(index);
-            problems.push(
-                Problem::new(place, format!("{} is not supported here", nat.kind.name()))
-                    .mend("only `snat` with IPv4 addresses is"),
-            );
-            continue;
-        };
-        let port = port_holding(router, nat.external_ip).or(only_gateway);
-        rules.push(Snat {
-            logical: logical.trunc(),
-            external,
-            port,
-        });
-    }
-    rules.sort_by_key(|rule| {
-        (
-            u8::MAX - rule.logical.prefix_len(),
-            rule.logical,
-            rule.external,
-            rule.port,
-        )
-    });
-    rules.dedup();
-    rules
 }
 
 /// Given neighbors, and the routers at the other ends of links between routers.

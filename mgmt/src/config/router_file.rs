@@ -5,7 +5,7 @@ use std::path::Path;
 use super::routes_file::{self, RouteLines};
 use super::section::Section;
 use super::topology_file::{datapath_key, port_key};
-use super::values::Prefix;
+use super::values::{PortRange, Prefix};
 use crate::topology::{Nat, NatKind, Route, RoutePolicy, Router, RouterPort, StaticNeighbor};
 
 pub(super) const ROUTER: &[&str] = &[
@@ -28,7 +28,18 @@ const ROUTER_PORT: &[&str] = &[
     "redirect_key",
     "enabled",
 ];
-const NAT: &[&str] = &["type", "logical_ip", "external_ip"];
+const NAT: &[&str] = &[
+    "type",
+    "logical_ip",
+    "external_ip",
+    "external_port_range",
+    "allowed_ext_ips",
+    "exempted_ext_ips",
+    "gateway_port",
+    "stateless",
+    "external_mac",
+    "logical_port",
+];
 const ROUTE: &[&str] = &["ip_prefix", "nexthop", "output_port", "policy"];
 const NEIGHBOR: &[&str] = &["port", "ip", "mac"];
 
@@ -127,10 +138,28 @@ fn nat(section: Section<'_, '_>) -> Option<Nat> {
     let kind = section.choice("type", &words);
     let logical_ip = section.value::<Prefix>("logical_ip");
     let external_ip = section.value("external_ip");
+    let prefixes = |key| {
+        let prefixes = section.list::<Prefix>(key);
+        prefixes.into_iter().map(|prefix| prefix.0).collect()
+    };
+    let range = section.value::<PortRange>("external_port_range");
+    let (allowed_ext_ips, exempted_ext_ips) =
+        (prefixes("allowed_ext_ips"), prefixes("exempted_ext_ips"));
+    let (gateway_port, stateless) = (
+        section.value("gateway_port"),
+        section.flag("stateless", false),
+    );
+    let (external_mac, logical_port) =
+        (section.value("external_mac"), section.value("logical_port"));
     Some(Nat {
-        kind: kind?,
-        external_ip: external_ip?,
-        logical_ip: logical_ip?.0,
+        external_port_range: range.map(|range| range.0),
+        allowed_ext_ips,
+        exempted_ext_ips,
+        gateway_port,
+        stateless,
+        external_mac,
+        logical_port,
+        ..Nat::new(kind?, external_ip?, logical_ip?.0)
     })
 }
 

@@ -94,6 +94,20 @@ impl Value for Prefix {
     }
 }
 
+/// Ports from the first to the last: `"1024-2047"`, or one, `"1024"`. Port 0 is none.
+pub(super) struct PortRange(pub (u16, u16));
+
+impl Value for PortRange {
+    fn read(text: &str) -> Result<Self, Fault> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.trim().parse(), last.trim().parse()) {
+            (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(Self((first, last))),
+            _ => Err(Fault::new(format!("`{text}` is not a range of ports"))
+                .help("first and last, such as \"1024-65535\"")),
+        }
+    }
+}
+
 impl Value for Nexthop {
     fn read(text: &str) -> Result<Self, Fault> {
         if text == "discard" {

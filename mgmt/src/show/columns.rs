@@ -126,7 +126,7 @@ const ROUTERS: &[Column] = &[
     ("KEY", "key"),
     ("PORTS", "ports"),
     ("ROUTES", "routes"),
-    ("SNAT", "snat"),
+    ("NAT RULES", "nat"),
     ("GATEWAY PORTS", "gateways"),
     ("ENABLED", "enabled"),
     ("TRACKED", "tracked"),

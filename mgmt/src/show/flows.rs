@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::{Value, json};
 use sluice_fastpath::connections::{Connection, FlowKey4, State as FlowState, Timeouts};
 use sluice_fastpath::ids::{DatapathId, Zone};
-use sluice_fastpath::tables::{PieceKind, Snat, Tables};
+use sluice_fastpath::tables::{Dnat, DnatKind, Piece, PieceKind, Router, Snat, SnatKind, Tables};
 
 use super::node::pieces;
 use super::query::{Filter, fits, protocol, protocol_name};
@@ -116,6 +116,14 @@ pub(crate) fn state_name(state: FlowState) -> &'static str {
     }
 }
 
+/// A rule of a router, and how many connections it translates.
+struct Used<'t> {
+    router: (&'t Piece, &'t Router),
+    snat: Option<&'t Snat>,
+    dnat: Option<&'t Dnat>,
+    connections: u64,
+}
+
 pub(super) fn nat(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
     let tables = state.tables.current();
     let mut rules = Vec::new();
@@ -123,37 +131,83 @@ pub(super) fn nat(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Re
         if let PieceKind::Router(router) = &piece.kind
             && fits(&filter.router, piece.name.as_str())
         {
-            rules.extend(router.snat.iter().map(|rule| (piece, router, rule, 0u64)));
+            rules.extend(rules_of(piece, router));
         }
     }
     let mut next = (!rules.is_empty()).then_some(0);
     while let Some(from) = next {
         next = state.connections.scan(from, SCAN, |connection| {
-            if let Some((.., count)) = rules
-                .iter_mut()
-                .find(|(_, _, rule, _)| uses(rule, &connection.original, &connection.reply))
-            {
-                *count += 1;
+            for used in &mut rules {
+                if used.translates(&connection.original, &connection.reply) {
+                    used.connections += 1;
+                }
             }
         });
     }
-    rows.extend(rules.into_iter().map(|(piece, router, rule, connections)| {
-        let port = rule
-            .port
-            .and_then(|port| router.ports.get(usize::from(port)));
-        json!({
-            "router": piece.name,
-            "type": "snat",
-            "logical_ip": rule.logical,
-            "external_ip": rule.external,
-            "port": port.map(|port| port.name.as_str()),
-            "connections": connections,
-        })
-    }))
+    rows.extend(rules.iter().map(Used::row))
 }
 
-fn uses(rule: &Snat, original: &FlowKey4, reply: &FlowKey4) -> bool {
-    rule.external == reply.destination()
-        && rule.logical.contains(&original.source())
-        && original.src != reply.dst
+/// The rules of a router; the two halves of a floating IP are one.
+fn rules_of<'t>(piece: &'t Piece, router: &'t Router) -> Vec<Used<'t>> {
+    let used = |snat, dnat| Used {
+        router: (piece, router),
+        snat,
+        dnat,
+        connections: 0,
+    };
+    let mut halves: Vec<&Dnat> = router.nat.dnat().collect();
+    let mut rules = Vec::new();
+    for snat in router.nat.snat() {
+        let other = halves.iter().position(|dnat| {
+            dnat.kind != DnatKind::Dnat
+                && dnat.external == snat.external
+                && dnat.logical == snat.logical.addr()
+        });
+        rules.push(used(Some(snat), other.map(|at| halves.remove(at))));
+    }
+    rules.extend(halves.into_iter().map(|dnat| used(None, Some(dnat))));
+    rules
+}
+
+impl Used<'_> {
+    fn translates(&self, original: &FlowKey4, reply: &FlowKey4) -> bool {
+        let source = self.snat.is_some_and(|rule| {
+            rule.external == reply.destination()
+                && rule.logical.contains(&original.source())
+                && original.src != reply.dst
+        });
+        let destination = self.dnat.is_some_and(|rule| {
+            rule.external == original.destination() && rule.logical == reply.source()
+        });
+        source || destination
+    }
+
+    fn row(&self) -> Value {
+        let (piece, router) = self.router;
+        let stateless = self
+            .snat
+            .is_some_and(|rule| rule.kind == SnatKind::Stateless);
+        let (kind, logical, external, port) = match (self.snat, self.dnat) {
+            (Some(rule), dnat) => {
+                let kind = match dnat {
+                    Some(_) => "dnat_and_snat",
+                    None => "snat",
+                };
+                (kind, rule.logical.to_string(), rule.external, rule.port)
+            }
+            (None, Some(rule)) => ("dnat", rule.logical.to_string(), rule.external, rule.port),
+            (None, None) => return Value::Null,
+        };
+        let host = logical.strip_suffix("/32").map(str::to_owned);
+        let port = port.and_then(|port| router.ports.get(usize::from(port)));
+        json!({
+            "router": piece.name,
+            "type": kind,
+            "logical_ip": host.unwrap_or(logical),
+            "external_ip": external,
+            "port": port.map(|port| port.name.as_str()),
+            "stateless": stateless,
+            "connections": self.connections,
+        })
+    }
 }

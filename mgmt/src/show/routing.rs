@@ -48,7 +48,7 @@ pub(super) fn routers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io
             "key": piece.vni.get(),
             "ports": router.ports.len(),
             "routes": router.routing.routes().len(),
-            "snat": router.snat.len(),
+            "nat": router.nat.snat().len() + router.nat.dnat().count(),
             "gateways": gateways.collect::<Vec<_>>(),
             "enabled": router.enabled,
             "tracked": router.stateful,

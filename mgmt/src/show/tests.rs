@@ -171,7 +171,7 @@ fn a_connection_and_its_rule_are_shown() {
         *rule,
         json!({
             "router": "gw1", "type": "snat", "logical_ip": "172.18.0.0/16", "external_ip": "192.168.209.120",
-            "port": "gw1-outside", "connections": 1,
+            "port": "gw1-outside", "stateless": false, "connections": 1,
         })
     );
 }

@@ -183,6 +183,14 @@ impl Digest {
         self.text(nat.kind.name());
         self.ip(&nat.external_ip);
         self.net(&nat.logical_ip);
+        self.option(nat.external_port_range, |d, (first, last)| {
+            d.number(first);
+            d.number(last);
+        });
+        self.list(nat.allowed_ext_ips.iter(), Self::net);
+        self.list(nat.exempted_ext_ips.iter(), Self::net);
+        self.option(nat.gateway_port.as_deref(), Self::text);
+        self.number(nat.stateless);
     }
 
     fn neighbor(&mut self, neighbor: &StaticNeighbor) {

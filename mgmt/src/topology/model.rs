@@ -278,6 +278,38 @@ pub struct Nat {
     pub external_ip: IpAddr,
     /// The address or network inside.
     pub logical_ip: IpNet,
+    /// First and last of the ports that sources are translated to; `None` is any.
+    pub external_port_range: Option<(u16, u16)>,
+    /// Addresses at the other end for which the rule is; empty is all.
+    pub allowed_ext_ips: Vec<IpNet>,
+    /// Addresses at the other end for which nothing is translated.
+    pub exempted_ext_ips: Vec<IpNet>,
+    /// The gateway port that translates; `None` is the one whose network holds the external address, or the only one.
+    pub gateway_port: Option<String>,
+    /// A floating IP that rewrites addresses and remembers nothing.
+    pub stateless: bool,
+    /// MAC of a distributed floating IP.
+    pub external_mac: Option<Mac>,
+    /// The port on whose chassis a distributed floating IP is translated.
+    pub logical_port: Option<String>,
+}
+
+impl Nat {
+    /// A rule with nothing but what every rule has.
+    pub fn new(kind: NatKind, external_ip: IpAddr, logical_ip: IpNet) -> Self {
+        Self {
+            kind,
+            external_ip,
+            logical_ip,
+            external_port_range: None,
+            allowed_ext_ips: Vec::new(),
+            exempted_ext_ips: Vec::new(),
+            gateway_port: None,
+            stateless: false,
+            external_mac: None,
+            logical_port: None,
+        }
+    }
 }
 
 /// The direction(s) in which a translation starts connections.

@@ -8,7 +8,7 @@ use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::bridge::Forward;
 use sluice_fastpath::stage::enter::{Entered, Entry};
-use sluice_fastpath::tables::{PieceKind, SecurityRule, Snat, Tables};
+use sluice_fastpath::tables::{Dnat, DnatKind, PieceKind, SecurityRule, Snat, SnatKind, Tables};
 use sluice_fastpath::trace::Event;
 use sluice_net::{Headers, L3, L4, Mac};
 
@@ -85,6 +85,22 @@ impl<'a> Narrator<'a> {
             Event::RouterEgress { port } => self.router_egress(port),
             Event::Connection { reply, translated } => self.connection(reply, translated),
             Event::Untranslate { router, from, to } => self.untranslate(router, from, to),
+            Event::TranslateDestination {
+                router,
+                known,
+                from,
+                to,
+            } => self.translate_destination(router, known, from, to),
+            Event::UntranslateSource { router, from, to } => {
+                self.untranslate_source(router, from, to);
+            }
+            Event::Turn { port } => {
+                let name = self.tables().port_name(port);
+                let text = format!(
+                    "back in by gateway port {name}: it is for an address of its own rules"
+                );
+                self.step("turn", text, json!({ "port": name }));
+            }
             Event::Route {
                 router,
                 packet,
@@ -323,6 +339,50 @@ impl<'a> Narrator<'a> {
         self.step("nat", text, fields);
     }
 
+    fn untranslate_source(
+        &mut self,
+        router: DatapathId,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let name = self.datapath(router);
+        let text = format!(
+            "router {name}: source {} back to {}",
+            self.end(from),
+            self.end(to)
+        );
+        let fields = json!({ "router": name, "from": self.end(from), "to": self.end(to) });
+        self.step("nat", text, fields);
+    }
+
+    fn translate_destination(
+        &mut self,
+        router: DatapathId,
+        known: bool,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let name = self.datapath(router);
+        let (external, _) = from;
+        let rules = self.tables().router(router);
+        let rule = rules
+            .filter(|_| !known)
+            .and_then(|(_, router)| router.nat.dnat().find(|rule| rule.external == external))
+            .map(dnat_text);
+        let by = match &rule {
+            Some(rule) => format!("rule \"{rule}\""),
+            None => "the connection's translation".to_owned(),
+        };
+        let text = format!(
+            "router {name}: destination {} to {} by {by}",
+            self.end(from),
+            self.end(to)
+        );
+        let fields =
+            json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
+        self.step("nat", text, fields);
+    }
+
     fn translate(
         &mut self,
         router: DatapathId,
@@ -332,7 +392,7 @@ impl<'a> Narrator<'a> {
     ) {
         let name = self.datapath(router);
         let rule = rule
-            .and_then(|index| self.tables().router(router)?.1.snat.get(index))
+            .and_then(|index| self.tables().router(router)?.1.nat.snat().get(index))
             .map(snat_text);
         let by = match &rule {
             Some(rule) => format!("rule \"{rule}\""),
@@ -455,9 +515,28 @@ pub(super) fn rule_text(rule: &SecurityRule) -> String {
         .join(" ")
 }
 
-/// A SNAT rule in one line.
+/// A rule that translates sources, in one line.
 pub(super) fn snat_text(rule: &Snat) -> String {
-    format!("snat {} -> {}", rule.logical, rule.external)
+    match rule.kind {
+        SnatKind::Snat => format!("snat {} -> {}", rule.logical, rule.external),
+        SnatKind::Floating | SnatKind::Stateless => {
+            format!(
+                "dnat_and_snat {} <-> {}",
+                rule.logical.addr(),
+                rule.external
+            )
+        }
+    }
+}
+
+/// A rule that translates destinations, in one line.
+fn dnat_text(rule: &Dnat) -> String {
+    match rule.kind {
+        DnatKind::Dnat => format!("dnat {} -> {}", rule.external, rule.logical),
+        DnatKind::Floating | DnatKind::Stateless => {
+            format!("dnat_and_snat {} <-> {}", rule.logical, rule.external)
+        }
+    }
 }
 
 /// The switch or router of an id, with its noun.

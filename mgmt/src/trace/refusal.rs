@@ -345,7 +345,7 @@ impl Why<'_> {
         }
         let (_, router) = self.context.router.and_then(|id| self.tables.router(id))?;
         let source = self.ip().map(|ip| ip.src);
-        let rule = router.snat.iter().find(|rule| {
+        let rule = router.nat.snat().iter().find(|rule| {
             source.is_some_and(|ip| matches!(ip, IpAddr::V4(ip) if rule.logical.contains(&ip)))
         });
         let rule = rule.map_or_else(String::new, |rule| {

@@ -1,6 +1,7 @@
 //! The cases, by subject.
 
 mod differential;
+mod dnat;
 mod drops;
 mod gateway;
 mod lab;

@@ -76,12 +76,12 @@ external_ip = "203.0.113.11"
 "#;
 
 pub const VM: &str = "02:00:00:00:00:10";
-const VM2: &str = "02:00:00:00:00:11";
-const G_IN: &str = "02:00:00:00:01:01";
-const G_OUT: &str = "02:00:00:00:01:02";
-const UP: &str = "02:00:00:00:00:fe";
+pub const VM2: &str = "02:00:00:00:00:11";
+pub const G_IN: &str = "02:00:00:00:01:01";
+pub const G_OUT: &str = "02:00:00:00:01:02";
+pub const UP: &str = "02:00:00:00:00:fe";
 
-fn gw() -> NodeFile {
+pub fn gw() -> NodeFile {
     NodeFile::new("gw")
         .underlay("172.16.0.1/24")
         .vifs(&["vm", "vm2"])
@@ -101,7 +101,7 @@ pub fn nat_with(options: &NodeOptions) -> Network {
     nat_on(&both_rules(), gw(), options)
 }
 
-fn nat_on(topology: &str, node: NodeFile, options: &NodeOptions) -> Network {
+pub fn nat_on(topology: &str, node: NodeFile, options: &NodeOptions) -> Network {
     let mut net = Network::with(topology, &[node], options);
     net.chassis("hv", "172.16.0.2/24");
     net.host(

@@ -83,7 +83,15 @@ prop_compose! {
         let routes = routes.into_iter().filter(wanted).collect();
         let mut local: HashMap<IpAddr, Local> = HashMap::new();
         for (address, port, nat) in locals {
-            local.insert(address, Local { port, nat, own: !nat });
+            local.insert(
+                address,
+                Local {
+                    port,
+                    nat,
+                    dnat: false,
+                    own: !nat,
+                },
+            );
         }
         let ports = (0..).zip(ports).map(|(index, networks)| RouterPort {
             id: PortId(index),

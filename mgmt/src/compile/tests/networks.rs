@@ -1,6 +1,6 @@
 //! The reference networks, node by node.
 
-use sluice_fastpath::tables::{EncapKind, Local, Peer, Snat, Tunnel};
+use sluice_fastpath::tables::{EncapKind, Local, Peer, Remotes, Snat, SnatKind, Tunnel};
 
 use super::{build, ip, mac, net, reference, reference_tables, strings};
 
@@ -153,13 +153,17 @@ fn n0_a_gateway() {
         logical: "192.168.0.0/16".parse().unwrap(),
         external: "10.20.0.100".parse().unwrap(),
         port: Some(external),
+        kind: SnatKind::Snat,
+        ports: None,
+        remotes: Remotes::All,
     };
-    assert_eq!(built.router("R1").snat, [rule]);
+    assert_eq!(built.router("R1").nat.snat(), [rule]);
     assert_eq!(
         built.router("R1").local[&ip("10.20.0.100")],
         Local {
             port: Some(external),
             nat: true,
+            dnat: false,
             own: true
         }
     );

@@ -306,11 +306,8 @@ impl Seed {
             .any(|port| !port.gateway_chassis.is_empty())
             || chassis.is_some();
         if let Some(s) = switches.first().filter(|_| seed.nat && translates) {
-            let nat = Nat {
-                kind: NatKind::Snat,
-                external_ip: host(*s, 50 + r),
-                logical_ip: "10.0.0.0/8".parse().unwrap(),
-            };
+            let inside = "10.0.0.0/8".parse().unwrap();
+            let nat = Nat::new(NatKind::Snat, host(*s, 50 + r), inside);
             router.nat.push(nat);
         }
         router

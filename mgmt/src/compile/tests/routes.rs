@@ -214,7 +214,8 @@ fn nat_rules_go_by_the_longest_prefix_and_belong_to_the_port_of_their_address() 
             .and_then(|at| u16::try_from(at).ok())
     };
     let told: Vec<_> = r
-        .snat
+        .nat
+        .snat()
         .iter()
         .map(|rule| {
             (
@@ -245,6 +246,7 @@ fn nat_rules_go_by_the_longest_prefix_and_belong_to_the_port_of_their_address() 
         Local {
             port: port("r-c"),
             nat: true,
+            dnat: false,
             own: true
         }
     );
@@ -253,6 +255,7 @@ fn nat_rules_go_by_the_longest_prefix_and_belong_to_the_port_of_their_address() 
         Local {
             port: port("r-c"),
             nat: true,
+            dnat: false,
             own: false
         }
     );
@@ -261,6 +264,7 @@ fn nat_rules_go_by_the_longest_prefix_and_belong_to_the_port_of_their_address() 
         Local {
             port: None,
             nat: true,
+            dnat: false,
             own: false
         }
     );
@@ -291,7 +295,7 @@ logical_ip = "10.0.0.0/8"
 external_ip = "203.0.113.5"
 "#;
     let built = build(&topology(text), &node("me", None).map("phys"));
-    assert_eq!(built.router("r").snat[0].port, Some(0));
+    assert_eq!(built.router("r").nat.snat()[0].port, Some(0));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::super::model::{
     Nat, NatKind, PortAddress, Router, RouterPort, SwitchPortKind, Topology,
 };
-use super::super::names::Names;
+use super::super::names::{Names, push_missing};
 use super::super::problem::{Place, Problem};
 use super::port::{check_host, check_prefix};
 
@@ -24,7 +24,8 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     let mut claims: HashMap<(&str, IpAddr), (&str, usize)> = HashMap::new();
     for (name, router) in &topology.routers {
         check_placement(name, router, problems);
-        let mut inside: HashSet<(bool, IpNet)> = HashSet::new();
+        let mut inside: HashSet<(bool, IpNet, Option<&str>)> = HashSet::new();
+        let mut outside: HashSet<IpAddr> = HashSet::new();
         for (index, nat) in router.nat.iter().enumerate() {
             let rule = Rule {
                 router_name: name,
@@ -35,13 +36,28 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
             rule.check_supported(problems);
             rule.check_addresses(problems);
             rule.check_gateway_port(problems);
-            if !inside.insert((nat.kind == NatKind::Dnat, nat.logical_ip)) {
+            rule.check_columns(problems);
+            let source = (
+                nat.kind == NatKind::DnatAndSnat,
+                nat.logical_ip,
+                nat.gateway_port.as_deref(),
+            );
+            let translates_all = nat.kind != NatKind::Dnat && nat.allowed_ext_ips.is_empty();
+            if translates_all && !inside.insert(source) {
                 problems.push(
                     Problem::new(
                         rule.place("logical_ip"),
                         format!("{} is translated twice", nat.logical_ip),
                     )
                     .mend("remove one rule"),
+                );
+            }
+            if nat.kind != NatKind::Snat && !outside.insert(nat.external_ip) {
+                let message = format!("{} leads to two addresses", nat.external_ip);
+                problems.push(
+                    Problem::new(rule.place("external_ip"), message).mend(
+                        "remove one rule, or balance the load between both by a load balancer",
+                    ),
                 );
             }
             for switch in rule.outside(names) {
@@ -81,18 +97,6 @@ impl<'t> Rule<'t> {
     }
 
     fn check_supported(self, problems: &mut Vec<Problem>) {
-        if self.nat.kind != NatKind::Snat {
-            problems.push(
-                Problem::new(
-                    self.place("type"),
-                    format!(
-                        "nat type {} is not supported in this version",
-                        self.nat.kind.name()
-                    ),
-                )
-                .mend("supported: snat"),
-            );
-        }
         let v6 = [
             ("external_ip", self.nat.external_ip.is_ipv6()),
             ("logical_ip", self.nat.logical_ip.addr().is_ipv6()),
@@ -105,6 +109,61 @@ impl<'t> Rule<'t> {
                 )
                 .mend("supported: IPv4 addresses"),
             );
+        }
+        let distributed = [
+            ("external_mac", self.nat.external_mac.is_some()),
+            ("logical_port", self.nat.logical_port.is_some()),
+        ];
+        for (field, _) in distributed.iter().filter(|(_, given)| *given) {
+            problems.push(
+                Problem::new(
+                    self.place(field),
+                    "distributed floating IPs are not supported in this version",
+                )
+                .mend("without external_mac and logical_port the gateway chassis translates"),
+            );
+        }
+    }
+
+    /// Columns that not every type of rule has.
+    fn check_columns(self, problems: &mut Vec<Problem>) {
+        let kind = self.nat.kind;
+        let mut report = |field: &str, message: String, mend: &str| {
+            problems.push(Problem::new(self.place(field), message).mend(mend));
+        };
+        let host = self.nat.logical_ip.prefix_len() == self.nat.logical_ip.max_prefix_len();
+        if kind != NatKind::Snat && !host {
+            let message = format!("type {} has one address inside", kind.name());
+            report("logical_ip", message, "a network is for type snat");
+        }
+        if self.nat.stateless && kind != NatKind::DnatAndSnat {
+            let message = format!("type {} cannot be stateless", kind.name());
+            report("stateless", message, "only dnat_and_snat can");
+        }
+        if self.nat.external_port_range.is_some() && (kind == NatKind::Dnat || self.nat.stateless) {
+            let message =
+                "external_port_range is what sources are translated to; here no port changes";
+            report("external_port_range", message.to_owned(), "remove it");
+        }
+        if !self.nat.allowed_ext_ips.is_empty() && !self.nat.exempted_ext_ips.is_empty() {
+            let message = "a rule has either allowed_ext_ips or exempted_ext_ips";
+            report("exempted_ext_ips", message.to_owned(), "use two rules");
+        }
+        let remotes = [
+            ("allowed_ext_ips", &self.nat.allowed_ext_ips),
+            ("exempted_ext_ips", &self.nat.exempted_ext_ips),
+        ];
+        for (field, net) in remotes
+            .into_iter()
+            .flat_map(|(field, nets)| nets.iter().map(move |net| (field, net)))
+        {
+            if net.addr().is_ipv6() {
+                let message = format!("{net} is not of the family of {}", self.nat.external_ip);
+                report(field, message, "IPv4 prefixes");
+            } else if net.addr() != net.network() {
+                let mend = format!("the network is {}", net.trunc());
+                report(field, format!("{net} has host bits set"), &mend);
+            }
         }
     }
 
@@ -126,8 +185,11 @@ impl<'t> Rule<'t> {
         networks.any(|network| network.contains(&self.nat.external_ip))
     }
 
-    /// With several gateway ports the external address says which of them translates.
+    /// With several gateway ports the external address, or gateway_port, says which of them translates.
     fn check_gateway_port(self, problems: &mut Vec<Problem>) {
+        if let Some(port) = &self.nat.gateway_port {
+            return self.check_named_port(port, problems);
+        }
         if self.router.chassis.is_some() || self.gateway_ports().count() < 2 {
             return;
         }
@@ -143,14 +205,32 @@ impl<'t> Rule<'t> {
                         self.router_name, self.nat.external_ip
                     ),
                 )
-                .mend("use an address of the network of the port that shall translate"),
+                .mend("use an address of the network of the port that shall translate, or gateway_port"),
             );
+        }
+    }
+
+    fn check_named_port(self, port: &str, problems: &mut Vec<Problem>) {
+        let place = self.place("gateway_port");
+        if let Some(chassis) = &self.router.chassis {
+            let message = format!(
+                "router `{}` lives wholly on chassis `{chassis}` and has no gateway ports",
+                self.router_name
+            );
+            problems.push(Problem::new(place, message).mend("remove gateway_port"));
+        } else if !self.gateway_ports().any(|(name, _)| name == port) {
+            let message = format!("router `{}` has no gateway port `{port}`", self.router_name);
+            let names = self.gateway_ports().map(|(name, _)| name);
+            push_missing(Problem::new(place, message), port, names, problems);
         }
     }
 
     /// The switches in which others see the external address.
     fn outside<'n>(self, names: &Names<'n>) -> Vec<&'n str> {
         let attached = |name| names.attachment(name).map(|(switch, _)| switch);
+        if let Some(port) = &self.nat.gateway_port {
+            return attached(port).into_iter().collect();
+        }
         let holding: Vec<_> = self
             .gateway_ports()
             .filter(|(_, port)| self.holds_external(port))

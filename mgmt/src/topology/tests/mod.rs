@@ -69,11 +69,7 @@ fn route(prefix: &str, nexthop: &str) -> Route {
 }
 
 fn snat(inside: &str, outside: &str) -> Nat {
-    Nat {
-        kind: NatKind::Snat,
-        external_ip: ip(outside),
-        logical_ip: net(inside),
-    }
+    Nat::new(NatKind::Snat, ip(outside), net(inside))
 }
 
 /// Switch `in` with `vm`, router `r` with ports `r-in` and gateway port `r-out`, switch `out`.

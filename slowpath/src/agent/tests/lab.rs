@@ -162,6 +162,7 @@ pub(super) fn router() -> Router {
     let own = |port| Local {
         port: Some(port),
         nat: false,
+        dnat: false,
         own: true,
     };
     Router {
@@ -180,6 +181,7 @@ pub(super) fn router() -> Router {
                 Local {
                     port: Some(1),
                     nat: true,
+                    dnat: false,
                     own: false,
                 },
             ),

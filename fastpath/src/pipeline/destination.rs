@@ -1,0 +1,163 @@
+//! Destinations on the walk: what comes in for an address outside goes to the one inside.
+
+use super::*;
+use crate::tables::{Dnat, DnatKind, Local};
+
+impl<'a, R: Recorder> Walk<'a, R> {
+    /// A packet to an address of a NAT rule that has come in by `port`: to the source of the connection that it
+    /// answers, else to where a rule says.
+    pub(super) fn translate_destination(
+        &mut self,
+        piece: &Piece,
+        router: &Router,
+        index: u16,
+        port: &RouterPort,
+    ) -> Step<()> {
+        let L3::Ip(ip) = self.headers.l3 else {
+            return Continue(());
+        };
+        let IpAddr::V4(external) = ip.dst else {
+            return Continue(());
+        };
+        let local = router.local.get(&ip.dst);
+        if !local.is_some_and(|local| local.nat) || !router.translates_at(port) {
+            return Continue(());
+        }
+        let rule = match ip.src {
+            IpAddr::V4(src) => router.nat.destination_rule(external, src, index),
+            IpAddr::V6(_) => None,
+        };
+        let stateless = rule.filter(|rule| rule.kind == DnatKind::Stateless);
+        if ip.fragment != Fragment::None && stateless.is_none() {
+            return drop(DropReason::NatFragment);
+        }
+        let outside = self.view.tables.outside_zone(piece, port);
+        if let L4::IcmpError {
+            inner: Some(inner), ..
+        } = ip.l4
+        {
+            return self.deliver_error(piece, router, outside, external, &inner, stateless);
+        }
+        if let Some(connection) = self.answered(&ip, external, [outside, piece.zone()]) {
+            return self.translate_back(piece, router, external, connection);
+        }
+        if let Some((connection, Direction::Original)) = self.hit
+            && connection.is_dnat()
+            && connection.original.dst == external.to_bits()
+        {
+            return self.keep_destination(piece, router, &connection);
+        }
+        let Some(rule) = rule else {
+            return Continue(());
+        };
+        if self.hit.is_some() && stateless.is_none() {
+            // It was opened when there was no such rule.
+            return self.rule_gone();
+        }
+        self.new_destination(piece, rule, &ip)
+    }
+
+    /// The connection whose translated source is `external` and that this packet answers.
+    fn answered(&self, ip: &Ip, external: Ipv4Addr, zones: [Zone; 2]) -> Option<Connection> {
+        let answered = |found: Option<(Connection, Direction)>| match found {
+            Some((connection, Direction::Reply))
+                if connection.is_snat() && connection.reply.dst == external.to_bits() =>
+            {
+                Some(connection)
+            }
+            _ => None,
+        };
+        answered(self.hit).or_else(|| {
+            zones
+                .into_iter()
+                .filter_map(|zone| nat::flow_key(ip, zone))
+                .find_map(|key| answered(self.find(&key)))
+        })
+    }
+
+    fn translate_back(
+        &mut self,
+        piece: &Piece,
+        router: &Router,
+        external: Ipv4Addr,
+        connection: Connection,
+    ) -> Step<()> {
+        let inside = connection.original.source();
+        if !router.nat.has_source(inside, external) {
+            return self.rule_gone();
+        }
+        self.nat.back = true;
+        self.nat.zone = piece.zone();
+        self.nat.answers = Some(connection);
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            nat::rewrite_destination(ip, &connection.rewrite(Direction::Reply));
+        }
+        self.recorder.record(Event::Untranslate {
+            router: piece.id,
+            from: (external, connection.reply.dst_port),
+            to: (inside, connection.original.src_port),
+        });
+        Continue(())
+    }
+
+    /// An established connection keeps its destination as long as the rule stands.
+    fn keep_destination(
+        &mut self,
+        piece: &Piece,
+        router: &Router,
+        connection: &Connection,
+    ) -> Step<()> {
+        let (external, inside) = (connection.original.destination(), connection.reply.source());
+        if !router.nat.has_destination(external, inside) {
+            return self.rule_gone();
+        }
+        self.nat.zone = piece.zone();
+        self.nat.destination = true;
+        self.recorder.record(Event::TranslateDestination {
+            router: piece.id,
+            known: true,
+            from: (external, connection.original.dst_port),
+            to: (inside, connection.reply.src_port),
+        });
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            nat::rewrite_destination(ip, &connection.rewrite(Direction::Original));
+        }
+        Continue(())
+    }
+
+    fn new_destination(&mut self, piece: &Piece, rule: &Dnat, ip: &Ip) -> Step<()> {
+        let stateless = rule.kind == DnatKind::Stateless;
+        if self.nat.destination {
+            return drop(DropReason::NatTwice);
+        }
+        if !stateless {
+            if let Some(reason) = nat::untranslatable(ip) {
+                return drop(reason);
+            }
+            self.propose(piece, ip, self.view.pick_up)?;
+        }
+        self.nat.zone = piece.zone();
+        self.nat.destination = true;
+        let port = ip.ports().map_or(0, |(_, dst)| dst);
+        self.recorder.record(Event::TranslateDestination {
+            router: piece.id,
+            known: false,
+            from: (rule.external, port),
+            to: (rule.logical, port),
+        });
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            ip.dst = IpAddr::V4(rule.logical);
+        }
+        Continue(())
+    }
+
+    /// A packet to an address of the router that is not for the router here: the gateway port translates it, on
+    /// whichever chassis that is.
+    pub(super) fn gateway_translates(&self, router: &Router, port: &RouterPort, ip: &Ip) -> bool {
+        let asks = matches!(ip.l4, L4::Echo { reply: false, .. });
+        let wants = |local: &Local| local.nat && (local.dnat || !asks);
+        !router.translates_at(port)
+            && router.local.get(&ip.dst).is_some_and(wants)
+            && router.ports.iter().any(|port| port.gateway.is_some())
+    }
+}

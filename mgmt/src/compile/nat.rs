@@ -1,0 +1,147 @@
+//! Address translation of a router: its rules, and the addresses that are the router's because of them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use ipnet::{IpNet, Ipv4Net};
+use sluice_fastpath::tables::{self, Dnat, DnatKind, Local, Remotes, Snat, SnatKind};
+
+use super::router::{addresses, index_of, indexed};
+use crate::topology::{Nat, NatKind, Place, Problem, ResolvedRouter};
+
+/// The router's own addresses and those of its NAT rules. Those of disabled ports are not its own.
+pub(super) fn local(router: &ResolvedRouter) -> HashMap<IpAddr, Local> {
+    let mut local: HashMap<IpAddr, Local> = HashMap::new();
+    for (port, _, body) in indexed(router).filter(|(_, _, body)| body.enabled) {
+        for address in addresses(body) {
+            match local.entry(address.addr()) {
+                Entry::Vacant(slot) => {
+                    slot.insert(Local {
+                        port: Some(port),
+                        nat: false,
+                        dnat: false,
+                        own: true,
+                    });
+                }
+                // Two ports with one MAC have one link-local address, each on its link.
+                Entry::Occupied(mut other) => other.get_mut().port = None,
+            }
+        }
+    }
+    for nat in &router.nat {
+        let port = port_holding(router, nat.external_ip);
+        let entry = local.entry(nat.external_ip).or_insert(Local {
+            port,
+            nat: true,
+            dnat: false,
+            own: false,
+        });
+        entry.nat = true;
+        entry.dnat |= nat.kind != NatKind::Snat;
+    }
+    local
+}
+
+/// The enabled port whose network holds an address; with several, the longest prefix.
+fn port_holding(router: &ResolvedRouter, ip: IpAddr) -> Option<u16> {
+    let ports = indexed(router).filter(|(_, _, body)| body.enabled);
+    let networks =
+        ports.flat_map(|(port, _, body)| body.networks.iter().map(move |net| (net, port)));
+    let holding = networks.filter(|(net, _)| net.contains(&ip));
+    holding
+        .max_by_key(|(net, _)| net.prefix_len())
+        .map(|(_, port)| port)
+}
+
+/// The rules. One belongs to the port that it names, else to that on whose link its address is; an address that is on
+/// no link, to the gateway port if the router has exactly one. Destinations are translated at gateway ports, or at all
+/// ports of a gateway router.
+pub(super) fn compile(
+    name: &str,
+    router: &ResolvedRouter,
+    problems: &mut Vec<Problem>,
+) -> tables::Nat {
+    let mut gateways = indexed(router).filter(|(_, _, body)| !body.gateway_chassis.is_empty());
+    let only_gateway = match (gateways.next(), gateways.next()) {
+        (Some((port, _, _)), None) => Some(port),
+        _ => None,
+    };
+    let (mut sources, mut destinations) = (Vec::new(), Vec::new());
+    for (index, nat) in router.nat.iter().enumerate() {
+        let (IpAddr::V4(external), IpNet::V4(logical)) = (nat.external_ip, nat.logical_ip) else {
+            let place = Place::at(["router", name, "nat", "type"]).nth(index);
+            problems.push(
+                Problem::new(
+                    place,
+                    format!("{} of IPv6 is not supported here", nat.kind.name()),
+                )
+                .mend("only IPv4 addresses are"),
+            );
+            continue;
+        };
+        let named = nat
+            .gateway_port
+            .as_ref()
+            .and_then(|port| index_of(router, port));
+        let port = named
+            .or_else(|| port_holding(router, nat.external_ip))
+            .or(only_gateway);
+        if nat.kind != NatKind::Dnat {
+            sources.push(source(nat, logical, external, port));
+        }
+        if nat.kind != NatKind::Snat {
+            let port = port.filter(|_| router.chassis.is_none());
+            destinations.push(destination(nat, logical.addr(), external, port));
+        }
+    }
+    tables::Nat::new(sources, destinations)
+}
+
+fn source(nat: &Nat, logical: Ipv4Net, external: Ipv4Addr, port: Option<u16>) -> Snat {
+    Snat {
+        logical: logical.trunc(),
+        external,
+        port,
+        kind: match (nat.kind, nat.stateless) {
+            (NatKind::DnatAndSnat, true) => SnatKind::Stateless,
+            (NatKind::DnatAndSnat, false) if nat.external_port_range.is_none() => {
+                SnatKind::Floating
+            }
+            _ => SnatKind::Snat,
+        },
+        ports: nat.external_port_range,
+        remotes: remotes(nat),
+    }
+}
+
+fn destination(nat: &Nat, logical: Ipv4Addr, external: Ipv4Addr, port: Option<u16>) -> Dnat {
+    Dnat {
+        external,
+        logical,
+        port,
+        kind: match (nat.kind, nat.stateless) {
+            (NatKind::DnatAndSnat, true) => DnatKind::Stateless,
+            (NatKind::DnatAndSnat, false) => DnatKind::Floating,
+            _ => DnatKind::Dnat,
+        },
+        remotes: remotes(nat),
+    }
+}
+
+fn remotes(nat: &Nat) -> Remotes {
+    let v4 = |nets: &[IpNet]| -> Vec<Ipv4Net> {
+        let nets = nets.iter().filter_map(|net| match net {
+            IpNet::V4(net) => Some(*net),
+            IpNet::V6(_) => None,
+        });
+        nets.collect()
+    };
+    if !nat.allowed_ext_ips.is_empty() {
+        Remotes::Allowed(v4(&nat.allowed_ext_ips))
+    } else if !nat.exempted_ext_ips.is_empty() {
+        Remotes::Exempted(v4(&nat.exempted_ext_ips))
+    } else {
+        Remotes::All
+    }
+}

@@ -3,6 +3,7 @@
 mod differential;
 mod dnat;
 mod drops;
+mod floating;
 mod gateway;
 mod lab;
 mod lanes;

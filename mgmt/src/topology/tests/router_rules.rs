@@ -259,10 +259,74 @@ const CASES: &[Case] = &[
         "no chassis where",
     ),
     (
-        "dnat",
+        "dnat to a network",
         |t| r(t).nat[0].kind = NatKind::Dnat,
-        "router.r.nat.type[0]",
-        "nat type dnat is not supported",
+        "router.r.nat.logical_ip[0]",
+        "type dnat has one address inside",
+    ),
+    (
+        "one address outside for two inside",
+        |t| {
+            for inside in ["10.0.0.8/32", "10.0.0.9/32"] {
+                r(t).nat.push(floating(inside, "203.0.113.9"));
+            }
+        },
+        "router.r.nat.external_ip[2]",
+        "leads to two addresses",
+    ),
+    (
+        "a distributed floating IP",
+        |t| {
+            let mut nat = floating("10.0.0.9/32", "203.0.113.9");
+            nat.logical_port = Some("vm".to_owned());
+            r(t).nat.push(nat);
+        },
+        "router.r.nat.logical_port[1]",
+        "distributed floating IPs are not supported",
+    ),
+    (
+        "stateless snat",
+        |t| r(t).nat[0].stateless = true,
+        "router.r.nat.stateless[0]",
+        "cannot be stateless",
+    ),
+    (
+        "ports that do not change",
+        |t| {
+            let mut nat = floating("10.0.0.9/32", "203.0.113.9");
+            nat.stateless = true;
+            nat.external_port_range = Some((1, 2));
+            r(t).nat.push(nat);
+        },
+        "router.r.nat.external_port_range[1]",
+        "no port changes",
+    ),
+    (
+        "allowed and exempted",
+        |t| {
+            r(t).nat[0].allowed_ext_ips = vec![net("9.9.9.0/24")];
+            r(t).nat[0].exempted_ext_ips = vec![net("8.8.8.0/24")];
+        },
+        "router.r.nat.exempted_ext_ips[0]",
+        "either allowed_ext_ips or",
+    ),
+    (
+        "exempted of another family",
+        |t| r(t).nat[0].exempted_ext_ips = vec![net("fd00::/8")],
+        "router.r.nat.exempted_ext_ips[0]",
+        "not of the family",
+    ),
+    (
+        "allowed with host bits",
+        |t| r(t).nat[0].allowed_ext_ips = vec![net("9.9.9.9/24")],
+        "router.r.nat.allowed_ext_ips[0]",
+        "host bits",
+    ),
+    (
+        "a gateway port that is none",
+        |t| r(t).nat[0].gateway_port = Some("r-in".to_owned()),
+        "router.r.nat.gateway_port[0]",
+        "no gateway port `r-in`",
     ),
     (
         "nat of IPv6",
@@ -312,6 +376,10 @@ const CASES: &[Case] = &[
 ];
 
 const LONG_ROUTER: &str = "router.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+fn floating(inside: &str, outside: &str) -> Nat {
+    Nat::new(NatKind::DnatAndSnat, ip(outside), net(inside))
+}
 
 /// A gateway router on the same outer switch.
 fn second_router(t: &mut Topology) {

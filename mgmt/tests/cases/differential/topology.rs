@@ -7,9 +7,9 @@
 ///    e  e1 (secured) e2 e3 (unknown)                 a  a1 (secured) a2 a4 (unknown)
 ///       e4 at hv, e5 (secured) e6 at vx                 a3 at hv, a5 at hv2, a6 (secured) at vx
 ///    n  10.4.0.1 ── 10.5.0.1                        r1  10.0.0.1, 10.1.0.1 (b: b1, b2 at hv) ── 10.8.0.1
-///    f  f1, f2 at hv, f3 f4 (unknown), VLAN 42       g  10.8.0.2 ── 203.0.113.1  SNAT 10.0.0.0/25, 10.1.0.0/24
+///    f  f1, f2 at hv, f3 f4 (unknown), VLAN 42       g  10.8.0.2 ── 203.0.113.1  SNAT 10.0.0.0/25, 10.1.0.0/24; DNAT .10 a2; floating .11 a3
 ///    m  linked to n; h: h1                         out  wire, o1 (unknown)
-///                                                    d  10.2.0.1 (c: c1, c2 at hv) ── 198.18.0.1 SNAT, held by gw2 or gw
+///                                                    d  10.2.0.1 (c: c1, c2 at hv) ── 198.18.0.1 SNAT, held by gw2 or gw; floating .20 c1, stateless .21 c2
 ///                                                  ext  phys
 /// ```
 pub const TOPOLOGY: &str = r#"
@@ -253,6 +253,14 @@ external_ip = "203.0.113.1"
 type = "snat"
 logical_ip = "10.1.0.0/24"
 external_ip = "203.0.113.2"
+[[router.g.nat]]
+type = "dnat"
+logical_ip = "10.0.0.11"
+external_ip = "203.0.113.10"
+[[router.g.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.0.0.12"
+external_ip = "203.0.113.11"
 [switch.out]
 key = 8
 [switch.out.port.out-g]
@@ -301,6 +309,15 @@ nexthop = "198.18.0.254"
 type = "snat"
 logical_ip = "10.2.0.0/24"
 external_ip = "198.18.0.1"
+[[router.d.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.2.0.10"
+external_ip = "198.18.0.20"
+[[router.d.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.2.0.11"
+external_ip = "198.18.0.21"
+stateless = true
 [switch.ext]
 key = 9
 [switch.ext.port.ext-d]
@@ -314,7 +331,7 @@ network = "phys"
 "#;
 
 /// Changes of the topology: what is replaced by what.
-pub const CHANGES: [(&str, &str); 8] = [
+pub const CHANGES: [(&str, &str); 10] = [
     ("10.66.0.0/16", "10.6.0.0/20"),
     (
         "logical_ip = \"10.1.0.0/24\"",
@@ -331,6 +348,8 @@ pub const CHANGES: [(&str, &str); 8] = [
     ),
     ("gateway_mtu = 1400", "gateway_mtu = 1300"),
     ("10.0.0.10 10.0.0.110 fd00:a::10", "10.0.0.110"),
+    ("logical_ip = \"10.0.0.11\"", "logical_ip = \"10.0.0.200\""),
+    ("stateless = true", "stateless = false"),
     (
         "networks = [\"203.0.113.1/24\"]",
         "networks = [\"203.0.113.1/24\"]\nenabled = false",

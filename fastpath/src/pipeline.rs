@@ -6,13 +6,13 @@
 //!        ├─ keyed tunnel: router ────────────────► router egress at a gateway port
 //!        └─ slow path ───────────────────────────► switch forwarding, or routing
 //!
-//! switch ingress:  port security ► source MAC ► ARP/ND answered ► forwarding by MAC ► switch egress
+//! switch ingress:  port security ► source MAC ► ARP/ND answered ► balancers ► forwarding by MAC ► switch egress
 //! switch egress:   device | chassis | router ingress | gateway port: router ingress or its chassis
 //! router ingress:  admission ► destination ► for the router itself? ► forward
 //! forward:         route ► TTL ► gateway redirect ► MTU ► neighbor ► source ► the next switch or router
 //!                    └ by a gateway port to an address of the router's own NAT rules: source ► router ingress
 //!
-//! destination:     that of an answer back to who asked ► by a rule to the one inside
+//! destination:     that of an answer back to who asked ► by a balancer or a rule to the one inside
 //! source:          that of an answer back to the one asked ► by a rule to the one outside
 //! ```
 //!
@@ -42,14 +42,16 @@ use crate::tables::{
     UNDERLAY_PORT,
 };
 use crate::trace::{Event, Recorder};
-use crate::verdict::{DropReason, Egress, Flood, Punt, Step, Verdict};
+use crate::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Step, Verdict};
 
+mod balance;
 mod destination;
 mod leave;
 mod outcome;
 mod quoted;
 mod translate;
 
+pub use balance::Assigned;
 pub use outcome::Outcome;
 
 use translate::Translated;
@@ -309,7 +311,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     // ---- switches ----
 
     fn switch_ingress(&mut self, id: DatapathId, index: Option<u16>) -> Step<At> {
-        let (_, switch) = self.cross_switch(id)?;
+        let (piece, switch) = self.cross_switch(id)?;
         let port = index.and_then(|index| switch.ports.get(usize::from(index)));
         self.recorder.record(Event::SwitchIngress {
             switch: id,
@@ -328,6 +330,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         self.sight_sender(switch, port);
         self.answer_neighbor(switch, index)?;
+        self.balance(piece, switch, port)?;
         Continue(At::Bridge {
             switch: id,
             port: index,
@@ -467,17 +470,20 @@ impl<'a, R: Recorder> Walk<'a, R> {
                     port: out,
                 })
             }
-            Forward::Flood { unknown_only } => Break(Verdict::Flood(Flood {
-                switch: piece.id,
-                domain: domain_index,
-                audience: match unknown_only {
-                    true => Audience::Unknown,
-                    false => Audience::All,
-                },
-                local_only: matches!(self.from, From::Tunnel | From::Localnet),
-                except: port.map(|port| port.id),
-                in_key: port.map_or(0, |port| port.key),
-            })),
+            Forward::Flood { unknown_only } => {
+                self.unbalance(piece, switch)?;
+                Break(Verdict::Flood(Flood {
+                    switch: piece.id,
+                    domain: domain_index,
+                    audience: match unknown_only {
+                        true => Audience::Unknown,
+                        false => Audience::All,
+                    },
+                    local_only: matches!(self.from, From::Tunnel | From::Localnet),
+                    except: port.map(|port| port.id),
+                    in_key: port.map_or(0, |port| port.key),
+                }))
+            }
         }
     }
 
@@ -498,6 +504,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return drop(DropReason::OtherVlan);
         }
         let in_key = source.map_or(0, |source| source.key);
+        if !port.router {
+            self.unbalance(piece, switch)?;
+        }
         match port.place {
             Place::Unbound => drop(DropReason::PortUnbound),
             Place::Device { device, vlan } => self.leave(Egress::Device {

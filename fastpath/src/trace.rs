@@ -100,10 +100,23 @@ pub enum Event {
         /// To the inner ones.
         to: (Ipv4Addr, u16),
     },
+    /// The destination was chosen among the backends of a virtual IP.
+    Balance {
+        /// The switch or router.
+        datapath: DatapathId,
+        /// Index of the virtual IP in its balancers.
+        vip: u32,
+        /// As the connection has it; else chosen now.
+        known: bool,
+        /// From the service's address and port.
+        from: (Ipv4Addr, u16),
+        /// To the backend's.
+        to: (Ipv4Addr, u16),
+    },
     /// The source of an answer was translated back.
     UntranslateSource {
-        /// The router.
-        router: DatapathId,
+        /// The switch or router.
+        datapath: DatapathId,
         /// From the inner address and port.
         from: (Ipv4Addr, u16),
         /// To the external ones.

@@ -299,6 +299,8 @@ drop_reasons! {
     NatProtocol = "nat-protocol",
     /// No free source port for the SNAT address towards this destination.
     NatPortsExhausted = "nat-ports-exhausted",
+    /// Nobody serves the virtual IP of a load balancer.
+    NoBackend = "no-backend",
     /// The connection's addresses and ports, or those of its answers, are another connection's.
     NatRace = "nat-race",
     /// The first packet of a TCP connection was no SYN.

@@ -48,6 +48,16 @@ pub struct Flags(pub u8);
 impl Flags {
     /// The connection was opened in the middle of a TCP stream.
     pub const PICKED_UP: Flags = Flags(1);
+    /// Its destination was chosen by a load balancer.
+    pub const BALANCED: Flags = Flags(2);
+    /// That is one of the switch that it entered.
+    pub const BY_SWITCH: Flags = Flags(4);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
 
     /// True when all bits of `other` are set.
     #[must_use]
@@ -121,6 +131,12 @@ impl Connection {
         let Rewrite { dst, dst_port, .. } = self.rewrite(Direction::Original);
         let port_counts = self.original.proto != super::key::ICMP;
         dst != self.original.dst || (port_counts && dst_port != self.original.dst_port)
+    }
+
+    /// Who opened it is also who answers, and both addresses are translated.
+    #[must_use]
+    pub fn to_itself(&self) -> bool {
+        self.original.src == self.reply.src && self.is_snat() && self.is_dnat()
     }
 
     /// Milliseconds until it ends if no packet comes; 0 when it is due.

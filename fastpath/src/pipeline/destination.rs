@@ -47,14 +47,17 @@ impl<'a, R: Recorder> Walk<'a, R> {
         {
             return self.keep_destination(piece, router, &connection);
         }
-        let Some(rule) = rule else {
-            return Continue(());
-        };
-        if self.hit.is_some() && stateless.is_none() {
+        let port = ip.ports().map_or(0, |(_, dst)| dst);
+        let vip = router.balancers.find(external, ip.proto, port);
+        if self.hit.is_some() && (vip.is_some() || rule.is_some() && stateless.is_none()) {
             // It was opened when there was no such rule.
             return self.rule_gone();
         }
-        self.new_destination(piece, rule, &ip)
+        match (vip, rule) {
+            (Some(vip), _) => self.assign(piece, vip, &ip, Flags::BALANCED),
+            (None, Some(rule)) => self.new_destination(piece, rule, &ip),
+            (None, None) => Continue(()),
+        }
     }
 
     /// The connection whose translated source is `external` and that this packet answers.
@@ -67,12 +70,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }
             _ => None,
         };
-        answered(self.hit).or_else(|| {
-            zones
-                .into_iter()
-                .filter_map(|zone| nat::flow_key(ip, zone))
-                .find_map(|key| answered(self.find(&key)))
-        })
+        if self.hit.is_some() {
+            return answered(self.hit);
+        }
+        zones
+            .into_iter()
+            .filter_map(|zone| nat::flow_key(ip, zone))
+            .find_map(|key| answered(nat::find(self.view.connections, &key)))
     }
 
     fn translate_back(
@@ -83,7 +87,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         connection: Connection,
     ) -> Step<()> {
         let inside = connection.original.source();
-        if !router.nat.has_source(inside, external) {
+        if !router.gives_source(&connection, external) {
             return self.rule_gone();
         }
         self.nat.back = true;
@@ -107,17 +111,32 @@ impl<'a, R: Recorder> Walk<'a, R> {
         router: &Router,
         connection: &Connection,
     ) -> Step<()> {
-        let (external, inside) = (connection.original.destination(), connection.reply.source());
-        if !router.nat.has_destination(external, inside) {
+        if !router.leads(connection) {
             return self.rule_gone();
         }
         self.nat.zone = piece.zone();
-        self.nat.destination = true;
-        self.recorder.record(Event::TranslateDestination {
-            router: piece.id,
-            known: true,
-            from: (external, connection.original.dst_port),
-            to: (inside, connection.reply.src_port),
+        self.nat.destination = Some(piece.id);
+        let original = &connection.original;
+        let (from, to) = (
+            (original.destination(), original.dst_port),
+            (connection.reply.source(), connection.reply.src_port),
+        );
+        let vip = router.balancers.find(from.0, original.proto, from.1);
+        let vip = vip.filter(|_| connection.flags.has(Flags::BALANCED));
+        self.recorder.record(match vip {
+            Some((vip, _)) => Event::Balance {
+                datapath: piece.id,
+                vip,
+                known: true,
+                from,
+                to,
+            },
+            None => Event::TranslateDestination {
+                router: piece.id,
+                known: true,
+                from,
+                to,
+            },
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
             nat::rewrite_destination(ip, &connection.rewrite(Direction::Original));
@@ -127,7 +146,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     fn new_destination(&mut self, piece: &Piece, rule: &Dnat, ip: &Ip) -> Step<()> {
         let stateless = rule.kind == DnatKind::Stateless;
-        if self.nat.destination {
+        if self.nat.destination.is_some() {
             return drop(DropReason::NatTwice);
         }
         if !stateless {
@@ -137,7 +156,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             self.propose(piece, ip, self.view.pick_up)?;
         }
         self.nat.zone = piece.zone();
-        self.nat.destination = true;
+        self.nat.destination = Some(piece.id);
         let port = ip.ports().map_or(0, |(_, dst)| dst);
         self.recorder.record(Event::TranslateDestination {
             router: piece.id,

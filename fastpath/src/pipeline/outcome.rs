@@ -8,6 +8,7 @@ use crate::exchange::Sighting;
 use crate::ids::Tick;
 use crate::learned::Learned;
 use crate::path::{Deps, FdbUse, NeighborUse, Way};
+use crate::pipeline::Assigned;
 use crate::stage::enter::Entered;
 use crate::stage::nat::Proposal;
 use crate::verdict::{DropReason, Verdict};
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub quoted: Option<Rewrite>,
     /// A connection to open.
     pub proposal: Option<Proposal>,
+    /// The backend that a load balancer gave it.
+    pub assigned: Option<Assigned>,
     /// The connection it belongs to must end: its rule is gone.
     pub close: bool,
     /// Routers crossed.
@@ -49,6 +52,7 @@ impl Outcome {
             headers,
             quoted: None,
             proposal: None,
+            assigned: None,
             close: false,
             ttl_steps: 0,
             mtu: u16::MAX,

@@ -5,7 +5,11 @@ use crate::tables::{Dnat, SnatKind};
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// The connection that an error is about, in the direction in which the error travels.
-    fn quoted(&self, inner: &Inner, zones: [Zone; 3]) -> Option<(Connection, Direction)> {
+    pub(super) fn quoted(
+        &self,
+        inner: &Inner,
+        zones: [Zone; 3],
+    ) -> Option<(Connection, Direction)> {
         zones
             .into_iter()
             .filter_map(|zone| nat::quoted_key(inner, zone))
@@ -28,16 +32,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
             (None, Some(rule)) => return self.deliver_stateless_error(piece, rule, inner),
             (None, None) => return drop(DropReason::IcmpErrorUnrelated),
         };
-        let nat = &router.nat;
         // Who sent to the address has it, and whom an answer came from has it too.
         let (ours, stands) = match direction {
             Direction::Reply => (
                 connection.is_snat() && connection.reply.dst == external.to_bits(),
-                nat.has_source(connection.original.source(), external),
+                router.gives_source(&connection, external),
             ),
             Direction::Original => (
                 connection.is_dnat() && connection.original.dst == external.to_bits(),
-                nat.has_destination(external, connection.reply.source()),
+                router.leads(&connection),
             ),
         };
         if !ours {
@@ -109,7 +112,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Direction::Reply => (connection.is_dnat(), connection.original.destination()),
         };
         let local = router.local.get(&IpAddr::V4(external));
-        if !changes || !local.is_some_and(|local| local.nat) {
+        let switchs = direction == Direction::Reply && connection.flags.has(Flags::BY_SWITCH);
+        if !changes || switchs || !local.is_some_and(|local| local.nat) {
             return Continue(());
         }
         self.outcome.quoted = Some(nat::quoted_rewrite(&connection, direction));

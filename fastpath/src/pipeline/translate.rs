@@ -2,15 +2,18 @@
 
 use super::*;
 use crate::connections::{FlowKey4, PortRequest};
+use crate::pipeline::balance::Wants;
 use crate::tables::{Snat, SnatKind};
 
 /// What became of a packet's addresses so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Translated {
-    /// The router that translated the source.
-    source: Option<DatapathId>,
-    /// The destination is another one than the packet came with.
-    pub(super) destination: bool,
+    /// The switch or router that translated the source.
+    pub(super) source: Option<DatapathId>,
+    /// The switch or router that translated the destination.
+    pub(super) destination: Option<DatapathId>,
+    /// What the balancer that did wants of the source.
+    pub(super) wants: Option<Wants>,
     /// The destination was translated back: this is an answer, its source is not translated by a rule.
     pub(super) back: bool,
     /// The connection that the packet answers, where it was not found at the entry.
@@ -34,15 +37,6 @@ pub(super) struct Turned {
 }
 
 impl<'a, R: Recorder> Walk<'a, R> {
-    /// The connection of a key: the one found at the entry, if it is of this key, else by a look-up.
-    pub(super) fn find(&self, key: &FlowKey4) -> Option<(Connection, Direction)> {
-        match &self.hit {
-            Some((connection, Direction::Reply)) if connection.reply == *key => self.hit,
-            Some((connection, Direction::Original)) if connection.original == *key => self.hit,
-            _ => nat::find(self.view.connections, key),
-        }
-    }
-
     /// The rule of the connection is gone.
     pub(super) fn rule_gone<T>(&mut self) -> Step<T> {
         self.outcome.close = true;
@@ -58,7 +52,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         in_index: Option<u16>,
         out: u16,
     ) -> Step<()> {
-        if router.nat.is_empty() || matches!(self.entered.entry, Entry::Originated(_)) {
+        let idle = router.nat.is_empty() && router.balancers.is_empty();
+        if idle || matches!(self.entered.entry, Entry::Originated(_)) {
             return Continue(());
         }
         let L3::Ip(ip) = self.headers.l3 else {
@@ -80,9 +75,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if self.nat.source == Some(piece.id) {
             return Continue(());
         }
-        if self.nat.destination {
-            let rule = router.nat.turning_rule(src, dst, in_index);
-            return self.turn_source(piece, router, &ip, rule);
+        if self.nat.destination == Some(piece.id) {
+            return self.turn(piece, router, &ip, in_index);
         }
         let rule = router.nat.source_rule(src, dst, in_index, out);
         let answered = || {
@@ -104,15 +98,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 if direction == Direction::Reply {
                     return Continue(());
                 }
-                self.keep_source(piece, router, &connection, rule)
+                let external = rule.map(|(_, rule)| rule.external);
+                if external.is_none() && router.source_of_balanced(&connection).is_some() {
+                    // Its destination comes first, when it is back in.
+                    return Continue(());
+                }
+                self.keep_source(piece, router, &connection, external)
             }
             (None, Some((index, rule))) if rule.kind == SnatKind::Stateless => {
                 self.replace_source(piece, index, rule, &ip);
                 Continue(())
             }
-            (None, Some(rule)) if self.turns(router, out, dst) => {
-                self.turn_source(piece, router, &ip, Some(rule))
-            }
+            (None, Some(rule)) if self.turns(router, out, dst) => self.turn_by(piece, &ip, rule),
             (None, Some((index, rule))) => self.translate_new(piece, router, &ip, out, index, rule),
             (None, None) => self.track(piece, &ip),
         }
@@ -136,7 +133,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Some(_) => None,
             None => self.nat.answers,
         };
-        let Some(connection) = answered.filter(Connection::is_dnat) else {
+        let of_router = |connection: &Connection| {
+            connection.is_dnat() && !connection.flags.has(Flags::BY_SWITCH)
+        };
+        let Some(connection) = answered.filter(of_router) else {
             return Continue(false);
         };
         let external = connection.original.destination();
@@ -145,12 +145,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(false);
         }
         let inside = connection.reply.source();
-        if !router.nat.has_destination(external, inside) {
+        if !router.leads(&connection) {
             return self.rule_gone();
         }
         self.nat.source = Some(piece.id);
         self.recorder.record(Event::UntranslateSource {
-            router: piece.id,
+            datapath: piece.id,
             from: (inside, connection.reply.src_port),
             to: (external, connection.original.dst_port),
         });
@@ -166,15 +166,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
         piece: &Piece,
         router: &Router,
         connection: &Connection,
-        rule: Option<(usize, &Snat)>,
+        wanted: Option<Ipv4Addr>,
     ) -> Step<()> {
         let to = connection.rewrite(Direction::Original);
         let external = Ipv4Addr::from_bits(to.src);
         if connection.original.src == to.src && connection.original.src_port == to.src_port {
             return Continue(());
         }
-        match rule {
-            Some((_, rule)) if rule.external == external => {}
+        match wanted {
+            Some(wanted) if wanted == external => {}
             // Another router's.
             None if !router.local.contains_key(&IpAddr::V4(external)) => return Continue(()),
             _ => return self.rule_gone(),
@@ -264,6 +264,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         } else {
             Flags::default()
         };
+        let before = self.outcome.proposal.map(|proposal| proposal.flags);
+        let flags = flags.and(before.unwrap_or_default());
         self.outcome.proposal = Some(Proposal {
             original,
             reply,
@@ -289,24 +291,60 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Some(choice.reply)
     }
 
-    /// The source of a packet whose answer comes from inside. It is rewritten now, its port at the end.
-    fn turn_source(
-        &mut self,
-        piece: &Piece,
-        router: &Router,
-        ip: &Ip,
-        rule: Option<(usize, &Snat)>,
-    ) -> Step<()> {
-        if let Some((connection, Direction::Original)) = self.hit {
-            return self.keep_source(piece, router, &connection, rule);
-        }
-        let Some((index, rule)) = rule else {
+    /// The source of a packet whose destination this router has translated: it may go back inside.
+    fn turn(&mut self, piece: &Piece, router: &Router, ip: &Ip, in_index: Option<u16>) -> Step<()> {
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
             return Continue(());
         };
+        let rule = router.nat.turning_rule(src, dst, in_index);
+        if let Some((connection, Direction::Original)) = self.hit {
+            let balanced = router.source_of_balanced(&connection);
+            let by_rule = rule.map(|(_, rule)| rule.external);
+            return self.keep_source(piece, router, &connection, balanced.or(by_rule));
+        }
+        match (self.nat.wants, router.lb_force_snat, rule) {
+            (
+                Some(Wants {
+                    skip_snat: false, ..
+                }),
+                Some(forced),
+                _,
+            ) => self.turn_as(piece, ip, None, forced),
+            (
+                Some(Wants {
+                    skip_snat: false, ..
+                })
+                | None,
+                _,
+                Some(rule),
+            ) => self.turn_by(piece, ip, rule),
+            (
+                Some(Wants {
+                    hairpin: Some(source),
+                    ..
+                }),
+                ..,
+            ) => self.turn_as(piece, ip, None, source),
+            _ => Continue(()),
+        }
+    }
+
+    fn turn_by(&mut self, piece: &Piece, ip: &Ip, (index, rule): (usize, &Snat)) -> Step<()> {
         if rule.kind == SnatKind::Stateless {
             self.replace_source(piece, index, rule, ip);
             return Continue(());
         }
+        self.turn_as(piece, ip, Some((index, rule)), rule.external)
+    }
+
+    /// The source of a packet whose answer comes from inside. It is rewritten now, its port at the end.
+    pub(super) fn turn_as(
+        &mut self,
+        piece: &Piece,
+        ip: &Ip,
+        rule: Option<(usize, &Snat)>,
+        external: Ipv4Addr,
+    ) -> Step<()> {
         if let Some(reason) = nat::untranslatable(ip) {
             return drop(reason);
         }
@@ -320,14 +358,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.nat.source = Some(piece.id);
         self.nat.turned = Some(Turned {
             router: piece.id,
-            rule: Some(index),
+            rule: rule.map(|(index, _)| index),
             from: (src, port),
-            external: rule.external,
-            keeps_port: rule.kind != SnatKind::Snat,
-            ports: rule.ports,
+            external,
+            keeps_port: rule.is_some_and(|(_, rule)| rule.kind != SnatKind::Snat),
+            ports: rule.and_then(|(_, rule)| rule.ports),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.src = IpAddr::V4(rule.external);
+            ip.src = IpAddr::V4(external);
         }
         Continue(())
     }
@@ -402,8 +440,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 remote_port: now.dst_port,
                 zone,
             };
-            // A host that talks to itself may not seem to be its own answer.
-            let apart = |port| request.reply_key(port) != proposal.original;
+            // A host that talks to itself may not seem to be its own answer, wherever that enters.
+            let original = FlowKey4 {
+                zone,
+                ..proposal.original
+            };
+            let apart = |port| request.reply_key(port) != original;
             let keeps = turned.keeps_port && apart(turned.from.1);
             let accept = |port| apart(port) && (!keeps || port == turned.from.1);
             let Some(reply) = self.choose(&request, turned.ports, accept) else {

@@ -9,6 +9,7 @@
 //!  Learned (lives across generations): neighbors, fdb, roles
 //! ```
 
+mod balancer;
 mod chains;
 pub mod classifier;
 pub mod fdb;
@@ -28,6 +29,7 @@ use sluice_net::Vni;
 
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 
+pub use balancer::{Backend, Balancers, Hits, Selection, Service, Vip};
 pub use nat::{Dnat, DnatKind, Nat, Remotes, Snat, SnatKind};
 pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort};
 pub use routing::{Choice, GroupKind, NextHop, Route, RouteId, RouteSource, Routing};
@@ -97,6 +99,14 @@ pub enum PieceKind {
 }
 
 impl Piece {
+    /// The load balancers of the switch or router.
+    pub fn balancers(&self) -> &Balancers {
+        match &self.kind {
+            PieceKind::Switch(switch) => &switch.balancers,
+            PieceKind::Router(router) => &router.balancers,
+        }
+    }
+
     /// Connection zone of what enters this datapath; see [`Switch::stateful`].
     pub fn zone(&self) -> Zone {
         let stateful = match &self.kind {

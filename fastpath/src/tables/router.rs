@@ -1,13 +1,15 @@
 //! A compiled logical router.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
 use sluice_net::Mac;
 
+use crate::connections::{Connection, Flags};
 use crate::ids::{DatapathId, PortId};
+use crate::tables::balancer::Balancers;
 use crate::tables::nat::Nat;
 use crate::tables::routing::{Route, RouteId, Routing};
 use crate::tables::suspects::{Suspects, broadcast};
@@ -27,13 +29,17 @@ pub struct Router {
     pub suspects: Suspects,
     /// NAT rules.
     pub nat: Nat,
+    /// Load balancers.
+    pub balancers: Balancers,
+    /// Sources of balanced connections become this, whoever they are (OVN's lb_force_snat_ip).
+    pub lb_force_snat: Option<Ipv4Addr>,
     /// Neighbors given in the topology, and the ends of router-to-router links.
     pub neighbors: HashMap<(u16, IpAddr), Mac>,
     /// A gateway router, bound to this node.
     pub bound: bool,
     /// Administrative state.
     pub enabled: bool,
-    /// A NAT is reachable from here, so connections are looked up.
+    /// A NAT or load balancer is reachable from here, so connections are looked up.
     pub stateful: bool,
 }
 
@@ -110,9 +116,9 @@ pub struct Gateway {
 pub struct Local {
     /// Index of the port that has it (a NAT address: whose network holds it), if one does.
     pub port: Option<u16>,
-    /// It is a NAT rule's external address.
+    /// It is the external address of a NAT rule or load balancer.
     pub nat: bool,
-    /// A rule translates all packets to it.
+    /// A rule or load balancer translates all packets to it.
     pub dnat: bool,
     /// It is an address of a port.
     pub own: bool,
@@ -130,6 +136,36 @@ impl Router {
     /// The route of a packet, for those who tell of it; packets go by [`Routing::choose`].
     pub fn route(&self, src: IpAddr, dst: IpAddr) -> Option<(RouteId, &Route)> {
         self.routing.route(src, dst)
+    }
+
+    /// What translates the destination of this connection still does.
+    pub fn leads(&self, connection: &Connection) -> bool {
+        let (external, inside) = (connection.original.destination(), connection.reply.source());
+        match connection.flags.has(Flags::BALANCED) {
+            true => self.balancers.of_connection(connection).is_some(),
+            false => self.nat.has_destination(external, inside),
+        }
+    }
+
+    /// The source that the balancer of this connection would give it now, where no rule does.
+    pub fn source_of_balanced(&self, connection: &Connection) -> Option<Ipv4Addr> {
+        if !connection.flags.has(Flags::BALANCED) {
+            return None;
+        }
+        let (vip, _) = self.balancers.of_connection(connection)?;
+        let forced = self.lb_force_snat.filter(|_| !vip.skip_snat);
+        let now = Ipv4Addr::from_bits(connection.reply.dst);
+        let hairpin = || {
+            let source = vip.hairpin_source();
+            (connection.to_itself() && source == now).then_some(source)
+        };
+        forced.or_else(hairpin)
+    }
+
+    /// What makes `external` of the source of this connection still does.
+    pub fn gives_source(&self, connection: &Connection, external: Ipv4Addr) -> bool {
+        self.nat.has_source(connection.original.source(), external)
+            || self.source_of_balanced(connection) == Some(external)
     }
 
     /// Packets that come in by `port` are translated here: all of a gateway router, those of a gateway port of another.

@@ -10,6 +10,7 @@ use sluice_net::Mac;
 use crate::ids::{PortId, TunnelId};
 use crate::io::DeviceId;
 use crate::tables::RoleId;
+use crate::tables::balancer::Balancers;
 
 /// A logical switch as this node sees it.
 #[derive(Debug, Default, PartialEq)]
@@ -29,8 +30,10 @@ pub struct Switch {
     /// The other chassis that run the distributed routers of this switch, with or without ports of it. Each of
     /// them asks for MACs by itself, and hears the answer only when it is sent a copy.
     pub routers_at: Arc<[FloodMember]>,
-    /// A NAT is reachable from here, so connections are looked up.
+    /// A NAT or load balancer is reachable from here, so connections are looked up.
     pub stateful: bool,
+    /// Load balancers for what its VIFs send.
+    pub balancers: Balancers,
     /// The learning port of each chassis without port keys.
     pub keyless: Vec<(TunnelId, u16)>,
     /// Learned MACs per domain at most.

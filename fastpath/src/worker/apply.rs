@@ -12,10 +12,11 @@ use crate::exchange::{Origin, Punted, Work as SlowWork};
 use crate::ids::{PathId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
-use crate::pipeline::{self, Outcome};
+use crate::pipeline::{self, Assigned, Outcome};
 use crate::rewrite::Edit;
 use crate::stage::enter::Entered;
 use crate::stage::nat::{self, Proposal};
+use crate::tables::Piece;
 use crate::verdict::{DropReason, Punt, Verdict};
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -96,7 +97,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         match (&outcome.proposal, connection) {
             (Some(proposal), None) => match self.open(proposal, &pending.entered, &outcome) {
-                Ok(()) => self.finish(pending, &outcome),
+                Ok(()) => {
+                    self.count_assigned(&outcome);
+                    self.finish(pending, &outcome);
+                }
                 Err(reason) => self.counters.dropped(reason),
             },
             (_, Some((connection, direction))) if !outcome.close => {
@@ -104,6 +108,25 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 self.finish(pending, &outcome);
             }
             _ => self.finish(pending, &outcome),
+        }
+    }
+
+    /// Counts a connection at the backend that it was given.
+    fn count_assigned(&self, outcome: &Outcome) {
+        let Some(Assigned {
+            datapath,
+            vip,
+            backend,
+        }) = outcome.assigned
+        else {
+            return;
+        };
+        let balancers = self.tables.tables().piece(datapath).map(Piece::balancers);
+        let backend = balancers
+            .and_then(|balancers| balancers.vips().get(vip as usize))
+            .and_then(|vip| vip.backends.get(usize::from(backend)));
+        if let Some(backend) = backend {
+            backend.hits.add();
         }
     }
 

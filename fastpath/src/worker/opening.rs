@@ -305,6 +305,21 @@ impl Stop {
     }
 }
 
+/// The switch that a packet enters by this port may choose another destination for it.
+#[inline]
+fn balanced(tables: &Tables, port: PortId, key: &FlowKey4) -> bool {
+    tables
+        .switch_port(port)
+        .is_some_and(|(_, switch, _)| switch.balancers.want(key))
+}
+
+/// The switch chooses other destinations for some of what its VIFs send.
+fn balances(tables: &Tables, switch: DatapathId) -> bool {
+    tables
+        .switch(switch)
+        .is_some_and(|(_, switch)| !switch.balancers.is_empty())
+}
+
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Finds out what is to be done with these packets; the plans of those that must walk stay as they are. Packets at
     /// the same router are routed together, and what [`Worker::begin`] will read is asked for.
@@ -320,7 +335,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             // All else about the source is in the key of the door.
             let allowed = |seen: &&Seen| {
                 let port = seen.door.port;
-                port.is_none_or(|port| lane::allows(tables, port, &seen.glance))
+                port.is_none_or(|port| {
+                    lane::allows(tables, port, &seen.glance)
+                        && !balanced(tables, port, &newcomer.key)
+                })
             };
             let Some(seen) = seen.get(newcomer.at).filter(allowed) else {
                 continue;
@@ -530,6 +548,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let cacheable = matches!(outcome.verdict, Verdict::Transmit(_))
             && outcome.sightings.is_empty()
             && outcome.quoted.is_none()
+            && outcome.assigned.is_none()
             && !outcome.close;
         let gate = self.doors.gates().get(&entered.entry);
         let (true, Some(gate), Some(glance)) = (cacheable, gate, Glance::of(&entered.headers))
@@ -537,8 +556,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             return;
         };
         let secured = |port: &SwitchPort| port.security.is_some();
-        if matches!(entered.entry, Entry::Keyless { .. })
-            && lane::entry_port(self.tables.tables(), entered).is_some_and(secured)
+        if let Entry::Keyless { switch, .. } = entered.entry
+            && (lane::entry_port(self.tables.tables(), entered).is_some_and(secured)
+                || balances(self.tables.tables(), switch))
         {
             // The door does not tell which port: its rules are for the walk.
             return;

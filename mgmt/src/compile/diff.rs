@@ -190,6 +190,9 @@ fn switch_details(old: &Switch, new: &Switch, details: &mut Vec<String>) {
     if (old.mac_limit, old.mac_age) != (new.mac_limit, new.mac_age) {
         details.push("limits of learned MACs changed".to_owned());
     }
+    if old.balancers != new.balancers {
+        details.push("load balancers changed".to_owned());
+    }
     tracking(old.stateful, new.stateful, details);
 }
 
@@ -210,6 +213,9 @@ fn router_details(old: &Router, new: &Router, details: &mut Vec<String>) {
     routes(old, new, details);
     if old.nat != new.nat {
         details.push("nat changed".to_owned());
+    }
+    if (&old.balancers, old.lb_force_snat) != (&new.balancers, new.lb_force_snat) {
+        details.push("load balancers changed".to_owned());
     }
     if old.neighbors != new.neighbors {
         details.push("static neighbors changed".to_owned());

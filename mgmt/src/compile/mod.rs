@@ -26,6 +26,7 @@ use sluice_fastpath::tables::{Piece, PieceKind, Tables};
 
 use crate::topology::{Place, Problem, Resolved, ResolvedRouter, ResolvedSwitch};
 
+mod balancers;
 mod changes;
 mod component;
 mod devices;
@@ -49,6 +50,7 @@ pub use changes::{Action, Change, Changes, Noun};
 pub use node::{DeviceView, NodeView, UnderlayView};
 pub use registry::Registry;
 
+use balancers::Balancers;
 use component::Components;
 use outline::Outline;
 use pieces::Round;
@@ -84,6 +86,7 @@ struct State {
     tables: Arc<Tables>,
     node: NodeView,
     tunnels: Tunnels,
+    balancers: Balancers,
     sources: HashMap<DatapathId, Arc<Source>>,
 }
 
@@ -102,6 +105,7 @@ struct View<'t> {
     reach: &'t Reach<'t>,
     outlines: &'t HashMap<&'t str, Outline<'t>>,
     components: &'t Components<'t>,
+    balancers: &'t Balancers,
 }
 
 impl Compiler {
@@ -131,6 +135,7 @@ impl Compiler {
         let reach = Reach::compute(resolved, node);
         let (outlines, warnings) = warnings::outline_all(resolved, node, &tunnels, &reach);
         let components = Components::compute(resolved, &tunnels, &reach);
+        let balancers = Balancers::compile(resolved, &self.state.balancers);
         let view = View {
             resolved,
             node,
@@ -138,6 +143,7 @@ impl Compiler {
             reach: &reach,
             outlines: &outlines,
             components: &components,
+            balancers: &balancers,
         };
         self.compilations += 1;
         let mut round = Round::new(
@@ -175,6 +181,7 @@ impl Compiler {
             tables: Arc::new(tables),
             node,
             tunnels,
+            balancers,
             sources,
         };
         Ok(Compiled {

@@ -1,17 +1,19 @@
 //! Address translation of a router: its rules, and the addresses that are the router's because of them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ipnet::{IpNet, Ipv4Net};
-use sluice_fastpath::tables::{self, Dnat, DnatKind, Local, Remotes, Snat, SnatKind};
+use sluice_fastpath::tables::{self, Dnat, DnatKind, Local, Remotes, Snat, SnatKind, Vip};
 
 use super::router::{addresses, index_of, indexed};
 use crate::topology::{Nat, NatKind, Place, Problem, ResolvedRouter};
 
-/// The router's own addresses and those of its NAT rules. Those of disabled ports are not its own.
-pub(super) fn local(router: &ResolvedRouter) -> HashMap<IpAddr, Local> {
+/// The router's own addresses, those of its NAT rules and those of its load balancers. Those of disabled ports are not
+/// its own.
+pub(super) fn local(router: &ResolvedRouter, vips: &[Arc<Vip>]) -> HashMap<IpAddr, Local> {
     let mut local: HashMap<IpAddr, Local> = HashMap::new();
     for (port, _, body) in indexed(router).filter(|(_, _, body)| body.enabled) {
         for address in addresses(body) {
@@ -29,18 +31,36 @@ pub(super) fn local(router: &ResolvedRouter) -> HashMap<IpAddr, Local> {
             }
         }
     }
-    for nat in &router.nat {
-        let port = port_holding(router, nat.external_ip);
-        let entry = local.entry(nat.external_ip).or_insert(Local {
-            port,
+    let rules = router
+        .nat
+        .iter()
+        .map(|nat| (nat.external_ip, nat.kind != NatKind::Snat));
+    let services = vips
+        .iter()
+        .map(|vip| (vip.service.ip.into(), vip.service.port.is_none()));
+    let hairpins = vips
+        .iter()
+        .filter_map(|vip| Some((vip.hairpin?.into(), false)));
+    let forced = router.lb_force_snat_ip.map(|ip| (ip, false));
+    for (ip, dnat) in rules.chain(services).chain(hairpins).chain(forced) {
+        let entry = local.entry(ip).or_insert_with(|| Local {
+            port: port_holding(router, ip),
             nat: true,
             dnat: false,
             own: false,
         });
         entry.nat = true;
-        entry.dnat |= nat.kind != NatKind::Snat;
+        entry.dnat |= dnat;
     }
     local
+}
+
+/// The address, if it is one of IPv4.
+pub(super) fn v4(ip: IpAddr) -> Option<Ipv4Addr> {
+    match ip {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// The enabled port whose network holds an address; with several, the longest prefix.

@@ -9,7 +9,10 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::node::NodeView;
-use crate::topology::{Attachment, Peer, Resolved, ResolvedRouter, ResolvedRouterPort};
+use crate::topology::{
+    Attachment, Peer, Resolved, ResolvedRouter, ResolvedRouterPort, ResolvedSwitch,
+    ResolvedSwitchPort,
+};
 
 /// A switch or a router, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +54,7 @@ impl<'t> Reach<'t> {
         self.stateful.contains_key(&owner)
     }
 
-    /// True when a packet in the datapath can meet a NAT of this node.
+    /// True when a packet in the datapath can meet a NAT or load balancer of this node.
     pub(super) fn stateful(&self, owner: Owner<'_>) -> bool {
         self.stateful.get(&owner).copied().unwrap_or(false)
     }
@@ -154,7 +157,25 @@ fn leads_on(
     }
 }
 
-/// What hangs together with a router whose NAT rules this node may carry out.
+fn has_rules(router: &ResolvedRouter) -> bool {
+    !router.nat.is_empty() || !router.load_balancers.is_empty()
+}
+
+/// The switch has load balancers, and what its VIFs send enters it on this node: that of VIFs bound here, and of those
+/// whose chassis sends no port keys.
+pub(super) fn balances(resolved: &Resolved, node: &NodeView, switch: &ResolvedSwitch) -> bool {
+    let keyless = |chassis: &String| {
+        let chassis = resolved.chassis.get(chassis);
+        chassis.is_some_and(|chassis| chassis.encaps.iter().any(|encap| !encap.port_keys))
+    };
+    let enters = |(name, port): (&String, &ResolvedSwitchPort)| {
+        port.attachment == Attachment::Vif
+            && (node.iface_id.contains_key(name) || port.chassis.as_ref().is_some_and(keyless))
+    };
+    !switch.load_balancers.is_empty() && switch.ports.iter().any(enters)
+}
+
+/// What hangs together with a router whose rules this node may carry out, or a switch whose load balancers it does.
 fn spread<'t>(
     resolved: &'t Resolved,
     node: &NodeView,
@@ -164,8 +185,11 @@ fn spread<'t>(
         Owner::Router(name) => resolved
             .routers
             .get(*name)
-            .is_some_and(|router| !router.nat.is_empty() && may_be_here(node, router)),
-        Owner::Switch(_) => false,
+            .is_some_and(|router| has_rules(router) && may_be_here(node, router)),
+        Owner::Switch(name) => resolved
+            .switches
+            .get(*name)
+            .is_some_and(|switch| balances(resolved, node, switch)),
     };
     let mut open: Vec<Owner<'t>> = reached.iter().copied().filter(translates).collect();
     let mut stateful = HashSet::new();

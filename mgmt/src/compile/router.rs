@@ -1,10 +1,13 @@
 //! Logical routers: ports and what they lead to, own addresses, translations.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv6Net};
-use sluice_fastpath::tables::{Gateway, Peer, Router, RouterKey, RouterPort, Suspects};
+use sluice_fastpath::tables::{
+    Balancers, Gateway, Peer, Router, RouterKey, RouterPort, Suspects, Vip,
+};
 use sluice_net::Mac;
 
 use super::View;
@@ -23,6 +26,8 @@ const LINK_LOCAL_PREFIX: u8 = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RouterFacts {
     stateful: bool,
+    /// Virtual IPs of its load balancers.
+    vips: Vec<Arc<Vip>>,
     /// In order of the ports' names.
     links: Vec<Link>,
 }
@@ -50,6 +55,7 @@ impl RouterFacts {
         Self {
             links: links.collect(),
             stateful: view.reach.stateful(Owner::Router(name)),
+            vips: view.balancers.of(&router.load_balancers),
         }
     }
 }
@@ -143,8 +149,10 @@ pub(super) fn compile(
         ports,
         by_key: by_key(router),
         routing: plan.routing(before),
-        local: nat::local(router),
+        local: nat::local(router, &facts.vips),
         nat: nat::compile(name, router, problems),
+        balancers: Balancers::new(facts.vips.clone()),
+        lb_force_snat: router.lb_force_snat_ip.and_then(nat::v4),
         neighbors: neighbors(router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,

@@ -8,14 +8,15 @@ use hashbrown::hash_map::Entry;
 use ipnet::IpNet;
 use sluice_fastpath::ids::{PortId, TunnelId};
 use sluice_fastpath::tables::{
-    FloodMember, Known, Place, PortSecurity, RoleId, SecurityRule, Switch, SwitchPort,
+    Balancers, FloodMember, Known, Place, PortSecurity, RoleId, SecurityRule, Switch, SwitchPort,
+    Vip,
 };
 use sluice_net::Mac;
 
 use super::View;
 use super::flood::domains;
 use super::outline::{Localnet, Outline, bridged, remote_chassis};
-use super::reach::{Owner, is_elsewhere};
+use super::reach::{Owner, balances, is_elsewhere};
 use super::registry::Registry;
 use crate::topology::{Attachment, ResolvedSwitch, ResolvedSwitchPort, SecurityAddresses};
 
@@ -23,6 +24,8 @@ use crate::topology::{Attachment, ResolvedSwitch, ResolvedSwitchPort, SecurityAd
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SwitchFacts {
     stateful: bool,
+    /// Virtual IPs of its load balancers, where clients of them are.
+    vips: Vec<Arc<Vip>>,
     /// The other chassis that run its distributed routers.
     routers_at: Arc<[FloodMember]>,
     /// Of the ports of type router, in order of their names.
@@ -33,7 +36,7 @@ pub(super) struct SwitchFacts {
 #[derive(Clone, Debug, PartialEq)]
 struct Attached {
     behind: Behind,
-    /// NAT addresses that live on the link.
+    /// Addresses of NAT rules and load balancers that live on the link.
     nat: Vec<IpAddr>,
 }
 
@@ -62,13 +65,17 @@ impl SwitchFacts {
             .values()
             .filter_map(|port| match &port.attachment {
                 Attachment::Router { router, port } => {
-                    Some(Attached::gather(view, registry, router, port))
+                    Some(Attached::gather(view, registry, switch, (router, port)))
                 }
                 _ => None,
             });
         Self {
             attached: attached.collect(),
             stateful: view.reach.stateful(Owner::Switch(name)),
+            vips: match balances(view.resolved, view.node, switch) {
+                true => view.balancers.of(&switch.load_balancers),
+                false => Vec::new(),
+            },
             routers_at: view.components.chassis(name),
         }
     }
@@ -78,8 +85,8 @@ impl Attached {
     fn gather(
         view: &View<'_>,
         registry: &mut Registry,
-        router_name: &str,
-        port_name: &str,
+        switch: &ResolvedSwitch,
+        (router_name, port_name): (&str, &str),
     ) -> Self {
         let router = view.resolved.routers.get(router_name);
         let Some((router, port)) =
@@ -101,7 +108,13 @@ impl Attached {
                 }
             }
         };
-        let mut nat: Vec<IpAddr> = router.nat.iter().map(|nat| nat.external_ip).collect();
+        // Virtual IPs of the switch itself are behind its routers: they send to whom a client's packet is changed for.
+        let balancers = router.load_balancers.iter().chain(&switch.load_balancers);
+        let vips = balancers
+            .filter_map(|name| view.resolved.load_balancers.get(name))
+            .flat_map(|balancer| balancer.vips.keys().map(|vip| vip.ip));
+        let rules = router.nat.iter().map(|nat| nat.external_ip);
+        let mut nat: Vec<IpAddr> = rules.chain(vips).collect();
         nat.retain(|ip| port.networks.iter().any(|network| network.contains(ip)));
         nat.sort_unstable();
         nat.dedup();
@@ -160,6 +173,7 @@ pub(super) fn compile(
         known: known(&ordered),
         domains: domains(view, registry, name, &vlans, &ordered, &ports, outline),
         stateful: facts.stateful,
+        balancers: Balancers::new(facts.vips.clone()),
         routers_at: Arc::clone(&facts.routers_at),
         keyless: keyless(view, &ports),
         mac_limit: switch.mac_limit,

@@ -15,7 +15,7 @@
 
 use hashbrown::HashMap;
 
-/// A chassis, switch or router.
+/// A chassis, switch, router or load balancer.
 pub(super) struct Entity<'t> {
     /// How its headers begin: `switch.NAME`.
     pub name: &'t str,
@@ -32,8 +32,8 @@ pub(super) struct Entities<'t> {
 }
 
 impl<'t> Entities<'t> {
-    /// Cuts a text; `None` when it is written in a way that cannot be cut: there are other headers
-    /// than `[chassis.NAME...`, `[switch.NAME...` and `[router.NAME...` with bare names, or strings of several lines.
+    /// Cuts a text; `None` when it is written in a way that cannot be cut: there are other headers than
+    /// `[chassis.NAME...`, `[switch.NAME...`, `[router.NAME...` and `[load_balancer.NAME...` with bare names, or strings of several lines.
     pub(super) fn of(text: &'t str) -> Option<Self> {
         if has_triple_quotes(text.as_bytes()) {
             return None;
@@ -88,7 +88,7 @@ fn owner(header: &str) -> Option<&str> {
     let path = header.strip_prefix('[')?;
     let path = path.strip_prefix('[').unwrap_or(path);
     let (noun, rest) = path.split_once('.')?;
-    if !matches!(noun, "chassis" | "switch" | "router") {
+    if !matches!(noun, "chassis" | "switch" | "router" | "load_balancer") {
         return None;
     }
     let bare = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -81,6 +81,8 @@ impl Memo {
         self.topology.chassis.extend(file.topology.chassis);
         self.topology.switches.extend(file.topology.switches);
         self.topology.routers.extend(file.topology.routers);
+        let balancers = file.topology.load_balancers;
+        self.topology.load_balancers.extend(balancers);
         self.known
             .insert(entity.name.to_owned(), Known { text, routes });
         true
@@ -94,7 +96,8 @@ impl Memo {
                 match name.split_once('.') {
                     Some(("chassis", name)) => _ = topology.chassis.remove(name),
                     Some(("switch", name)) => _ = topology.switches.remove(name),
-                    Some((_, name)) => _ = topology.routers.remove(name),
+                    Some(("router", name)) => _ = topology.routers.remove(name),
+                    Some((_, name)) => _ = topology.load_balancers.remove(name),
                     None => {}
                 }
             }

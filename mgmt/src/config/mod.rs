@@ -15,6 +15,7 @@
 //! Every key is said in exactly one way, and an unknown key is an error. What a key means is in
 //! `configs/README.md`.
 
+mod balancer_file;
 mod device;
 mod diagnostic;
 mod entities;
@@ -42,7 +43,12 @@ pub use node::{
 /// Every key that the files know, for tests of what is written about them.
 #[cfg(test)]
 fn keys() -> std::collections::BTreeSet<&'static str> {
-    let all = [topology_file::KEYS, router_file::KEYS, node_file::KEYS];
+    let all = [
+        topology_file::KEYS,
+        router_file::KEYS,
+        balancer_file::KEYS,
+        node_file::KEYS,
+    ];
     all.iter()
         .flat_map(|file| file.iter().flat_map(|keys| keys.iter().copied()))
         .collect()

@@ -13,6 +13,8 @@ pub(super) const ROUTER: &[&str] = &[
     "chassis",
     "enabled",
     "routes_file",
+    "load_balancers",
+    "lb_force_snat_ip",
     "port",
     "nat",
     "route",
@@ -81,6 +83,8 @@ pub(super) fn router(
             .tables("nat", "a nat rule", NAT)
             .filter_map(nat)
             .collect(),
+        load_balancers: section.list("load_balancers"),
+        lb_force_snat_ip: section.value("lb_force_snat_ip"),
         neighbors: section
             .tables("neighbor", "a neighbor", NEIGHBOR)
             .filter_map(neighbor)

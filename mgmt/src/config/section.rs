@@ -294,6 +294,17 @@ impl<'d, 'f> Section<'d, 'f> {
         }
     }
 
+    /// What the name of a key of this table means.
+    pub(super) fn name<T: Value>(self, key: &str) -> Option<T> {
+        let span = self.table.get_key_value(key).map(|(name, _)| name.span());
+        self.read(key, key, span.unwrap_or_else(|| self.span()))
+    }
+
+    /// What the name of this table means.
+    pub(super) fn is_named<T: Value>(self, name: &str) -> Option<T> {
+        self.read(name, name, self.span())
+    }
+
     /// A list of texts with a meaning; empty when it is left out.
     pub(super) fn list<T: Value>(self, key: &str) -> Vec<T> {
         let Some(value) = self.table.get(key) else {

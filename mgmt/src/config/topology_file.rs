@@ -1,16 +1,17 @@
-//! The topology file: chassis and switches. Routers are next door.
+//! The topology file: chassis and switches. Routers and load balancers are next door.
 
 use std::path::Path;
 
 use sluice_net::ids::{PortKey, Vni};
 
+use super::balancer_file::{LOAD_BALANCER, load_balancer};
 use super::router_file::{self, FileRoutes};
 use super::section::{Findings, Section};
 use super::values::AddressRange;
 use crate::topology::{Chassis, Encap, EncapKind, Switch, SwitchPort, SwitchPortKind, Topology};
 use toml::de::DeTable;
 
-const ROOT: &[&str] = &["chassis", "switch", "router"];
+const ROOT: &[&str] = &["chassis", "switch", "router", "load_balancer"];
 const CHASSIS: &[&str] = &["encap"];
 const ENCAP: &[&str] = &["type", "ip", "port", "port_keys", "checksum"];
 const SWITCH: &[&str] = &[
@@ -19,6 +20,7 @@ const SWITCH: &[&str] = &[
     "exclude_ips",
     "mac_limit",
     "mac_age",
+    "load_balancers",
     "port",
 ];
 const SWITCH_PORT: &[&str] = &[
@@ -62,6 +64,11 @@ pub(super) fn read<'d>(
     }
     for (name, section) in root.named("switch", "a switch", SWITCH) {
         topology.switches.insert(name.to_owned(), switch(section));
+    }
+    let balancers = root.named("load_balancer", "a load balancer", LOAD_BALANCER);
+    for (name, section) in balancers {
+        let balancer = load_balancer(section);
+        topology.load_balancers.insert(name.to_owned(), balancer);
     }
     let mut routes = Vec::new();
     for (name, section) in root.named("router", "a router", router_file::ROUTER) {
@@ -122,6 +129,7 @@ fn switch(section: Section<'_, '_>) -> Switch {
             .collect(),
         mac_limit: section.number("mac_limit", 1..=LARGEST_MAC_LIMIT),
         mac_age_seconds: section.number("mac_age", 1..=LONGEST_MAC_AGE),
+        load_balancers: section.list("load_balancers"),
     }
 }
 

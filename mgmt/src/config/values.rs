@@ -15,14 +15,14 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    fn new(message: String) -> Self {
+    pub(super) fn new(message: String) -> Self {
         Self {
             message,
             help: None,
         }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::balancer::{Endpoint, LoadBalancer};
 use super::hash::Fnv;
 use super::model::{Chassis, Nat, Nexthop, Route, RoutePolicy, SecurityAddresses, StaticNeighbor};
 use super::resolved::{
@@ -22,6 +23,7 @@ impl Resolved {
         digest.map(&self.chassis, Digest::chassis);
         digest.map(&self.switches, Digest::switch);
         digest.map(&self.routers, Digest::router);
+        digest.map(&self.load_balancers, Digest::load_balancer);
         digest.0.finish()
     }
 }
@@ -101,6 +103,7 @@ impl Digest {
         self.number(switch.mac_limit);
         self.number(switch.mac_age_seconds);
         self.map(&switch.ports, Self::switch_port);
+        self.list(switch.load_balancers.iter(), |d, name| d.text(name));
     }
 
     fn switch_port(&mut self, port: &ResolvedSwitchPort) {
@@ -141,6 +144,8 @@ impl Digest {
         self.map(&router.ports, Self::router_port);
         self.list(router.routes.iter(), Self::route);
         self.list(router.nat.iter(), Self::nat);
+        self.list(router.load_balancers.iter(), |d, name| d.text(name));
+        self.option(router.lb_force_snat_ip.as_ref(), Self::ip);
         self.list(router.neighbors.iter(), Self::neighbor);
     }
 
@@ -191,6 +196,31 @@ impl Digest {
         self.list(nat.exempted_ext_ips.iter(), Self::net);
         self.option(nat.gateway_port.as_deref(), Self::text);
         self.number(nat.stateless);
+    }
+
+    fn load_balancer(&mut self, balancer: &LoadBalancer) {
+        self.text(balancer.protocol.name());
+        self.number(balancer.vips.len() as u64);
+        for (vip, backends) in &balancer.vips {
+            self.endpoint(vip);
+            self.list(backends.iter(), Self::endpoint);
+        }
+        self.number(balancer.backends.len() as u64);
+        for (backend, body) in &balancer.backends {
+            self.endpoint(backend);
+            self.number(body.weight);
+            self.number(body.draining);
+        }
+        let fields = balancer.selection_fields.iter();
+        self.list(fields, |d, field| d.text(field.name()));
+        self.option(balancer.hairpin_snat_ip.as_ref(), Self::ip);
+        self.number(balancer.skip_snat);
+        self.number(balancer.reject);
+    }
+
+    fn endpoint(&mut self, endpoint: &Endpoint) {
+        self.ip(&endpoint.ip);
+        self.option(endpoint.port, Self::number);
     }
 
     fn neighbor(&mut self, neighbor: &StaticNeighbor) {

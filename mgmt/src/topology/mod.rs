@@ -11,6 +11,7 @@
 //! *names* alone: a key that depended on order would, between two reloads, carry one tenant's
 //! packets into another's network.
 
+mod balancer;
 mod check;
 mod digest;
 mod dynamic;
@@ -22,6 +23,7 @@ mod problem;
 mod resolve;
 mod resolved;
 
+pub use balancer::{Backend, Endpoint, LoadBalancer, NotAnEndpoint, Protocol, SelectionField};
 pub use model::{
     Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy, Router,
     RouterPort, SecurityAddresses, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
+use super::balancer::LoadBalancer;
+
 /// A whole network: the same on every node, whoever feeds it (a file, later a database).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
@@ -17,6 +19,8 @@ pub struct Topology {
     pub switches: BTreeMap<String, Switch>,
     /// Logical routers, by name.
     pub routers: BTreeMap<String, Router>,
+    /// Load balancers, by name.
+    pub load_balancers: BTreeMap<String, LoadBalancer>,
 }
 
 /// A node of the overlay.
@@ -83,6 +87,8 @@ pub struct Switch {
     pub mac_limit: Option<u32>,
     /// Seconds after which an unused learned MAC is forgotten; `None` is the default.
     pub mac_age_seconds: Option<u32>,
+    /// Names of the load balancers for what its VIFs send.
+    pub load_balancers: Vec<String>,
 }
 
 /// A port of a logical switch.
@@ -182,6 +188,10 @@ pub struct Router {
     pub routes: Arc<[Route]>,
     /// Address translation rules.
     pub nat: Vec<Nat>,
+    /// Names of its load balancers.
+    pub load_balancers: Vec<String>,
+    /// What the sources of balanced connections become, whoever they are.
+    pub lb_force_snat_ip: Option<IpAddr>,
     /// Neighbors that are not to be resolved.
     pub neighbors: Vec<StaticNeighbor>,
 }
@@ -195,6 +205,8 @@ impl Default for Router {
             ports: BTreeMap::new(),
             routes: Arc::default(),
             nat: Vec::new(),
+            load_balancers: Vec::new(),
+            lb_force_snat_ip: None,
             neighbors: Vec::new(),
         }
     }

@@ -75,6 +75,7 @@ impl Resolver<'_> {
             chassis: topology.chassis.clone(),
             switches,
             routers,
+            load_balancers: topology.load_balancers.clone(),
         }
     }
 
@@ -105,6 +106,7 @@ impl Resolver<'_> {
             ports: ports.collect(),
             mac_limit: switch.mac_limit.unwrap_or(DEFAULT_MAC_LIMIT),
             mac_age_seconds: switch.mac_age_seconds.unwrap_or(DEFAULT_MAC_AGE_SECONDS),
+            load_balancers: switch.load_balancers.clone(),
         }
     }
 
@@ -240,6 +242,8 @@ impl Resolver<'_> {
             ports: ports.collect(),
             routes: router.routes.clone(),
             nat: router.nat.clone(),
+            load_balancers: router.load_balancers.clone(),
+            lb_force_snat_ip: router.lb_force_snat_ip,
             neighbors: router.neighbors.clone(),
         }
     }

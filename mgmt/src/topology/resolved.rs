@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
+use super::balancer::LoadBalancer;
 use super::model::{Chassis, Nat, Route, SecurityAddresses, StaticNeighbor};
 
 /// Most MACs a switch learns when its topology does not say.
@@ -24,6 +25,8 @@ pub struct Resolved {
     pub switches: BTreeMap<String, ResolvedSwitch>,
     /// Logical routers, by name.
     pub routers: BTreeMap<String, ResolvedRouter>,
+    /// Load balancers, by name.
+    pub load_balancers: BTreeMap<String, LoadBalancer>,
 }
 
 /// A logical switch with nothing left out.
@@ -39,6 +42,8 @@ pub struct ResolvedSwitch {
     pub mac_limit: u32,
     /// Seconds after which an unused learned MAC is forgotten.
     pub mac_age_seconds: u32,
+    /// Names of the load balancers for what its VIFs send.
+    pub load_balancers: Vec<String>,
 }
 
 /// A switch port with nothing left out.
@@ -108,6 +113,10 @@ pub struct ResolvedRouter {
     pub routes: Arc<[Route]>,
     /// Address translation rules.
     pub nat: Vec<Nat>,
+    /// Names of its load balancers.
+    pub load_balancers: Vec<String>,
+    /// What the sources of balanced connections become, whoever they are.
+    pub lb_force_snat_ip: Option<IpAddr>,
     /// Neighbors that are not to be resolved.
     pub neighbors: Vec<StaticNeighbor>,
 }

@@ -8,7 +8,9 @@ use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::bridge::Forward;
 use sluice_fastpath::stage::enter::{Entered, Entry};
-use sluice_fastpath::tables::{Dnat, DnatKind, PieceKind, SecurityRule, Snat, SnatKind, Tables};
+use sluice_fastpath::tables::{
+    Dnat, DnatKind, Piece, PieceKind, SecurityRule, Snat, SnatKind, Tables,
+};
 use sluice_fastpath::trace::Event;
 use sluice_net::{Headers, L3, L4, Mac};
 
@@ -91,9 +93,16 @@ impl<'a> Narrator<'a> {
                 from,
                 to,
             } => self.translate_destination(router, known, from, to),
-            Event::UntranslateSource { router, from, to } => {
-                self.untranslate_source(router, from, to);
+            Event::UntranslateSource { datapath, from, to } => {
+                self.untranslate_source(datapath, from, to);
             }
+            Event::Balance {
+                datapath,
+                vip,
+                known,
+                from,
+                to,
+            } => self.balance(datapath, vip, known, from, to),
             Event::Turn { port } => {
                 let name = self.tables().port_name(port);
                 let text = format!(
@@ -341,18 +350,45 @@ impl<'a> Narrator<'a> {
 
     fn untranslate_source(
         &mut self,
-        router: DatapathId,
+        datapath: DatapathId,
         from: (Ipv4Addr, u16),
         to: (Ipv4Addr, u16),
     ) {
-        let name = self.datapath(router);
+        let (from, to) = (self.end(from), self.end(to));
+        let noun = noun(self.tables(), datapath);
+        let fields = json!({ "datapath": self.datapath(datapath), "from": from, "to": to });
+        self.step("nat", format!("{noun}: source {from} back to {to}"), fields);
+    }
+
+    fn balance(
+        &mut self,
+        datapath: DatapathId,
+        vip: u32,
+        known: bool,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let (from, to) = (self.end(from), self.end(to));
+        let tables = self.tables();
+        let balancers = tables.piece(datapath).map(Piece::balancers);
+        let Some(vip) = balancers.and_then(|balancers| balancers.vips().get(vip as usize)) else {
+            return;
+        };
+        let serving = vip.backends.iter().filter(|backend| !backend.draining);
+        let how = match known {
+            true => "the backend of its connection".to_owned(),
+            false => format!("one of {} that serve", serving.count()),
+        };
         let text = format!(
-            "router {name}: source {} back to {}",
-            self.end(from),
-            self.end(to)
+            "{}: load balancer {} sends {from} to {to}, {how}",
+            noun(tables, datapath),
+            vip.balancer
         );
-        let fields = json!({ "router": name, "from": self.end(from), "to": self.end(to) });
-        self.step("nat", text, fields);
+        let fields = json!({
+            "datapath": self.datapath(datapath), "load_balancer": vip.balancer, "known": known,
+            "from": from, "to": to,
+        });
+        self.step("balance", text, fields);
     }
 
     fn translate_destination(

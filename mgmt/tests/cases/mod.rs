@@ -1,5 +1,6 @@
 //! The cases, by subject.
 
+mod balancers;
 mod differential;
 mod dnat;
 mod drops;

@@ -148,7 +148,7 @@ fn forget_ways(net: &mut Network, odd: bool) {
     net.reload(&format!("{TOPOLOGY}{spare}"));
 }
 
-fn work(net: &Network, work: Work) -> u64 {
+pub fn work(net: &Network, work: Work) -> u64 {
     let workers = net.node("gw").counters.iter();
     workers.map(|worker| worker.work(work)).sum()
 }

@@ -1,5 +1,6 @@
 //! What a topology must fulfil. Every check reports all it finds.
 
+mod balancer;
 mod chassis;
 mod nat;
 mod port;
@@ -18,6 +19,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     switch::check(topology, names, problems);
     router::check(topology, names, problems);
     nat::check(topology, names, problems);
+    balancer::check(topology, names, problems);
 }
 
 /// Longest name: it appears in socket paths, tables and trace lines.
@@ -44,6 +46,9 @@ fn check_names(topology: &Topology, problems: &mut Vec<Problem>) {
     };
     for name in topology.chassis.keys() {
         check(&|| Place::at(["chassis", name]), name);
+    }
+    for name in topology.load_balancers.keys() {
+        check(&|| Place::at(["load_balancer", name]), name);
     }
     for (name, switch) in &topology.switches {
         check(&|| Place::at(["switch", name]), name);

@@ -25,7 +25,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     for (name, router) in &topology.routers {
         check_placement(name, router, problems);
         let mut inside: HashSet<(bool, IpNet, Option<&str>)> = HashSet::new();
-        let mut outside: HashSet<IpAddr> = HashSet::new();
+        let mut external: HashSet<IpAddr> = HashSet::new();
         for (index, nat) in router.nat.iter().enumerate() {
             let rule = Rule {
                 router_name: name,
@@ -52,7 +52,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
                     .mend("remove one rule"),
                 );
             }
-            if nat.kind != NatKind::Snat && !outside.insert(nat.external_ip) {
+            if nat.kind != NatKind::Snat && !external.insert(nat.external_ip) {
                 let message = format!("{} leads to two addresses", nat.external_ip);
                 problems.push(
                     Problem::new(rule.place("external_ip"), message).mend(
@@ -60,17 +60,59 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
                     ),
                 );
             }
-            for switch in rule.outside(names) {
+            for switch in outside(router, nat.external_ip, nat.gateway_port.as_deref(), names) {
                 rule.check_unique(switch, &holders, &mut claims, problems);
             }
         }
     }
 }
 
+/// Ports at which the router translates.
+fn gateway_ports(router: &Router) -> impl Iterator<Item = (&str, &RouterPort)> {
+    let whole = router.chassis.is_some();
+    let ports = router.ports.iter();
+    ports
+        .filter(move |(_, port)| whole || !port.gateway_chassis.is_empty())
+        .map(|(name, port)| (name.as_str(), port))
+}
+
+fn holds(port: &RouterPort, ip: IpAddr) -> bool {
+    port.networks.iter().any(|network| network.contains(&ip))
+}
+
+/// The switches in which others see an outer address of a router.
+pub(super) fn outside<'n>(
+    router: &Router,
+    ip: IpAddr,
+    gateway_port: Option<&str>,
+    names: &Names<'n>,
+) -> Vec<&'n str> {
+    let attached = |name| names.attachment(name).map(|(switch, _)| switch);
+    if let Some(port) = gateway_port {
+        return attached(port).into_iter().collect();
+    }
+    let holding: Vec<_> = gateway_ports(router)
+        .filter(|(_, port)| holds(port, ip))
+        .filter_map(|(name, _)| attached(name))
+        .collect();
+    if holding.is_empty() {
+        gateway_ports(router)
+            .filter_map(|(name, _)| attached(name))
+            .collect()
+    } else {
+        holding
+    }
+}
+
+/// All packets of a connection come by one chassis.
+pub(super) fn takes_place(router: &Router) -> bool {
+    let gateway = |port: &RouterPort| !port.gateway_chassis.is_empty();
+    router.chassis.is_some() || router.ports.values().any(gateway)
+}
+
 /// Translation needs a place where all packets of a connection come by.
 fn check_placement(name: &str, router: &Router, problems: &mut Vec<Problem>) {
-    let gateway = |port: &RouterPort| !port.gateway_chassis.is_empty();
-    if router.nat.is_empty() || router.chassis.is_some() || router.ports.values().any(gateway) {
+    if router.nat.is_empty() || takes_place(router) {
         return;
     }
     problems.push(
@@ -173,16 +215,11 @@ impl<'t> Rule<'t> {
     }
 
     fn gateway_ports(self) -> impl Iterator<Item = (&'t str, &'t RouterPort)> {
-        let whole = self.router.chassis.is_some();
-        let ports = self.router.ports.iter();
-        ports
-            .filter(move |(_, port)| whole || !port.gateway_chassis.is_empty())
-            .map(|(name, port)| (name.as_str(), port))
+        gateway_ports(self.router)
     }
 
     fn holds_external(self, port: &RouterPort) -> bool {
-        let mut networks = port.networks.iter();
-        networks.any(|network| network.contains(&self.nat.external_ip))
+        holds(port, self.nat.external_ip)
     }
 
     /// With several gateway ports the external address, or gateway_port, says which of them translates.
@@ -222,26 +259,6 @@ impl<'t> Rule<'t> {
             let message = format!("router `{}` has no gateway port `{port}`", self.router_name);
             let names = self.gateway_ports().map(|(name, _)| name);
             push_missing(Problem::new(place, message), port, names, problems);
-        }
-    }
-
-    /// The switches in which others see the external address.
-    fn outside<'n>(self, names: &Names<'n>) -> Vec<&'n str> {
-        let attached = |name| names.attachment(name).map(|(switch, _)| switch);
-        if let Some(port) = &self.nat.gateway_port {
-            return attached(port).into_iter().collect();
-        }
-        let holding: Vec<_> = self
-            .gateway_ports()
-            .filter(|(_, port)| self.holds_external(port))
-            .filter_map(|(name, _)| attached(name))
-            .collect();
-        if holding.is_empty() {
-            self.gateway_ports()
-                .filter_map(|(name, _)| attached(name))
-                .collect()
-        } else {
-            holding
         }
     }
 
@@ -291,11 +308,11 @@ impl<'t> Rule<'t> {
 }
 
 /// Who has which address in the switches: (switch, address) to the port, and the router behind it.
-struct Holders<'t>(HashMap<(&'t str, IpAddr), (&'t str, Option<&'t str>)>);
+pub(super) struct Holders<'t>(pub(super) HashMap<(&'t str, IpAddr), (&'t str, Option<&'t str>)>);
 
 impl<'t> Holders<'t> {
     /// Only switches with a router are of interest.
-    fn of(topology: &'t Topology, names: &Names<'t>) -> Self {
+    pub(super) fn of(topology: &'t Topology, names: &Names<'t>) -> Self {
         let mut holders = HashMap::new();
         for (switch_name, switch) in &topology.switches {
             for (port_name, port) in &switch.ports {

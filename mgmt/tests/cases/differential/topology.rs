@@ -5,11 +5,11 @@
 /// ```text
 ///  without state                                   with state
 ///    e  e1 (secured) e2 e3 (unknown)                 a  a1 (secured) a2 a4 (unknown)
-///       e4 at hv, e5 (secured) e6 at vx                 a3 at hv, a5 at hv2, a6 (secured) at vx
+///       e4 at hv, e5 (secured) e6 at vx                 a3 at hv, a5 at hv2, a6 (secured) at vx; balancers 192.0.2.1, .2
 ///    n  10.4.0.1 ── 10.5.0.1                        r1  10.0.0.1, 10.1.0.1 (b: b1, b2 at hv) ── 10.8.0.1
-///    f  f1, f2 at hv, f3 f4 (unknown), VLAN 42       g  10.8.0.2 ── 203.0.113.1  SNAT 10.0.0.0/25, 10.1.0.0/24; DNAT .10 a2; floating .11 a3
+///    f  f1, f2 at hv, f3 f4 (unknown), VLAN 42       g  10.8.0.2 ── 203.0.113.1  SNAT 10.0.0.0/25, 10.1.0.0/24; DNAT .10 a2; floating .11 a3; balancers .30, .31
 ///    m  linked to n; h: h1                         out  wire, o1 (unknown)
-///                                                    d  10.2.0.1 (c: c1, c2 at hv) ── 198.18.0.1 SNAT, held by gw2 or gw; floating .20 c1, stateless .21 c2
+///                                                    d  10.2.0.1 (c: c1, c2 at hv) ── 198.18.0.1 SNAT, held by gw2 or gw; floating .20 c1, stateless .21 c2, balancer .30
 ///                                                  ext  phys
 /// ```
 pub const TOPOLOGY: &str = r#"
@@ -23,6 +23,17 @@ encap = { type = "geneve", ip = "172.16.0.3", checksum = false }
 encap = { type = "vxlan", ip = "172.16.0.4" }
 [chassis.gw2]
 encap = { type = "geneve", ip = "172.16.0.5" }
+
+[load_balancer.outer]
+vips = { "203.0.113.30" = ["10.0.0.10", "10.0.0.12", "10.1.0.10"], "203.0.113.31:1" = ["10.0.0.11:2", "10.0.0.14:1"] }
+[load_balancer.single]
+protocol = "udp"
+vips = { "198.18.0.30:1" = ["10.2.0.10:2", "10.2.0.11:2"] }
+[load_balancer.inner]
+protocol = "udp"
+vips = { "192.0.2.1" = ["10.0.0.10", "10.0.0.11", "10.0.0.14"], "192.0.2.2:2" = ["10.1.0.10:1", "8.8.8.8:1"] }
+[load_balancer.inner.backend."10.0.0.11"]
+weight = 2
 
 [switch.e]
 key = 4
@@ -149,6 +160,7 @@ chassis = "gw"
 
 [switch.a]
 key = 1
+load_balancers = ["inner"]
 [switch.a.port.a-r1]
 key = 1
 type = "router"
@@ -221,6 +233,7 @@ nexthop = "10.8.0.2"
 [router.g]
 key = 101
 chassis = "gw"
+load_balancers = ["outer"]
 [router.g.port.g-t]
 key = 1
 mac = "02:00:00:00:01:04"
@@ -292,6 +305,7 @@ addresses = ["02:00:00:00:0c:11 10.2.0.11"]
 chassis = "hv"
 [router.d]
 key = 102
+load_balancers = ["single"]
 [router.d.port.d-c]
 key = 1
 mac = "02:00:00:00:02:01"
@@ -331,7 +345,7 @@ network = "phys"
 "#;
 
 /// Changes of the topology: what is replaced by what.
-pub const CHANGES: [(&str, &str); 10] = [
+pub const CHANGES: [(&str, &str); 13] = [
     ("10.66.0.0/16", "10.6.0.0/20"),
     (
         "logical_ip = \"10.1.0.0/24\"",
@@ -350,6 +364,15 @@ pub const CHANGES: [(&str, &str); 10] = [
     ("10.0.0.10 10.0.0.110 fd00:a::10", "10.0.0.110"),
     ("logical_ip = \"10.0.0.11\"", "logical_ip = \"10.0.0.200\""),
     ("stateless = true", "stateless = false"),
+    ("weight = 2", "draining = true"),
+    (
+        "[\"10.0.0.10\", \"10.0.0.12\", \"10.1.0.10\"]",
+        "[\"10.0.0.12\", \"10.1.0.11\"]",
+    ),
+    (
+        "load_balancers = [\"outer\"]",
+        "load_balancers = [\"outer\"]\nlb_force_snat_ip = \"10.8.0.2\"",
+    ),
     (
         "networks = [\"203.0.113.1/24\"]",
         "networks = [\"203.0.113.1/24\"]\nenabled = false",

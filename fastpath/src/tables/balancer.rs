@@ -1,0 +1,334 @@
+//! Load balancers: addresses that stand for many, and which of these a new connection goes to.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+use sluice_net::wire::ip_proto;
+
+use crate::connections::{Connection, FlowKey4};
+
+/// The load balancers of a switch or router.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Balancers {
+    vips: Vec<Arc<Vip>>,
+    by_service: HashMap<Service, u32>,
+}
+
+/// What packets come for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Service {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// IP protocol and port; `None`: all packets to the address.
+    pub port: Option<(u8, u16)>,
+}
+
+/// A virtual IP.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Vip {
+    /// Name of the load balancer.
+    pub balancer: String,
+    /// What packets come for.
+    pub service: Service,
+    /// Who serves them; those that are draining keep what they have.
+    pub backends: Vec<Backend>,
+    /// What new connections are told apart by.
+    pub selection: Selection,
+    /// The source of connections from a backend to itself; `None`: the address of the service.
+    pub hairpin: Option<Ipv4Addr>,
+    /// Sources of its connections are not translated.
+    pub skip_snat: bool,
+    /// Who sends when nobody serves is told; else it hears nothing.
+    pub reject: bool,
+    maglev: Maglev,
+}
+
+/// Who serves packets to a virtual IP.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Its port; `None`: that of the packet.
+    pub port: Option<u16>,
+    /// Its share of new connections, against those of the others.
+    pub weight: u16,
+    /// It gets no new connections.
+    pub draining: bool,
+    /// New connections it was given.
+    pub hits: Hits,
+}
+
+impl Backend {
+    /// One of weight 1.
+    pub fn new(ip: Ipv4Addr, port: Option<u16>) -> Self {
+        Backend {
+            ip,
+            port,
+            weight: 1,
+            draining: false,
+            hits: Hits::default(),
+        }
+    }
+}
+
+/// A count that goes with what it counts and is no part of it.
+#[derive(Debug, Default)]
+pub struct Hits(AtomicU64);
+
+impl Hits {
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many until now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Goes on from where another count is.
+    pub fn go_on_from(&self, other: &Hits) {
+        self.0.store(other.get(), Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Hits {
+    fn eq(&self, _: &Hits) -> bool {
+        true
+    }
+}
+
+impl Eq for Hits {}
+
+/// What of a packet chooses its backend: connections that are equal in it go to the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Its source address.
+    pub ip_src: bool,
+    /// Its destination address.
+    pub ip_dst: bool,
+    /// Its source port.
+    pub tp_src: bool,
+    /// Its destination port.
+    pub tp_dst: bool,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Selection {
+            ip_src: true,
+            ip_dst: true,
+            tp_src: true,
+            tp_dst: true,
+        }
+    }
+}
+
+impl Selection {
+    /// The same on every node, so that a gateway that takes over chooses as the one before did.
+    fn hash(self, flow: &FlowKey4) -> u64 {
+        let word = |wanted: bool, value: u64| if wanted { value } else { 0 };
+        let ips = word(self.ip_src, u64::from(flow.src)) << 32 | word(self.ip_dst, flow.dst.into());
+        let ports =
+            word(self.tp_src, flow.src_port.into()) << 16 | word(self.tp_dst, flow.dst_port.into());
+        mix(mix(ips) ^ (ports << 8 | u64::from(flow.proto)))
+    }
+}
+
+impl Vip {
+    /// A virtual IP with its look-up table.
+    pub fn new(balancer: String, service: Service, backends: Vec<Backend>) -> Self {
+        let maglev = Maglev::of(&backends);
+        Vip {
+            balancer,
+            service,
+            backends,
+            selection: Selection::default(),
+            hairpin: None,
+            skip_snat: false,
+            reject: false,
+            maglev,
+        }
+    }
+
+    /// The backend for the first packet of a flow, with its index; `None` when no one serves.
+    #[inline]
+    pub fn choose(&self, flow: &FlowKey4) -> Option<(u16, &Backend)> {
+        let index = self.maglev.at(self.selection.hash(flow))?;
+        Some((index, self.backends.get(usize::from(index))?))
+    }
+
+    /// The backend with this address and port, draining or not.
+    pub fn backend(&self, ip: Ipv4Addr, port: u16) -> Option<(usize, &Backend)> {
+        let is = |backend: &Backend| backend.ip == ip && backend.port.is_none_or(|own| own == port);
+        self.backends
+            .iter()
+            .enumerate()
+            .find(|(_, backend)| is(backend))
+    }
+
+    /// What a backend's own packets to the service come from when they are given to itself.
+    pub fn hairpin_source(&self) -> Ipv4Addr {
+        self.hairpin.unwrap_or(self.service.ip)
+    }
+}
+
+impl Balancers {
+    /// Those with these virtual IPs. Of two for one service the first is asked (`check` lets no such pass).
+    pub fn new(vips: Vec<Arc<Vip>>) -> Self {
+        let mut by_service = HashMap::with_capacity(vips.len());
+        for (vip, index) in vips.iter().zip(0..) {
+            by_service.entry(vip.service).or_insert(index);
+        }
+        Balancers { vips, by_service }
+    }
+
+    /// There is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.vips.is_empty()
+    }
+
+    /// All of them.
+    pub fn vips(&self) -> &[Arc<Vip>] {
+        &self.vips
+    }
+
+    /// The virtual IP that a packet is for, with its index: by protocol and port, else by the address alone.
+    #[inline]
+    pub fn find(&self, ip: Ipv4Addr, proto: u8, port: u16) -> Option<(u32, &Vip)> {
+        let of = |port| self.by_service.get(&Service { ip, port });
+        let with_port = match proto {
+            ip_proto::TCP | ip_proto::UDP => of(Some((proto, port))),
+            _ => None,
+        };
+        let index = *with_port.or_else(|| of(None))?;
+        Some((index, self.vips.get(index as usize)?))
+    }
+
+    /// The virtual IP and the backend that translate a connection, if they still stand.
+    pub fn of_connection(&self, connection: &Connection) -> Option<(&Vip, &Backend)> {
+        let (original, reply) = (&connection.original, &connection.reply);
+        let (_, vip) = self.find(original.destination(), original.proto, original.dst_port)?;
+        let (_, backend) = vip.backend(reply.source(), reply.src_port)?;
+        Some((vip, backend))
+    }
+
+    /// One of them has this address.
+    pub fn has(&self, ip: Ipv4Addr) -> bool {
+        self.vips.iter().any(|vip| vip.service.ip == ip)
+    }
+
+    /// The first packet of a flow may be for one of them.
+    #[inline]
+    pub fn want(&self, flow: &FlowKey4) -> bool {
+        !self.is_empty()
+            && self
+                .find(flow.destination(), flow.proto, flow.dst_port)
+                .is_some()
+    }
+}
+
+/// A table by which new connections find a backend: each has its share of the slots, and when one comes or goes
+/// nearly only its own slots change hands (Eisenbud and others, Maglev, NSDI 2016, section 3.4).
+#[derive(Debug, PartialEq, Eq)]
+struct Maglev {
+    /// By slot the index of a backend; empty when there is none.
+    slots: Box<[u16]>,
+}
+
+/// Slots of a table: a prime, so that every step visits all. The same for all tables, or a backend more would
+/// reshuffle them. Shares of some forty equal backends are within a percent or so.
+const SLOTS: usize = 4093;
+
+impl Maglev {
+    fn of(backends: &[Backend]) -> Maglev {
+        let serving = |backend: &Backend| !backend.draining && backend.weight > 0;
+        let serving: Vec<(u16, &Backend)> = (0..)
+            .zip(backends)
+            .filter(|(_, backend)| serving(backend))
+            .collect();
+        let Some(heaviest) = serving.iter().map(|(_, backend)| backend.weight).max() else {
+            return Maglev {
+                slots: Box::default(),
+            };
+        };
+        // Where each stands in its own order of all slots, and what it has saved up for its next turn.
+        let mut turns: Vec<Turn> = serving
+            .iter()
+            .map(|(index, backend)| Turn::of(*index, backend))
+            .collect();
+        let mut slots = vec![None; SLOTS];
+        let mut left = SLOTS;
+        while left > 0 {
+            for turn in &mut turns {
+                turn.credit += u32::from(turn.weight);
+                if turn.credit < u32::from(heaviest) || left == 0 {
+                    continue;
+                }
+                turn.credit -= u32::from(heaviest);
+                turn.take(&mut slots);
+                left -= 1;
+            }
+        }
+        Maglev {
+            slots: slots.into_iter().flatten().collect(),
+        }
+    }
+
+    #[inline]
+    fn at(&self, hash: u64) -> Option<u16> {
+        let slot = (u128::from(hash) * self.slots.len() as u128) >> 64;
+        self.slots.get(slot as usize).copied()
+    }
+}
+
+/// A backend that takes its slots.
+struct Turn {
+    backend: u16,
+    weight: u16,
+    credit: u32,
+    next: usize,
+    step: usize,
+}
+
+impl Turn {
+    fn of(index: u16, backend: &Backend) -> Turn {
+        let port = u64::from(backend.port.unwrap_or(0));
+        let identity = u64::from(backend.ip.to_bits()) << 16 | port;
+        let (offset, step) = (mix(identity), mix(!identity));
+        Turn {
+            backend: index,
+            weight: backend.weight,
+            credit: 0,
+            next: (offset % SLOTS as u64) as usize,
+            step: (step % (SLOTS as u64 - 1)) as usize + 1,
+        }
+    }
+
+    /// Takes the first slot in its order that is free; there is one.
+    fn take(&mut self, slots: &mut [Option<u16>]) {
+        for _ in 0..SLOTS {
+            let at = self.next;
+            self.next = (self.next + self.step) % SLOTS;
+            if let Some(slot @ None) = slots.get_mut(at) {
+                *slot = Some(self.backend);
+                return;
+            }
+        }
+    }
+}
+
+/// A permutation of words in which near ones give far ones (the finalizer of SplitMix64).
+#[inline]
+const fn mix(word: u64) -> u64 {
+    let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests;

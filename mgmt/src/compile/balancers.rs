@@ -1,0 +1,94 @@
+//! Load balancers: their virtual IPs with look-up tables, one for all datapaths that have them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_fastpath::tables::{self, Selection, Service, Vip};
+
+use super::nat::v4;
+use crate::topology::{Backend, Endpoint, LoadBalancer, Resolved, SelectionField};
+
+/// The virtual IPs of a load balancer.
+type Vips = Vec<Arc<Vip>>;
+
+/// The virtual IPs of each load balancer, with what they were compiled from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Balancers {
+    by_name: BTreeMap<String, (LoadBalancer, Vips)>,
+}
+
+impl Balancers {
+    /// Compiles all; what was the same in the last generation is taken from there, and counts go on.
+    pub(super) fn compile(resolved: &Resolved, last: &Balancers) -> Self {
+        let compile = |(name, declared): (&String, &LoadBalancer)| {
+            let before = last.by_name.get(name);
+            let vips = match before {
+                Some((same, vips)) if same == declared => vips.clone(),
+                _ => {
+                    let before = before.map_or(&[][..], |(_, vips)| vips);
+                    vips_of(name, declared, before)
+                }
+            };
+            (name.clone(), (declared.clone(), vips))
+        };
+        Self {
+            by_name: resolved.load_balancers.iter().map(compile).collect(),
+        }
+    }
+
+    /// The virtual IPs of these load balancers.
+    pub(super) fn of(&self, names: &[String]) -> Vips {
+        let known = names.iter().filter_map(|name| self.by_name.get(name));
+        known.flat_map(|(_, vips)| vips.iter().cloned()).collect()
+    }
+}
+
+fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
+    let compile = |(endpoint, backends): (&Endpoint, &Vec<Endpoint>)| {
+        let service = Service {
+            ip: v4(endpoint.ip)?,
+            port: endpoint.port.map(|port| (declared.protocol.number(), port)),
+        };
+        let backends = backends.iter().filter_map(|endpoint| {
+            let Backend { weight, draining } =
+                declared.backends.get(endpoint).copied().unwrap_or_default();
+            Some(tables::Backend {
+                weight,
+                draining,
+                ..tables::Backend::new(v4(endpoint.ip)?, endpoint.port)
+            })
+        });
+        let mut vip = Vip::new(name.to_owned(), service, backends.collect());
+        vip.selection = selection(&declared.selection_fields);
+        vip.hairpin = declared.hairpin_snat_ip.and_then(v4);
+        vip.skip_snat = declared.skip_snat;
+        vip.reject = declared.reject;
+        if let Some(before) = before.iter().find(|before| before.service == service) {
+            go_on(&vip, before);
+        }
+        Some(Arc::new(vip))
+    };
+    declared.vips.iter().filter_map(compile).collect()
+}
+
+/// Counts go on with the backends that stay.
+fn go_on(vip: &Vip, before: &Vip) {
+    for backend in &vip.backends {
+        let same = |other: &&tables::Backend| (other.ip, other.port) == (backend.ip, backend.port);
+        if let Some(other) = before.backends.iter().find(same) {
+            backend.hits.go_on_from(&other.hits);
+        }
+    }
+}
+
+fn selection(fields: &[SelectionField]) -> Selection {
+    if fields.is_empty() {
+        return Selection::default();
+    }
+    Selection {
+        ip_src: fields.contains(&SelectionField::IpSrc),
+        ip_dst: fields.contains(&SelectionField::IpDst),
+        tp_src: fields.contains(&SelectionField::TpSrc),
+        tp_dst: fields.contains(&SelectionField::TpDst),
+    }
+}

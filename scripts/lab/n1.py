@@ -1,4 +1,4 @@
-"""N1: three nodes, a gateway router with SNAT, VMs on taps, a plain Linux host outside.
+"""N1: three nodes, a gateway router with SNAT and a balancer, another at a switch, VMs on taps, a plain Linux host outside.
 
 The underlay and the physical network use the same prefix, as in the reference network; they are
 two separate wires.
@@ -11,11 +11,14 @@ import probes
 import toml_text
 from checks import Check, expect, expect_hops, expect_page, expect_ping
 from capture import Capture
+from netns import CommandFailed
 from node import CONFIGS, Node, Vm, taps_of
 
 OUTSIDE = "192.168.209.161"
 GATEWAY = "192.168.209.120"
 INTERNET = "8.8.8.8"
+VIP = "192.168.209.55"
+INNER_VIP = "192.168.2.2"
 GATEWAY_MAC = "02:0a:7f:18:01:02"
 
 PICTURE = """
@@ -29,6 +32,7 @@ PICTURE = """
                                            |
       ls1 172.18.100.0/24 --- router1 --- ls3 --- gw1 --- outside 192.168.209.120/19
       ls2 172.18.200.0/24 ---/   .2  172.19.255.0/24  .1    SNAT 172.18.0.0/16 -> .120
+                                                                  .55 for vm1, vm3
                                            |
                                   physical network
                                            |
@@ -197,6 +201,55 @@ def _direct(network):
     return remark
 
 
+def _shared(client, address, servers, count=40, within=0.6):
+    """Connections to an address reach all these servers, each its share but for some part of it."""
+
+    def see(network):
+        namespace = network.outside if client == "outside" else network.vm(client)
+        seen = probes.shares(namespace, address, count)
+        expect(set(seen) == set(servers), f"{seen}, expected {servers}")
+        due = count / len(servers)
+        for server, times in seen.items():
+            expect(abs(times - due) <= within * due, f"{server} has {times} of {count}: {seen}")
+        return ", ".join(f"{server} {times}" for server, times in sorted(seen.items()))
+
+    return see
+
+
+def _itself(network):
+    """A VM that is a backend too reaches all backends by the address, itself included."""
+    remark = _shared("vm1", VIP, ("vm1", "vm3"))(network)
+    rows = network.nodes["node1"].show("connections", "--src", "172.18.100.10", "--proto", "tcp")
+    own = [row for row in rows if row["reply_src"].startswith("172.18.100.10:")]
+    expect(own, f"no connection of vm1 to itself: {rows}")
+    expect({row["translation"] for row in own} == {"snat+dnat"}, f"not both translated: {own}")
+    return remark
+
+
+def _whole_page(network):
+    """More than a packet of it: a megabyte through the balancer."""
+    size = probes.fetch_size(network.outside, VIP)
+    expect(size == 1 << 20, f"{size} bytes of {1 << 20}")
+    return "1 MiB"
+
+
+def _not_for_others(network):
+    """The balancer of ls2 is for what VMs of ls2 send."""
+    try:
+        page = probes.fetch(network.vm("vm1"), INNER_VIP, timeout=3)
+    except CommandFailed:
+        return "no answer, as it must be"
+    raise AssertionError(f"a VM of ls1 got a page: {page!r}")
+
+
+def _counted(network):
+    """The operator sees who got how many."""
+    rows = network.nodes["node1"].show("lb")
+    expect({row["backend"] for row in rows} == {"172.18.100.10", "172.18.200.10"}, f"{rows}")
+    expect(all(row["hits"] > 100 for row in rows), f"{rows}")
+    return ", ".join(f"{row['backend']} {row['hits']}" for row in rows)
+
+
 CHECKS = (
     Check("vm3 -> vm1 (two switches, one router)",
           lambda n: expect_ping(n.vm("vm3"), "172.18.100.10", 63)),
@@ -232,6 +285,17 @@ CHECKS = (
                                 probes.udp_hops)),
     Check("traceroute vm3 -> vm1",
           lambda n: expect_hops(n.vm("vm3"), "172.18.100.10", ["172.18.200.1", "172.18.100.10"])),
+    Check("outside -> balancer 192.168.209.55, shares of 2,000",
+          _shared("outside", VIP, ("vm1", "vm3"), count=2000, within=0.1)),
+    Check("outside -> balancer, a large page", _whole_page),
+    Check("outside -> balancer by ping", lambda n: expect_ping(n.outside, VIP, 62)),
+    Check("vm2 -> balancer of gw1", _shared("vm2", VIP, ("vm1", "vm3"))),
+    Check("vm1 -> balancer of gw1, itself included", _itself),
+    Check("vm3 -> balancer of its switch 192.168.2.2", _shared("vm3", INNER_VIP, ("vm1", "vm2"))),
+    Check("vm4 -> balancer of its switch, shares of 2,000",
+          _shared("vm4", INNER_VIP, ("vm1", "vm2"), count=2000, within=0.1)),
+    Check("vm1 -> balancer of another switch", _not_for_others),
+    Check("what the operator sees of it", _counted),
     Check("1,472 byte pings vm1 -> vm3 and 8.8.8.8",
           lambda n: expect_ping(n.vm("vm1"), "172.18.200.10", 63, size=1472, dont_fragment=True)
           and expect_ping(n.vm("vm1"), INTERNET, 61, size=1472, dont_fragment=True)),

@@ -141,6 +141,21 @@ def fetch_size(namespace, address, port=8000, path="large", timeout=30):
     return int(done.stdout)
 
 
+SHARES = """
+import collections, json, sys, urllib.request
+url, count = sys.argv[1], int(sys.argv[2])
+pages = (urllib.request.urlopen(url, timeout=10).read().decode().strip() for _ in range(count))
+print(json.dumps(collections.Counter(pages)))
+"""
+
+
+def shares(namespace, address, count, port=8000):
+    """Fetches a page so often, each time by a connection of its own; returns how often whose page it was."""
+    url = f"http://{bracket(address)}:{port}/"
+    done = namespace.run(PYTHON, "-c", SHARES, url, count, timeout=30 + count / 10)
+    return json.loads(done.stdout)
+
+
 @dataclass(frozen=True)
 class Transfer:
     """What iperf3 measured at the receiver."""

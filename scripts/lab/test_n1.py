@@ -1,4 +1,4 @@
-"""N1 without balancers: what NETWORKS says must be seen, over IPv4."""
+"""N1: what NETWORKS says must be seen, over IPv4."""
 
 import pytest
 

@@ -11,7 +11,7 @@ from netns import run
 
 TABLES = (
     "version topology interfaces workers switches ports fdb routers routes neighbors tunnels"
-    " connections nat drops"
+    " connections nat lb drops"
 ).split()
 
 

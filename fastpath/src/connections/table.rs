@@ -135,7 +135,7 @@ impl Connection {
 
     /// Who opened it is also who answers, and both addresses are translated.
     #[must_use]
-    pub fn to_itself(&self) -> bool {
+    pub fn is_to_itself(&self) -> bool {
         self.original.src == self.reply.src && self.is_snat() && self.is_dnat()
     }
 

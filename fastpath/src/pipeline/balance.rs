@@ -159,7 +159,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         connection: &Connection,
         direction: Direction,
     ) -> Step<()> {
-        let itself = connection.to_itself();
+        let itself = connection.is_to_itself();
         if direction == Direction::Reply && !itself {
             // Its source becomes the virtual IP where it leaves for the client.
             return Continue(());
@@ -257,7 +257,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let Some((connection, direction)) = found else {
             return;
         };
-        let itself = connection.to_itself();
+        let itself = connection.is_to_itself();
         if !self.is_switchs(piece, &connection) || direction == Direction::Reply && !itself {
             return;
         }

@@ -237,11 +237,12 @@ impl Nat {
             .filter(|rule| rule.remotes.says(remote) == Says::Translate)
     }
 
-    /// The stateful rule that makes `logical` of `external` stands.
+    /// A rule that makes `logical` of `external` stands. It may be stateless: a connection translates by it when its source
+    /// is translated too.
     pub fn has_destination(&self, external: Ipv4Addr, logical: Ipv4Addr) -> bool {
         self.dnat
             .get(&external)
-            .is_some_and(|rule| rule.logical == logical && rule.kind != DnatKind::Stateless)
+            .is_some_and(|rule| rule.logical == logical)
     }
 }
 

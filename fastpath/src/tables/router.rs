@@ -157,7 +157,7 @@ impl Router {
         let now = Ipv4Addr::from_bits(connection.reply.dst);
         let hairpin = || {
             let source = vip.hairpin_source();
-            (connection.to_itself() && source == now).then_some(source)
+            (connection.is_to_itself() && source == now).then_some(source)
         };
         forced.or_else(hairpin)
     }

@@ -31,6 +31,7 @@ pub const fn layout(what: What) -> Layout {
         What::Tunnels => Layout::Table(TUNNELS),
         What::Connections => Layout::Table(CONNECTIONS),
         What::Nat => Layout::Table(NAT),
+        What::Lb => Layout::Table(LB),
         What::Drops => Layout::Table(DROPS),
         What::Slowpath => Layout::Table(SLOWPATH),
     }
@@ -179,6 +180,17 @@ const NAT: &[Column] = &[
     ("EXTERNAL", "external_ip"),
     ("OUT OF", "port"),
     ("CONNECTIONS", "connections"),
+];
+const LB: &[Column] = &[
+    ("LOAD BALANCER", "load_balancer"),
+    ("AT", "at"),
+    ("PROTO", "proto"),
+    ("VIP", "vip"),
+    ("BACKEND", "backend"),
+    ("WEIGHT", "weight"),
+    ("STATE", "state"),
+    ("CONNECTIONS", "connections"),
+    ("NEW SO FAR", "hits"),
 ];
 const DROPS: &[Column] = &[
     ("REASON", "reason"),

@@ -3,11 +3,12 @@
 //!
 //! - [`query`]: what can be asked, and which filters it knows
 //! - [`columns`]: the tables as people see them
-//! - `node`, `switching`, `routing`, `flows`: the rows
+//! - `node`, `switching`, `routing`, `flows`, `balancing`: the rows
 
 pub mod columns;
 pub mod query;
 
+mod balancing;
 mod flows;
 mod known;
 mod node;
@@ -62,6 +63,7 @@ pub fn show(
         What::Tunnels => routing::tunnels(state, filter, &mut rows)?,
         What::Connections => flows::connections(state, filter, &mut rows)?,
         What::Nat => flows::nat(state, filter, &mut rows)?,
+        What::Lb => balancing::balancers(state, filter, &mut rows)?,
     }
     let note = rows.finish()?;
     out(Reply::Done { note })

@@ -35,6 +35,8 @@ pub enum What {
     Connections,
     /// Translation rules and how many connections use them.
     Nat,
+    /// Load balancers: who serves, how many connections, and how many new ones so far.
+    Lb,
     /// Dropped packets by reason.
     Drops,
     /// What the slow path did.
@@ -43,7 +45,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 15] = [
+    pub const ALL: [What; 16] = [
         What::Version,
         What::Topology,
         What::Interfaces,
@@ -57,6 +59,7 @@ impl What {
         What::Tunnels,
         What::Connections,
         What::Nat,
+        What::Lb,
         What::Drops,
         What::Slowpath,
     ];
@@ -78,6 +81,7 @@ impl What {
             What::Tunnels => "tunnels",
             What::Connections => "connections",
             What::Nat => "nat",
+            What::Lb => "lb",
             What::Drops => "drops",
             What::Slowpath => "slowpath",
         }
@@ -98,6 +102,7 @@ impl What {
             What::Tunnels => &["chassis"],
             What::Connections => &["src", "dst", "proto", "sport", "dport"],
             What::Nat => &["router"],
+            What::Lb => &["switch", "router"],
             What::Drops => &["reason", "all"],
         }
     }

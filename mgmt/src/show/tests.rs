@@ -177,6 +177,43 @@ fn a_connection_and_its_rule_are_shown() {
 }
 
 #[test]
+fn backends_and_what_they_were_given_are_shown() {
+    let mut bench = gateway();
+    let node3 = Mac::from_u64(0x0200_0000_0112);
+    let (its, ours) = ([192, 168, 209, 112], [192, 168, 209, 110]);
+    meet(&mut bench, UNDERLAY, node3, its, ours);
+    let own = Mac::from_u64(0x020a_7f18_0102);
+    for port in 0..20 {
+        let frame = Builder::ethernet(Mac::from_u64(0x0200_0000_0161), own)
+            .ip([192, 168, 209, 161].into(), [192, 168, 209, 55].into())
+            .tcp(5000 + port, 8000, tcp::SYN);
+        bench.devices.feed(OUTSIDE, &frame.build());
+        bench.settle();
+    }
+    let rows = rows(&bench, What::Lb, Filter::default());
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["at"].as_str(),
+                row["vip"].as_str(),
+                row["backend"].as_str(),
+            )
+        })
+        .collect();
+    // The balancer of a switch is where its clients are.
+    let at = |backend| (Some("router gw1"), Some("192.168.209.55"), Some(backend));
+    assert_eq!(told, [at("172.18.100.10"), at("172.18.200.10")]);
+    let total = |field: &str| -> u64 { rows.iter().filter_map(|row| row[field].as_u64()).sum() };
+    assert_eq!((total("connections"), total("hits")), (20, 20));
+    assert!(
+        rows.iter()
+            .all(|row| row["state"] == "serving" && row["hits"] != 0),
+        "{rows:?}"
+    );
+}
+
+#[test]
 fn connections_are_filtered_before_and_after_translation() {
     let bench = gateway();
     let ip = |text: &str| Some(text.parse().expect("an address"));
@@ -377,6 +414,7 @@ fn a_name_that_nothing_has_is_refused() {
         (What::Routes, router, "router", "gw1"),
         (What::Neighbors, router, "router", "gw1"),
         (What::Nat, router, "router", "gw1"),
+        (What::Lb, router, "router", "gw1"),
         (What::Ports, port, "port", "gw1-outside"),
         (What::Ports, port, "port", "ls3-gw1"),
         (What::Routes, port, "router port", "gw1-outside"),

@@ -533,6 +533,21 @@ fn n1_names_the_snat_rule_and_leaves_no_connection() {
             .ends_with("tcp from 192.168.209.120 port 4000 to 192.168.209.161 port 80, TTL 63\n"),
         "{trace}"
     );
+    let balanced = PacketSpec {
+        src: Some("192.168.209.161".parse().expect("an address")),
+        eth_src: Some(Mac::from_u64(0x0200_0000_0161)),
+        eth_dst: Some(mac("02:0a:7f:18:01:02").expect("a MAC")),
+        proto: Some("tcp".to_owned()),
+        ..to("192.168.209.55")
+    };
+    let trace = from_port(&bench, "outside-localnet", balanced);
+    let chosen = trace.steps.iter().find(|step| step.stage == "balance");
+    let told = &chosen.expect("a backend").text;
+    let (start, end) = (
+        "router gw1: load balancer web sends 192.168.209.55:80 to 172.18.",
+        ":80, one of 2 that serve",
+    );
+    assert!(told.starts_with(start) && told.ends_with(end), "{told}");
     assert_eq!(bench.connections(), 0, "a trace opens nothing");
     assert!(
         bench

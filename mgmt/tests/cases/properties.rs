@@ -208,6 +208,87 @@ proptest! {
     }
 }
 
+/// Packets of VMs and of the outside host to the balancer, answered by whoever gets them.
+fn balanced() -> impl Strategy<Value = Vec<(usize, u16, u16, bool, usize)>> {
+    prop::collection::vec(
+        (0usize..5, 1u16.., 1u16.., any::<bool>(), 0usize..1400),
+        1..40,
+    )
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Whoever sends to a balancer hears from it, whichever backend it was, itself included; and each packet of a
+    /// connection goes to the same one.
+    #[test]
+    fn to_a_balancer_and_back_is_the_identity(flows in balanced()) {
+        let mut net = n1();
+        net.ping("vm1", "8.8.8.8");
+        for host in ["outside", "vm1", "vm2", "vm3", "vm4"] {
+            net.hosts.get_mut(host).unwrap().answers = false;
+        }
+        let mut chosen = std::collections::HashMap::new();
+        for round in 0..2 {
+            for flow in &flows {
+                let backend = ask_balancer(&mut net, flow, round)?;
+                let before = *chosen.entry((flow.0, flow.1, flow.2, flow.3)).or_insert(backend);
+                prop_assert_eq!(before, backend);
+            }
+        }
+    }
+}
+
+fn ask_balancer(
+    net: &mut Network,
+    &(from, src, dst, udp, len): &(usize, u16, u16, bool, usize),
+    round: usize,
+) -> Result<&'static str, TestCaseError> {
+    const VIP: &str = "192.168.209.55";
+    let (client, its_mac, ip, router) =
+        VMS.get(from)
+            .copied()
+            .unwrap_or(("outside", OUTSIDE, "192.168.209.161", GW1));
+    let base = packet((its_mac, router), (ip, VIP)).payload(&vec![0x77; len]);
+    let flags = if round == 0 { tcp::SYN } else { tcp::ACK };
+    let frame = match udp {
+        true => base.udp(src, dst),
+        false => base.tcp(src, dst, flags),
+    };
+    net.take("vm1");
+    net.take("vm3");
+    net.send(client, frame);
+    let got = ["vm1", "vm3"].map(|vm| net.take(vm));
+    prop_assert_eq!(got.iter().map(Vec::len).sum::<usize>(), 1);
+    let at = usize::from(got[0].is_empty());
+    let (backend, backend_mac, backend_ip, backend_router) = VMS[2 * at];
+    let headers = parse(&got[at][0]).unwrap();
+    let seen = headers.ip().unwrap();
+    prop_assert_eq!(seen.dst.to_string(), backend_ip);
+    prop_assert_eq!(ports(&headers).1, dst);
+    let inside = from < VMS.len();
+    prop_assert_eq!(
+        seen.src.to_string(),
+        if inside { "192.168.209.120" } else { ip }
+    );
+    let answer = packet(
+        (backend_mac, backend_router),
+        (backend_ip, &seen.src.to_string()),
+    );
+    let answer = match udp {
+        true => answer.udp(dst, ports(&headers).0),
+        false => answer.tcp(dst, ports(&headers).0, tcp::SYN | tcp::ACK),
+    };
+    net.take(client);
+    net.send(backend, answer);
+    let back = net.take_one(client);
+    let back = parse(&back).unwrap();
+    prop_assert_eq!(back.ip().unwrap().src.to_string(), VIP);
+    prop_assert_eq!(back.ip().unwrap().dst.to_string(), ip);
+    prop_assert_eq!(ports(&back), (dst, src));
+    Ok(backend)
+}
+
 /// Sends a packet of a VM to the world; what the VM sent, what the world saw.
 fn there(
     net: &mut Network,

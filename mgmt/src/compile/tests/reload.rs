@@ -206,6 +206,7 @@ fn details_say_what_changed_in_a_router() {
     routes[0].nexthop = crate::topology::Nexthop::Discard;
     gw1.routes = routes.into();
     gw1.nat.clear();
+    gw1.load_balancers.clear();
     let (tables, told) = next(&mut compiler, &changed, &view);
     assert_eq!(
         told.last().unwrap(),
@@ -214,7 +215,7 @@ fn details_say_what_changed_in_a_router() {
     );
     assert!(
         told.contains(
-            &"~ router gw1: routes: 1 added, 1 changed; nat changed; connection tracking off"
+            &"~ router gw1: routes: 1 added, 1 changed; nat changed; load balancers changed; connection tracking off"
                 .to_owned()
         )
     );

@@ -85,7 +85,7 @@ impl Declared<'_> {
                         format!("\"{}:{port}\"", backend.ip),
                     ),
                     None => (
-                        format!("{vip} has no port, so packets to {backend} would need none"),
+                        format!("{vip} has no port and its backend {backend} has one"),
                         format!("\"{}\", or give the virtual IP a port", backend.ip),
                     ),
                 };

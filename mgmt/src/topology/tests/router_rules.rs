@@ -365,6 +365,40 @@ const CASES: &[Case] = &[
         "both translate to 203.0.113.7",
     ),
     (
+        "a virtual IP that is another's address",
+        |t| {
+            balancer(t, "203.0.113.7:80");
+            add(t, "out", "x", vif(7, &["203.0.113.7"]));
+        },
+        "router.r.load_balancers[0]",
+        "address of port `x`",
+    ),
+    (
+        "a virtual IP that is another router's",
+        |t| {
+            balancer(t, "203.0.113.7:80");
+            second_router(t);
+        },
+        "router.r.load_balancers[0]",
+        "routers `r2` and `r` both have 203.0.113.7",
+    ),
+    (
+        "a virtual IP among its own backends",
+        |t| {
+            balancer(t, "203.0.113.7:80");
+            let vips = &mut t.load_balancers.get_mut("lb").unwrap().vips;
+            *vips.values_mut().next().unwrap() = vec!["203.0.113.7:81".parse().unwrap()];
+        },
+        "load_balancer.lb.vips.203.0.113.7:80[0]",
+        "is the virtual IP itself",
+    ),
+    (
+        "a forced source of IPv6",
+        |t| r(t).lb_force_snat_ip = Some(ip("fd00::9")),
+        "router.r.lb_force_snat_ip",
+        "IPv6 is not supported",
+    ),
+    (
         "nat between gateway ports",
         |t| {
             port(t, "r-in").gateway_chassis = [("gw1".to_owned(), 1)].into();
@@ -376,6 +410,15 @@ const CASES: &[Case] = &[
 ];
 
 const LONG_ROUTER: &str = "router.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
+/// A load balancer of the router.
+fn balancer(t: &mut Topology, vip: &str) {
+    let mut balancer = LoadBalancer::default();
+    let backend = "10.0.0.9:80".parse().unwrap();
+    balancer.vips.insert(vip.parse().unwrap(), vec![backend]);
+    t.load_balancers.insert("lb".to_owned(), balancer);
+    r(t).load_balancers.push("lb".to_owned());
+}
 
 fn floating(inside: &str, outside: &str) -> Nat {
     Nat::new(NatKind::DnatAndSnat, ip(outside), net(inside))

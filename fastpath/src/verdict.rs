@@ -295,7 +295,7 @@ drop_reasons! {
     NatFragment = "nat-fragment",
     /// Two routers of this node would translate the packet.
     NatTwice = "nat-twice",
-    /// A protocol that source NAT does not translate.
+    /// A protocol that address translation does not know.
     NatProtocol = "nat-protocol",
     /// No free source port for the SNAT address towards this destination.
     NatPortsExhausted = "nat-ports-exhausted",

@@ -15,6 +15,7 @@ mod balancer;
 mod check;
 mod digest;
 mod dynamic;
+pub mod expression;
 mod hash;
 mod keys;
 mod model;

@@ -43,6 +43,12 @@ impl From<Range<usize>> for Stretch {
     }
 }
 
+impl From<Stretch> for Range<usize> {
+    fn from(stretch: Stretch) -> Self {
+        stretch.start..stretch.end
+    }
+}
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

@@ -15,13 +15,23 @@
 
 use hashbrown::HashMap;
 
-/// A chassis, switch, router or load balancer.
+/// A chassis, switch, router, load balancer, port group or address set.
 pub(super) struct Entity<'t> {
     /// How its headers begin: `switch.NAME`.
     pub name: &'t str,
     /// All that is said of it, in the order of the file.
     pub stretches: Vec<&'t str>,
 }
+
+/// What an entity can be.
+const NOUNS: [&str; 6] = [
+    "chassis",
+    "switch",
+    "router",
+    "load_balancer",
+    "port_group",
+    "address_set",
+];
 
 /// The entities of a file, in the order in which they first appear.
 pub(super) struct Entities<'t> {
@@ -32,8 +42,8 @@ pub(super) struct Entities<'t> {
 }
 
 impl<'t> Entities<'t> {
-    /// Cuts a text; `None` when it is written in a way that cannot be cut: there are other headers than
-    /// `[chassis.NAME...`, `[switch.NAME...`, `[router.NAME...` and `[load_balancer.NAME...` with bare names, or strings of several lines.
+    /// Cuts a text; `None` when it is written in a way that cannot be cut: there are other headers
+    /// than `[NOUN.NAME...` with one of our nouns and a bare name, or strings of several lines.
     pub(super) fn of(text: &'t str) -> Option<Self> {
         if has_triple_quotes(text.as_bytes()) {
             return None;
@@ -88,7 +98,7 @@ fn owner(header: &str) -> Option<&str> {
     let path = header.strip_prefix('[')?;
     let path = path.strip_prefix('[').unwrap_or(path);
     let (noun, rest) = path.split_once('.')?;
-    if !matches!(noun, "chassis" | "switch" | "router" | "load_balancer") {
+    if !NOUNS.contains(&noun) {
         return None;
     }
     let bare = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

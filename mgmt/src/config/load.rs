@@ -177,7 +177,13 @@ pub fn explain(path: &Path, topology: &Path, problems: Vec<Problem>) -> Diagnost
     let directory = topology.parent().unwrap_or(Path::new(""));
     let file = topology_file::read(table.get_ref(), TOPOLOGY, directory, &Findings::default());
     let mut lines = Vec::new();
-    let places = Places::of(&problems, table.get_ref(), TOPOLOGY, &file, &mut lines);
+    let places = Places::of(
+        &problems,
+        (table.get_ref(), &source.text),
+        TOPOLOGY,
+        &file,
+        &mut lines,
+    );
     let of_node = |problem: &Problem| {
         let span = locate(node_table.get_ref(), &problem.path, problem.index)?;
         Some(Location {
@@ -329,7 +335,13 @@ fn read_topology<'m>(
                 let mut paths = also.chain([problem.path.as_slice()]);
                 !paths.any(|path| damaged.iter().any(|owner| begins_with(path, *owner)))
             });
-            let places = Places::of(&problems, table.get_ref(), index, &file, lines);
+            let places = Places::of(
+                &problems,
+                (table.get_ref(), &source.text),
+                index,
+                &file,
+                lines,
+            );
             items.extend(
                 problems
                     .into_iter()

@@ -41,10 +41,17 @@ impl Memo {
         let Some(entities) = Entities::of(text) else {
             return false;
         };
-        let (preamble, errors) = DeTable::parse_recoverable(entities.preamble);
-        if !errors.is_empty() || !preamble.get_ref().is_empty() {
+        let Some(preamble) = read(entities.preamble, directory) else {
+            return false;
+        };
+        let settings = Topology {
+            default_acl_drop: preamble.topology.default_acl_drop,
+            ..Topology::default()
+        };
+        if preamble.topology != settings {
             return false;
         }
+        self.topology.default_acl_drop = settings.default_acl_drop;
         if !entities
             .all
             .iter()
@@ -83,6 +90,9 @@ impl Memo {
         self.topology.routers.extend(file.topology.routers);
         let balancers = file.topology.load_balancers;
         self.topology.load_balancers.extend(balancers);
+        self.topology.port_groups.extend(file.topology.port_groups);
+        let address_sets = file.topology.address_sets;
+        self.topology.address_sets.extend(address_sets);
         self.known
             .insert(entity.name.to_owned(), Known { text, routes });
         true
@@ -97,7 +107,11 @@ impl Memo {
                     Some(("chassis", name)) => _ = topology.chassis.remove(name),
                     Some(("switch", name)) => _ = topology.switches.remove(name),
                     Some(("router", name)) => _ = topology.routers.remove(name),
-                    Some((_, name)) => _ = topology.load_balancers.remove(name),
+                    Some(("load_balancer", name)) => {
+                        _ = topology.load_balancers.remove(name);
+                    }
+                    Some(("port_group", name)) => _ = topology.port_groups.remove(name),
+                    Some((_, name)) => _ = topology.address_sets.remove(name),
                     None => {}
                 }
             }

@@ -15,6 +15,7 @@
 //! Every key is said in exactly one way, and an unknown key is an error. What a key means is in
 //! `configs/README.md`.
 
+mod acl_file;
 mod balancer_file;
 mod device;
 mod diagnostic;
@@ -27,6 +28,7 @@ mod node;
 mod node_check;
 mod node_file;
 mod places;
+mod quoted;
 mod router_file;
 mod routes_file;
 mod section;
@@ -45,6 +47,7 @@ pub use node::{
 fn keys() -> std::collections::BTreeSet<&'static str> {
     let all = [
         topology_file::KEYS,
+        acl_file::KEYS,
         router_file::KEYS,
         balancer_file::KEYS,
         node_file::KEYS,

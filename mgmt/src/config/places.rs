@@ -7,12 +7,15 @@ use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Location, Source};
 use super::locate::locate;
+use super::quoted;
 use super::topology_file::TopologyFile;
 use crate::topology::{Place, Problem};
 
 /// Finds the places of problems in the topology file and in its routes files.
 pub(super) struct Places<'a> {
     table: &'a DeTable<'a>,
+    /// The text of `table`.
+    text: &'a str,
     index: usize,
     file: &'a TopologyFile,
     lines: &'a mut Vec<Source>,
@@ -21,17 +24,18 @@ pub(super) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// For these problems of what `file` says. `table` is the topology file, source number `index`; texts of lines
-    /// of routes files are put into `lines`, whose sources follow it.
+    /// For these problems of what `file` says. `table` is the topology file with its text, source number `index`;
+    /// texts of lines of routes files are put into `lines`, whose sources follow it.
     pub(super) fn of(
         problems: &[Problem],
-        table: &'a DeTable<'a>,
+        (table, text): (&'a DeTable<'a>, &'a str),
         index: usize,
         file: &'a TopologyFile,
         lines: &'a mut Vec<Source>,
     ) -> Self {
         let mut places = Self {
             table,
+            text,
             index,
             file,
             lines,
@@ -95,6 +99,12 @@ impl<'a> Places<'a> {
     pub(super) fn diagnostic(&self, problem: Problem) -> Diagnostic {
         let mut diagnostic = Diagnostic::error(problem.message);
         diagnostic.at = self.location(&problem.path, problem.index);
+        if let (Some(at), Some(within)) = (&mut diagnostic.at, &problem.within)
+            && at.source == self.index
+            && let Some(span) = quoted::stretch(self.text, at.span.into(), &within.span)
+        {
+            at.span = span.into();
+        }
         diagnostic.also = problem
             .also
             .and_then(|(Place { path, index }, what)| Some((self.location(&path, index)?, what)));

@@ -1,9 +1,10 @@
-//! The topology file: chassis and switches. Routers and load balancers are next door.
+//! The topology file: chassis and switches. Routers, load balancers and ACLs are next door.
 
 use std::path::Path;
 
 use sluice_net::ids::{PortKey, Vni};
 
+use super::acl_file;
 use super::balancer_file::{LOAD_BALANCER, load_balancer};
 use super::router_file::{self, FileRoutes};
 use super::section::{Findings, Section};
@@ -11,7 +12,17 @@ use super::values::AddressRange;
 use crate::topology::{Chassis, Encap, EncapKind, Switch, SwitchPort, SwitchPortKind, Topology};
 use toml::de::DeTable;
 
-const ROOT: &[&str] = &["chassis", "switch", "router", "load_balancer"];
+const ROOT: &[&str] = &[
+    "chassis",
+    "switch",
+    "router",
+    "load_balancer",
+    "port_group",
+    "address_set",
+    "default_acl_drop",
+];
+/// Rules of a switch or a port group.
+pub(super) const ACL_LIST: &str = "acl";
 const CHASSIS: &[&str] = &["encap"];
 const ENCAP: &[&str] = &["type", "ip", "port", "port_keys", "checksum"];
 const SWITCH: &[&str] = &[
@@ -22,6 +33,7 @@ const SWITCH: &[&str] = &[
     "mac_age",
     "load_balancers",
     "port",
+    ACL_LIST,
 ];
 const SWITCH_PORT: &[&str] = &[
     "type",
@@ -76,6 +88,15 @@ pub(super) fn read<'d>(
         topology.routers.insert(name.to_owned(), router);
         routes.extend(from_file);
     }
+    for (name, section) in root.named("port_group", "a port group", acl_file::PORT_GROUP) {
+        let group = acl_file::port_group(section);
+        topology.port_groups.insert(name.to_owned(), group);
+    }
+    for (name, section) in root.named("address_set", "an address set", acl_file::ADDRESS_SET) {
+        let addresses = acl_file::address_set(section);
+        topology.address_sets.insert(name.to_owned(), addresses);
+    }
+    topology.default_acl_drop = root.flag("default_acl_drop", false);
     TopologyFile { topology, routes }
 }
 
@@ -130,6 +151,7 @@ fn switch(section: Section<'_, '_>) -> Switch {
         mac_limit: section.number("mac_limit", 1..=LARGEST_MAC_LIMIT),
         mac_age_seconds: section.number("mac_age", 1..=LONGEST_MAC_AGE),
         load_balancers: section.list("load_balancers"),
+        acls: acl_file::acls(section),
     }
 }
 

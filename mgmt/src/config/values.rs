@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sluice_net::addr::Mac;
 
+use crate::topology::expression::Constant;
 use crate::topology::{Nexthop, PortAddress, SecurityAddresses};
 
 /// Why a text does not mean what it should.
@@ -154,6 +155,24 @@ impl Value for SecurityAddresses {
             mac,
             ips: ips.collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// An address of an address set, or a prefix of addresses.
+impl Value for Constant {
+    fn read(text: &str) -> Result<Self, Fault> {
+        let constant =
+            Self::read(text).map_err(|error| Fault::new(error.message).help(error.mend))?;
+        let Some(bits) = constant.form.bits() else {
+            return Err(Fault::new(format!("`{text}` is not an address")).help(
+                "such as \"10.0.0.1\", \"10.1.0.0/16\", \"fd00::/8\" or \"02:00:00:00:00:01\"",
+            ));
+        };
+        if constant.prefix(bits).is_none() {
+            return Err(Fault::new(format!("the mask of `{text}` is no prefix"))
+                .help("write it into the match of the ACL"));
+        }
+        Ok(constant)
     }
 }
 

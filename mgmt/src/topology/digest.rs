@@ -7,12 +7,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::acl::AclDirection;
 use super::balancer::{Endpoint, LoadBalancer};
+use super::expression::Addresses;
 use super::hash::Fnv;
 use super::model::{Chassis, Nat, Nexthop, Route, RoutePolicy, SecurityAddresses, StaticNeighbor};
 use super::resolved::{
-    Attachment, Peer, Resolved, ResolvedRouter, ResolvedRouterPort, ResolvedSwitch,
-    ResolvedSwitchPort,
+    Attachment, Peer, Resolved, ResolvedAcl, ResolvedPortGroup, ResolvedRouter, ResolvedRouterPort,
+    ResolvedSwitch, ResolvedSwitchPort,
 };
 
 impl Resolved {
@@ -24,6 +26,9 @@ impl Resolved {
         digest.map(&self.switches, Digest::switch);
         digest.map(&self.routers, Digest::router);
         digest.map(&self.load_balancers, Digest::load_balancer);
+        digest.map(&self.port_groups, Digest::port_group);
+        digest.map(&self.address_sets, Digest::addresses);
+        digest.number(self.default_acl_drop);
         digest.0.finish()
     }
 }
@@ -104,6 +109,7 @@ impl Digest {
         self.number(switch.mac_age_seconds);
         self.map(&switch.ports, Self::switch_port);
         self.list(switch.load_balancers.iter(), |d, name| d.text(name));
+        self.list(switch.acls.iter(), Self::acl);
     }
 
     fn switch_port(&mut self, port: &ResolvedSwitchPort) {
@@ -135,6 +141,40 @@ impl Digest {
     fn security_addresses(&mut self, set: &SecurityAddresses) {
         self.0.bytes(&set.mac.0);
         self.list(set.ips.iter(), Self::net);
+    }
+
+    fn acl(&mut self, acl: &ResolvedAcl) {
+        let acl = &acl.acl;
+        self.number(match acl.direction {
+            AclDirection::FromLport => 0_u8,
+            AclDirection::FromLportAfterLb => 1,
+            AclDirection::ToLport => 2,
+        });
+        self.number(acl.tier);
+        self.number(acl.priority);
+        self.text(&acl.matches);
+        self.text(acl.action.name());
+        self.option(acl.name.as_deref(), Self::text);
+        self.option(acl.label, Self::number);
+        self.option(acl.log, |d, log| {
+            d.text(log.severity.name());
+            d.option(log.meter, Self::number);
+        });
+    }
+
+    fn port_group(&mut self, group: &ResolvedPortGroup) {
+        self.map(&group.ports, |d, ports| {
+            d.list(ports.iter(), |d, port| d.text(port));
+        });
+        self.list(group.acls.iter(), Self::acl);
+    }
+
+    fn addresses(&mut self, addresses: &Addresses) {
+        self.list(addresses.iter(), |d, address| {
+            d.number(address.form.bits().unwrap_or(0));
+            d.0.bytes(&address.value.to_be_bytes());
+            d.option(address.mask, |d, mask| d.0.bytes(&mask.to_be_bytes()));
+        });
     }
 
     fn router(&mut self, router: &ResolvedRouter) {

@@ -11,6 +11,7 @@
 //! *names* alone: a key that depended on order would, between two reloads, carry one tenant's
 //! packets into another's network.
 
+mod acl;
 mod balancer;
 mod check;
 mod digest;
@@ -22,19 +23,22 @@ mod model;
 mod names;
 mod problem;
 mod resolve;
+mod resolve_acl;
 mod resolved;
 
+pub use acl::{Acl, AclAction, AclDirection, AclLog, PortGroup, Severity};
 pub use balancer::{Backend, Endpoint, LoadBalancer, NotAnEndpoint, Protocol, SelectionField};
 pub use model::{
     Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy, Router,
     RouterPort, SecurityAddresses, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,
 };
 pub(crate) use names::nearest;
-pub use problem::{Place, Problem};
+pub use problem::{Place, Problem, Within};
 pub use resolve::resolve;
 pub use resolved::{
     Attachment, DEFAULT_MAC_AGE_SECONDS, DEFAULT_MAC_LIMIT, KnownAddress, Peer, Resolved,
-    ResolvedRouter, ResolvedRouterPort, ResolvedSwitch, ResolvedSwitchPort,
+    ResolvedAcl, ResolvedPortGroup, ResolvedRouter, ResolvedRouterPort, ResolvedSwitch,
+    ResolvedSwitchPort,
 };
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
+use super::acl::{Acl, PortGroup};
 use super::balancer::LoadBalancer;
+use super::expression::Addresses;
 
 /// A whole network: the same on every node, whoever feeds it (a file, later a database).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +23,12 @@ pub struct Topology {
     pub routers: BTreeMap<String, Router>,
     /// Load balancers, by name.
     pub load_balancers: BTreeMap<String, LoadBalancer>,
+    /// Groups of switch ports, by name.
+    pub port_groups: BTreeMap<String, PortGroup>,
+    /// Sets of addresses that expressions may refer to, by name.
+    pub address_sets: BTreeMap<String, Addresses>,
+    /// In switches with ACLs, what no ACL is for is dropped; else it passes.
+    pub default_acl_drop: bool,
 }
 
 /// A node of the overlay.
@@ -89,6 +97,8 @@ pub struct Switch {
     pub mac_age_seconds: Option<u32>,
     /// Names of the load balancers for what its VIFs send.
     pub load_balancers: Vec<String>,
+    /// Rules of who may send what to whom.
+    pub acls: Arc<[Acl]>,
 }
 
 /// A port of a logical switch.

@@ -1,6 +1,7 @@
 //! What is wrong with a topology, told by place so that whoever read it can point at the source.
 
 use std::fmt;
+use std::ops::Range;
 
 /// A place in a topology.
 ///
@@ -41,6 +42,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// A stretch of a text that is a value in a topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// Bytes of the text.
+    pub span: Range<usize>,
+    /// Line of the text, from 1.
+    pub line: usize,
+    /// Column in it, in characters from 1.
+    pub column: usize,
+}
+
 /// One thing that is wrong with a topology.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -48,6 +60,8 @@ pub struct Problem {
     pub path: Vec<String>,
     /// Element of the list on the path, as in [`Place::index`].
     pub index: Option<usize>,
+    /// Where in the text that is there, if that is known more closely.
+    pub within: Option<Within>,
     /// What is wrong.
     pub message: String,
     /// What would mend it.
@@ -62,6 +76,7 @@ impl Problem {
         Self {
             path: place.path,
             index: place.index,
+            within: None,
             message: message.into(),
             mend: None,
             also: None,
@@ -71,6 +86,12 @@ impl Problem {
     /// With a proposal that would mend it.
     pub fn mend(mut self, mend: impl Into<String>) -> Self {
         self.mend = Some(mend.into());
+        self
+    }
+
+    /// At a stretch of the text that is at the place.
+    pub fn within(mut self, within: Within) -> Self {
+        self.within = Some(within);
         self
     }
 
@@ -91,7 +112,11 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place(), self.message)?;
+        write!(f, "{}", self.place())?;
+        if let Some(within) = &self.within {
+            write!(f, ", line {} column {}", within.line, within.column)?;
+        }
+        write!(f, ": {}", self.message)?;
         match &self.mend {
             Some(mend) => write!(f, " ({mend})"),
             None => Ok(()),

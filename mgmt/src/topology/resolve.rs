@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sluice_net::addr::eui64_link_local;
 use sluice_net::ids::{PortKey, Vni};
@@ -12,6 +13,7 @@ use super::keys::{Claim, LAST_DATAPATH_KEY, LAST_PORT_KEY, assign};
 use super::model::{PortAddress, Router, RouterPort, Switch, SwitchPort, SwitchPortKind, Topology};
 use super::names::Names;
 use super::problem::{Place, Problem};
+use super::resolve_acl;
 use super::resolved::{
     Attachment, DEFAULT_MAC_AGE_SECONDS, DEFAULT_MAC_LIMIT, KnownAddress, Peer, Resolved,
     ResolvedRouter, ResolvedRouterPort, ResolvedSwitch, ResolvedSwitchPort,
@@ -26,7 +28,9 @@ pub fn resolve(topology: &Topology) -> Result<Resolved, Vec<Problem>> {
     let mut problems = Vec::new();
     let names = Names::index(topology, &mut problems);
     check(topology, &names, &mut problems);
-    let resolved = Resolver { names }.topology(topology, &mut problems);
+    let resolver = Resolver { names };
+    let mut resolved = resolver.topology(topology, &mut problems);
+    resolve_acl::resolve(topology, &resolver.names, &mut resolved, &mut problems);
     if problems.is_empty() {
         Ok(resolved)
     } else {
@@ -76,6 +80,8 @@ impl Resolver<'_> {
             switches,
             routers,
             load_balancers: topology.load_balancers.clone(),
+            default_acl_drop: topology.default_acl_drop,
+            ..Resolved::default()
         }
     }
 
@@ -107,6 +113,7 @@ impl Resolver<'_> {
             mac_limit: switch.mac_limit.unwrap_or(DEFAULT_MAC_LIMIT),
             mac_age_seconds: switch.mac_age_seconds.unwrap_or(DEFAULT_MAC_AGE_SECONDS),
             load_balancers: switch.load_balancers.clone(),
+            acls: Arc::default(),
         }
     }
 

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
+use super::acl::Acl;
 use super::balancer::LoadBalancer;
+use super::expression::{Addresses, Expression};
 use super::model::{Chassis, Nat, Route, SecurityAddresses, StaticNeighbor};
 
 /// Most MACs a switch learns when its topology does not say.
@@ -27,6 +29,30 @@ pub struct Resolved {
     pub routers: BTreeMap<String, ResolvedRouter>,
     /// Load balancers, by name.
     pub load_balancers: BTreeMap<String, LoadBalancer>,
+    /// Groups of switch ports, by name.
+    pub port_groups: BTreeMap<String, ResolvedPortGroup>,
+    /// Sets of addresses by name, with `NAME_ip4` and `NAME_ip6` of every port group `NAME`.
+    pub address_sets: BTreeMap<String, Addresses>,
+    /// In switches with ACLs, what no ACL is for is dropped; else it passes.
+    pub default_acl_drop: bool,
+}
+
+/// A group of switch ports with nothing left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedPortGroup {
+    /// Its ports, by the switch that they are in.
+    pub ports: BTreeMap<String, Vec<String>>,
+    /// Its rules.
+    pub acls: Arc<[ResolvedAcl]>,
+}
+
+/// A rule whose expression was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedAcl {
+    /// As it was declared.
+    pub acl: Acl,
+    /// What its `match` says.
+    pub expression: Expression,
 }
 
 /// A logical switch with nothing left out.
@@ -44,6 +70,8 @@ pub struct ResolvedSwitch {
     pub mac_age_seconds: u32,
     /// Names of the load balancers for what its VIFs send.
     pub load_balancers: Vec<String>,
+    /// Its own rules; those of port groups come on top.
+    pub acls: Arc<[ResolvedAcl]>,
 }
 
 /// A switch port with nothing left out.

@@ -41,7 +41,7 @@ nexthop = \"10.0.1.2\"
 const ROUTES: &str = "10.9.0.0/16 via 10.0.0.9\n";
 
 /// What files may hold, each between two headers of others.
-const PIECES: [&str; 22] = [
+const PIECES: [&str; 27] = [
     "[switch.c]\nsubnet = \"10.3.0.0/24\"\n[switch.c.port.p]\naddresses = [\"dynamic\"]\n",
     "[switch.a.port.q]\naddresses = [\"02:00:00:00:00:03 10.0.0.4\"]\n",
     "  [switch.\"a\".port.q]\nkey = 9\n",
@@ -64,6 +64,11 @@ const PIECES: [&str; 22] = [
     "# a comment\n\n",
     "# \u{1}\n",
     "[other]\n",
+    "default_acl_drop = true\n",
+    "[address_set.s]\naddresses = [\"10.0.0.1\"]\n",
+    "[port_group.g]\nports = [\"vm\"]\n[[port_group.g.acl]]\ndirection = \"to-lport\"\npriority = 1\nmatch = 'ip4'\naction = \"drop\"\n",
+    "[[switch.a.acl]]\ndirection = \"to-lport\"\npriority = 1\nmatch = 'outport == @g && ip4.src == $s'\naction = \"drop\"\n",
+    "[port_group]\n",
 ];
 
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! What a topology must fulfil. Every check reports all it finds.
 
+mod acl;
 mod balancer;
 mod chassis;
 mod nat;
@@ -20,6 +21,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     router::check(topology, names, problems);
     nat::check(topology, names, problems);
     balancer::check(topology, names, problems);
+    acl::check(topology, names, problems);
 }
 
 /// Longest name: it appears in socket paths, tables and trace lines.

@@ -1,5 +1,6 @@
 //! What a topology resolves to, and every rule of it broken once.
 
+mod acl_rules;
 mod router_rules;
 mod switch_rules;
 

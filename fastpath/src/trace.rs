@@ -7,6 +7,7 @@ use sluice_net::Mac;
 use crate::ids::{DatapathId, PortId, TunnelId};
 use crate::stage::bridge::Forward;
 use crate::stage::enter::Entry;
+use crate::tables::{AclDirection, Decision};
 use crate::verdict::Verdict;
 
 /// Listens to a walk.
@@ -48,6 +49,15 @@ pub enum Event {
         port: PortId,
         /// The port has rules.
         checked: bool,
+    },
+    /// ACLs were asked.
+    Acl {
+        /// The switch.
+        switch: DatapathId,
+        /// Which of its lists.
+        direction: AclDirection,
+        /// What they say.
+        decision: Decision,
     },
     /// The switch chose where it goes.
     Forward {

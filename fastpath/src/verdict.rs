@@ -249,6 +249,12 @@ drop_reasons! {
     PortSecurityNeighbor = "port-security-neighbor",
     /// Port security: a second VLAN tag hides which addresses the frame uses.
     PortSecurityVlan = "port-security-vlan",
+    /// An ACL drops it.
+    AclDrop = "acl-drop",
+    /// An ACL rejects it.
+    AclReject = "acl-reject",
+    /// No ACL of the switch is for it, and by default such packets are dropped.
+    AclDefault = "acl-default",
     /// The source MAC is a multicast address.
     SourceMulticast = "source-multicast",
     /// To a group address that no bridge forwards (spanning tree, pause, LACP, LLDP).

@@ -3,6 +3,7 @@
 //! A stage returns `Step<T>`: what it found, or the verdict that ends the walk. It knows no other stage;
 //! the order is in [`crate::pipeline`].
 
+pub mod acl;
 pub mod admission;
 pub mod bridge;
 pub mod enter;

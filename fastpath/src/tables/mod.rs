@@ -9,6 +9,7 @@
 //!  Learned (lives across generations): neighbors, fdb, roles
 //! ```
 
+mod acl;
 mod balancer;
 mod chains;
 pub mod classifier;
@@ -29,6 +30,9 @@ use sluice_net::Vni;
 
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 
+pub use acl::{
+    Acl, AclAction, AclDirection, AclList, AclLog, AclVerdict, Acls, Decision, TIERS as ACL_TIERS,
+};
 pub use balancer::{Backend, Balancers, Hits, Selection, Service, Vip};
 pub use nat::{Dnat, DnatKind, Nat, Remotes, Snat, SnatKind};
 pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort};

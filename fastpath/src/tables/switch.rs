@@ -9,8 +9,8 @@ use sluice_net::Mac;
 
 use crate::ids::{PortId, TunnelId};
 use crate::io::DeviceId;
-use crate::tables::RoleId;
 use crate::tables::balancer::Balancers;
+use crate::tables::{Acls, RoleId};
 
 /// A logical switch as this node sees it.
 #[derive(Debug, Default, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Switch {
     pub mac_limit: u32,
     /// Milliseconds a learned MAC lives without traffic.
     pub mac_age: u32,
+    /// Who may send what to whom; `None` when no rule holds here.
+    pub acls: Option<Arc<Acls>>,
 }
 
 /// One VLAN of a switch.

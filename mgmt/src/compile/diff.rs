@@ -187,6 +187,9 @@ fn switch_details(old: &Switch, new: &Switch, details: &mut Vec<String>) {
     if old.routers_at != new.routers_at && details.is_empty() {
         details.push("chassis that run its routers changed".to_owned());
     }
+    if old.acls != new.acls {
+        details.push("acls changed".to_owned());
+    }
     if (old.mac_limit, old.mac_age) != (new.mac_limit, new.mac_age) {
         details.push("limits of learned MACs changed".to_owned());
     }

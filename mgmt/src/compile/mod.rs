@@ -8,7 +8,7 @@
 //!      |  outline    what neighbors need to know of a switch
 //!      |  component  which other chassis run the routers of a switch
 //!      v
-//!  switch, flood   router, routes   devices        one piece a datapath
+//!  switch, flood, acl   router, routes   devices   one piece a datapath
 //!      |
 //!      |  the same as before? then the same piece, with its epoch
 //!      v
@@ -26,8 +26,10 @@ use sluice_fastpath::tables::{Piece, PieceKind, Tables};
 
 use crate::topology::{Place, Problem, Resolved, ResolvedRouter, ResolvedSwitch};
 
+mod acl;
 mod balancers;
 mod changes;
+mod clauses;
 mod component;
 mod devices;
 mod diff;
@@ -50,6 +52,7 @@ pub use changes::{Action, Change, Changes, Noun};
 pub use node::{DeviceView, NodeView, UnderlayView};
 pub use registry::Registry;
 
+use acl::GroupsOf;
 use balancers::Balancers;
 use component::Components;
 use outline::Outline;
@@ -106,6 +109,7 @@ struct View<'t> {
     outlines: &'t HashMap<&'t str, Outline<'t>>,
     components: &'t Components<'t>,
     balancers: &'t Balancers,
+    groups: &'t GroupsOf<'t>,
 }
 
 impl Compiler {
@@ -136,6 +140,7 @@ impl Compiler {
         let (outlines, warnings) = warnings::outline_all(resolved, node, &tunnels, &reach);
         let components = Components::compute(resolved, &tunnels, &reach);
         let balancers = Balancers::compile(resolved, &self.state.balancers);
+        let groups = GroupsOf::compute(resolved);
         let view = View {
             resolved,
             node,
@@ -144,6 +149,7 @@ impl Compiler {
             outlines: &outlines,
             components: &components,
             balancers: &balancers,
+            groups: &groups,
         };
         self.compilations += 1;
         let mut round = Round::new(

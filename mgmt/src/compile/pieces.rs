@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use sluice_fastpath::ids::DatapathId;
-use sluice_fastpath::tables::{Device, Piece, PieceKind, PortSeat, Tables};
+use sluice_fastpath::tables::{Acls, Device, Piece, PieceKind, PortSeat, Tables};
 use sluice_net::Vni;
 
+use super::acl;
 use super::reach::Owner;
 use super::registry::Registry;
 use super::router::{self, RouterFacts};
@@ -78,7 +79,11 @@ impl<'r> Round<'r> {
         let Some(outline) = view.outlines.get(name) else {
             return;
         };
-        let compiled = switch::compile(view, self.registry, name, declared, outline, &facts);
+        let mut compiled = switch::compile(view, self.registry, name, declared, outline, &facts);
+        compiled.acls = match self.last_acls(id, declared, &facts) {
+            Some(acls) => acls,
+            None => acl::compile(name, declared, &facts.acls, &mut self.problems),
+        };
         self.sources
             .insert(id, Arc::new(Source::Switch(declared.clone(), facts)));
         self.add(id, name, declared.key, PieceKind::Switch(compiled));
@@ -110,6 +115,23 @@ impl<'r> Round<'r> {
     fn last_piece(&self, id: DatapathId) -> Option<&'r Arc<Piece>> {
         let last: &'r State = self.last;
         last.tables.datapaths.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The ACLs of before when they rest on the same.
+    fn last_acls(
+        &self,
+        id: DatapathId,
+        declared: &ResolvedSwitch,
+        facts: &SwitchFacts,
+    ) -> Option<Option<Arc<Acls>>> {
+        let Source::Switch(before, before_facts) = &**self.last.sources.get(&id)? else {
+            return None;
+        };
+        let PieceKind::Switch(switch) = &self.last_piece(id)?.kind else {
+            return None;
+        };
+        let same = before.acls == declared.acls && before_facts.acls == facts.acls;
+        same.then(|| switch.acls.clone())
     }
 
     /// Takes the piece of before when it rests on the same.

@@ -14,6 +14,7 @@ use sluice_fastpath::tables::{
 use sluice_net::Mac;
 
 use super::View;
+use super::acl::AclFacts;
 use super::flood::domains;
 use super::outline::{Localnet, Outline, bridged, remote_chassis};
 use super::reach::{Owner, balances, is_elsewhere};
@@ -26,6 +27,7 @@ pub(super) struct SwitchFacts {
     stateful: bool,
     /// Virtual IPs of its load balancers, where clients of them are.
     vips: Vec<Arc<Vip>>,
+    pub(super) acls: AclFacts,
     /// The other chassis that run its distributed routers.
     routers_at: Arc<[FloodMember]>,
     /// Of the ports of type router, in order of their names.
@@ -76,6 +78,7 @@ impl SwitchFacts {
                 true => view.balancers.of(&switch.load_balancers),
                 false => Vec::new(),
             },
+            acls: AclFacts::gather(view, registry, name, switch),
             routers_at: view.components.chassis(name),
         }
     }
@@ -122,7 +125,7 @@ impl Attached {
     }
 }
 
-/// Compiles a switch. `facts` were gathered from the same view.
+/// Compiles a switch, but its ACLs. `facts` were gathered from the same view.
 pub(super) fn compile(
     view: &View<'_>,
     registry: &mut Registry,
@@ -178,6 +181,7 @@ pub(super) fn compile(
         keyless: keyless(view, &ports),
         mac_limit: switch.mac_limit,
         mac_age: switch.mac_age_seconds.saturating_mul(1000),
+        acls: None,
         ports,
     }
 }

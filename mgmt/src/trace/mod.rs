@@ -11,6 +11,7 @@
 //! and writes nothing, so it runs on the thread of the client that asks: no packet waits for a trace, and a
 //! trace leaves no connection, no neighbor and no counter behind.
 
+mod acl;
 mod entry;
 mod narrate;
 mod packet;

@@ -15,6 +15,7 @@ use sluice_fastpath::trace::Event;
 use sluice_net::{Headers, L3, L4, Mac};
 
 use super::Step;
+use super::acl;
 use super::refusal::{Context, explain};
 use super::verdict;
 use crate::show::{connection_state, place, role, route_source};
@@ -81,6 +82,15 @@ impl<'a> Narrator<'a> {
             Event::Enter(entry) => self.enter(entry),
             Event::SwitchIngress { switch, port } => self.switch_ingress(switch, port),
             Event::PortSecurity { port, checked } => self.security(port, checked),
+            Event::Acl {
+                switch,
+                direction,
+                decision,
+            } => {
+                self.context.acl = Some((switch, direction, decision));
+                let (text, fields) = acl::told(self.tables(), switch, direction, decision);
+                self.step("acl", text, fields);
+            }
             Event::Forward { switch, dst, to } => self.forward(switch, dst, to),
             Event::SwitchEgress { port } => self.switch_egress(port),
             Event::RouterIngress { port } => self.router_ingress(port),

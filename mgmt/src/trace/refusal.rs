@@ -6,10 +6,11 @@ use ipnet::IpNet;
 
 use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
-use sluice_fastpath::tables::{SwitchPort, Tables};
+use sluice_fastpath::tables::{AclDirection, Decision, SwitchPort, Tables};
 use sluice_fastpath::verdict::{DropReason, IcmpError, Verdict};
 use sluice_net::{Headers, Ip};
 
+use super::acl;
 use super::narrate::{claim, noun, rule_text, snat_text};
 use super::verdict::lower;
 use crate::show::{query::protocol_name, role};
@@ -39,6 +40,8 @@ pub(super) struct Context {
     pub(super) route_port: Option<PortId>,
     /// The gateway port that it was redirected to.
     pub(super) gateway_port: Option<PortId>,
+    /// What ACLs said last.
+    pub(super) acl: Option<(DatapathId, AclDirection, Decision)>,
 }
 
 impl Context {
@@ -55,6 +58,7 @@ impl Context {
             route: None,
             route_port: None,
             gateway_port: None,
+            acl: None,
         }
     }
 }
@@ -157,6 +161,9 @@ impl Why<'_> {
                 format!(
                     "port {in_name} of {switch} {what}; its port_security for this MAC is \"{rule}\""
                 )
+            }
+            DropReason::AclDrop | DropReason::AclReject | DropReason::AclDefault => {
+                acl::refusal(self.tables, self.context.acl?)
             }
             DropReason::PortSecurityVlan => {
                 format!(

@@ -419,6 +419,18 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
         "nat::a_direct_connection_that_clashes_with_a_translated_one",
     ),
     (
+        AclDrop,
+        "none: switches do not ask their ACLs yet; fastpath stage::acl has its own tests",
+    ),
+    (
+        AclReject,
+        "none: switches do not ask their ACLs yet; fastpath stage::acl has its own tests",
+    ),
+    (
+        AclDefault,
+        "none: switches do not ask their ACLs yet; fastpath stage::acl has its own tests",
+    ),
+    (
         NoHeadroom,
         "none: buffers have 128 bytes of headroom, outer headers take 62; the encapsulation has its own test",
     ),

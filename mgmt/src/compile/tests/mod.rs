@@ -1,5 +1,6 @@
 //! Compiled tables, read back by name.
 
+mod acl;
 mod component;
 mod links;
 mod networks;

@@ -1,0 +1,274 @@
+//! Access control lists of a switch, as OVN evaluates them.
+//!
+//! A direction is one classifier over the rules of all tiers: tier by tier, in a tier by falling priority. The first
+//! rule that a packet fits decides; `pass` goes on with the next tier.
+
+use std::sync::Arc;
+
+use crate::tables::classifier::{Classifier, Packet};
+
+/// Number of tiers.
+pub const TIERS: usize = 4;
+
+/// The rules that hold in a switch: its own and those of port groups with a port in it.
+#[derive(Debug, Default, PartialEq)]
+pub struct Acls {
+    /// All of them. Decisions name them by index.
+    pub rules: Box<[Acl]>,
+    /// When a packet comes from a port.
+    pub from_lport: AclList,
+    /// The same, after load balancing.
+    pub from_lport_after_lb: AclList,
+    /// When a packet goes to a port.
+    pub to_lport: AclList,
+    /// A rule is `allow-related`: then `allow` tracks connections as well, and so does what no rule is for.
+    pub stateful: bool,
+    /// What no rule is for is dropped.
+    pub default_drop: bool,
+}
+
+/// A rule, for whoever counts, logs or shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acl {
+    /// The port group it comes from; `None` is the switch itself.
+    pub port_group: Option<Arc<str>>,
+    /// Which one it is in the list of the switch or port group, from 0.
+    pub position: u32,
+    /// What the operator calls it.
+    pub name: Option<String>,
+    /// Tier, from 0.
+    pub tier: u8,
+    /// Priority within the tier.
+    pub priority: u16,
+    /// What it is for, in OVN's expression language.
+    pub matches: String,
+    /// What becomes of packets.
+    pub action: AclAction,
+    /// Stays with the connections that it lets in; 0 is none.
+    pub label: u32,
+    /// How packets that it decides are logged.
+    pub log: Option<AclLog>,
+}
+
+/// How packets are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AclLog {
+    /// How grave a message is, in OVN's words.
+    pub severity: &'static str,
+    /// Most messages a second.
+    pub meter: Option<u32>,
+}
+
+/// OVN's actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AclAction {
+    /// It passes, tracked where the switch tracks.
+    Allow,
+    /// It passes, and so do answers and errors about it.
+    AllowRelated,
+    /// It passes and is not tracked.
+    AllowStateless,
+    /// It is dropped.
+    Drop,
+    /// It is dropped and the sender is told.
+    Reject,
+    /// The next tier decides.
+    Pass,
+}
+
+impl AclAction {
+    /// OVN's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::AllowRelated => "allow-related",
+            Self::AllowStateless => "allow-stateless",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+/// Where rules are applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AclDirection {
+    /// When a packet comes from a port.
+    FromLport,
+    /// The same, after load balancing.
+    FromLportAfterLb,
+    /// When a packet goes to a port.
+    ToLport,
+}
+
+impl AclDirection {
+    /// OVN's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FromLport => "from-lport",
+            Self::FromLportAfterLb => "from-lport after load balancing",
+            Self::ToLport => "to-lport",
+        }
+    }
+}
+
+/// The rules of one direction.
+#[derive(Debug, Default, PartialEq)]
+pub struct AclList {
+    classifier: Classifier,
+    /// The ACL of each rule of the classifier.
+    acls: Box<[u32]>,
+    /// Where the tiers end in the classifier.
+    ends: [u32; TIERS],
+    /// Rules of the classifier that are `allow-stateless`, one bit each; empty without any.
+    stateless: Box<[u64]>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AclVerdict {
+    /// It passes.
+    Allow,
+    /// It is dropped.
+    Drop,
+    /// It is dropped and the sender is told.
+    Reject,
+}
+
+/// What a switch's ACLs say of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The rule that decided, an index into [`Acls::rules`]; `None` when none is for the packet.
+    pub acl: Option<u32>,
+    /// Its fate.
+    pub verdict: AclVerdict,
+    /// It is to open a connection, or belongs to one, so that answers pass.
+    pub tracked: bool,
+}
+
+impl AclList {
+    /// A list whose rules are those of `classifier`. `acls` has the index of the ACL of each, in order of tiers.
+    pub fn new(classifier: Classifier, acls: Vec<u32>, rules: &[Acl]) -> Self {
+        let of = |index: &u32| rules.get(*index as usize);
+        let mut ends = [0; TIERS];
+        for (tier, end) in ends.iter_mut().enumerate() {
+            let until = acls
+                .partition_point(|acl| of(acl).is_some_and(|acl| usize::from(acl.tier) <= tier));
+            *end = until as u32;
+        }
+        let mut stateless = vec![0; acls.len().div_ceil(64)];
+        let mut any = false;
+        for (at, acl) in acls.iter().enumerate() {
+            if of(acl).is_some_and(|acl| acl.action == AclAction::AllowStateless)
+                && let Some(word) = stateless.get_mut(at / 64)
+            {
+                *word |= 1 << (at % 64);
+                any = true;
+            }
+        }
+        Self {
+            classifier,
+            acls: acls.into(),
+            ends,
+            stateless: if any {
+                stateless.into()
+            } else {
+                Box::default()
+            },
+        }
+    }
+
+    /// The rules, as they are looked up.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// Some `allow-stateless` rule is for the packet, whatever others say.
+    fn is_stateless(&self, packet: &Packet<'_>) -> bool {
+        !self.stateless.is_empty()
+            && self
+                .classifier
+                .look(packet)
+                .first_of(&self.stateless)
+                .is_some()
+    }
+}
+
+impl Acls {
+    /// The rules of a direction.
+    pub fn list(&self, direction: AclDirection) -> &AclList {
+        match direction {
+            AclDirection::FromLport => &self.from_lport,
+            AclDirection::FromLportAfterLb => &self.from_lport_after_lb,
+            AclDirection::ToLport => &self.to_lport,
+        }
+    }
+
+    /// What the rules of a direction say of a packet. It is tracked as far as they are concerned: the switch port
+    /// may be of a kind that does not track.
+    #[inline]
+    pub fn decide(&self, direction: AclDirection, packet: &Packet<'_>) -> Decision {
+        let list = self.list(direction);
+        let look = list.classifier.look(packet);
+        let mut from = 0;
+        for _ in 0..TIERS {
+            let Some(rule) = look.first(from) else { break };
+            let Some(index) = list.acls.get(rule).copied() else {
+                break;
+            };
+            let Some(acl) = self.rules.get(index as usize) else {
+                break;
+            };
+            let verdict = match acl.action {
+                AclAction::Allow | AclAction::AllowRelated | AclAction::AllowStateless => {
+                    AclVerdict::Allow
+                }
+                AclAction::Drop => AclVerdict::Drop,
+                AclAction::Reject => AclVerdict::Reject,
+                AclAction::Pass => {
+                    let end = list.ends.get(usize::from(acl.tier));
+                    from = end.map_or(usize::MAX, |end| *end as usize);
+                    continue;
+                }
+            };
+            let may_track = acl.action != AclAction::AllowStateless;
+            return self.decision(direction, packet, Some(index), verdict, may_track);
+        }
+        let verdict = match self.default_drop {
+            true => AclVerdict::Drop,
+            false => AclVerdict::Allow,
+        };
+        self.decision(direction, packet, None, verdict, true)
+    }
+
+    fn decision(
+        &self,
+        direction: AclDirection,
+        packet: &Packet<'_>,
+        acl: Option<u32>,
+        verdict: AclVerdict,
+        may_track: bool,
+    ) -> Decision {
+        let tracked = may_track
+            && self.stateful
+            && verdict == AclVerdict::Allow
+            && packet.headers.ip().is_some()
+            && !self.is_stateless(direction, packet);
+        Decision {
+            acl,
+            verdict,
+            tracked,
+        }
+    }
+
+    /// OVN asks before connections are looked up, and before load balancing, whose rules are asked with the others.
+    fn is_stateless(&self, direction: AclDirection, packet: &Packet<'_>) -> bool {
+        match direction {
+            AclDirection::ToLport => self.to_lport.is_stateless(packet),
+            AclDirection::FromLport | AclDirection::FromLportAfterLb => {
+                self.from_lport.is_stateless(packet)
+                    || self.from_lport_after_lb.is_stateless(packet)
+            }
+        }
+    }
+}

@@ -15,8 +15,8 @@ use super::{
 
 /// Most blocks of a classifier: 64 MiB.
 const MAX_BLOCKS: usize = 1 << 20;
-/// Most entries of all its rows: 64 MiB.
-const MAX_ENTRIES: usize = 1 << 24;
+/// Most words of all its rows: 64 MiB.
+const MAX_WORDS: usize = 1 << 24;
 
 /// A set of numbers that rules may share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,9 +172,7 @@ struct Store {
     rules: usize,
     blocks: Vec<Block>,
     known: HashMap<Block, u32>,
-    summaries: Vec<u64>,
-    starts: Vec<u32>,
-    ids: Vec<u32>,
+    words: Vec<u32>,
 }
 
 impl Store {
@@ -183,13 +181,11 @@ impl Store {
             rules,
             blocks: Vec::new(),
             known: HashMap::new(),
-            summaries: Vec::new(),
-            starts: Vec::new(),
-            ids: Vec::new(),
+            words: Vec::new(),
         }
     }
 
-    /// Words of a summary.
+    /// Words of 64 bits of a summary.
     fn width(&self) -> usize {
         self.rules.div_ceil(BLOCK).div_ceil(64)
     }
@@ -215,32 +211,27 @@ impl Store {
         blocks.iter().map(|block| self.block(block)).collect()
     }
 
-    /// Adds a row, given by its blocks, and returns its number.
+    /// Adds a row, given by its blocks, and returns where it begins.
     fn push(&mut self, blocks: &[Option<u32>]) -> Result<u32, TooComplex> {
-        let row = self.starts.len() as u32;
-        self.starts.push(self.ids.len() as u32);
-        let from = self.summaries.len();
-        self.summaries.resize(from + self.width(), 0);
+        let row = self.words.len();
+        self.words.resize(row + 2 * self.width(), 0);
         for (number, id) in blocks.iter().enumerate() {
             let Some(id) = id else { continue };
-            self.ids.push(*id);
-            if let Some(word) = self.summaries.get_mut(from + number / 64) {
-                *word |= 1 << (number % 64);
+            self.words.push(*id);
+            if let Some(half) = self.words.get_mut(row + number / 32) {
+                *half |= 1 << (number % 32);
             }
         }
-        let entries = self.ids.len() + 2 * self.summaries.len() + self.starts.len();
-        if self.blocks.len() > MAX_BLOCKS || entries > MAX_ENTRIES {
+        if self.blocks.len() > MAX_BLOCKS || self.words.len() > MAX_WORDS {
             return Err(TooComplex::Memory);
         }
-        Ok(row)
+        Ok(row as u32)
     }
 
     fn rows(self) -> Rows {
         Rows {
             width: self.width(),
-            summaries: self.summaries.into(),
-            starts: self.starts.into(),
-            ids: self.ids.into(),
+            words: self.words.into(),
             blocks: self.blocks.into(),
         }
     }

@@ -128,7 +128,7 @@ struct Dimension {
     part: Part,
     /// Where the intervals begin, but the first, which begins at zero.
     begins: Begins,
-    /// The row of each interval.
+    /// Where the row of each interval begins.
     rows: Box<[u32]>,
 }
 
@@ -167,34 +167,34 @@ const BLOCK: usize = 512;
 #[repr(align(64))]
 struct Block([u64; BLOCK / 64]);
 
-/// All rows of a classifier. Row 0 has a bit for every rule.
+/// All rows of a classifier. The first one, at 0, has a bit for every rule.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rows {
-    /// Words of a summary.
+    /// Words of 64 bits of a summary.
     width: usize,
-    /// One bit for each block of the row that is not empty, `width` words a row.
-    summaries: Box<[u64]>,
-    /// Where the row's blocks begin in `ids`.
-    starts: Box<[u32]>,
-    /// Blocks of rows, the empty ones left out.
-    ids: Box<[u32]>,
+    /// Row after row, so that one cache line most often has all of it: the summary, with one bit for each block that
+    /// is not empty, lower halves of its words first; then the numbers of these blocks.
+    words: Box<[u32]>,
     blocks: Box<[Block]>,
 }
 
 impl Rows {
+    /// A word of the summary of the row that begins at `row`.
     #[inline]
     fn summary(&self, row: u32, word: usize) -> u64 {
-        let at = row as usize * self.width + word;
-        self.summaries.get(at).copied().unwrap_or(0)
+        let at = row as usize + 2 * word;
+        match self.words.get(at..at + 2) {
+            Some(&[low, high]) => u64::from(low) | u64::from(high) << 32,
+            _ => 0,
+        }
     }
 
     /// A block of a row. `before` is the number of blocks in earlier words of the row's summary.
     #[inline]
     fn block(&self, row: u32, before: u32, summary: u64, bit: u32) -> Option<&Block> {
         let rank = before + (summary & ((1 << bit) - 1)).count_ones();
-        let start = self.starts.get(row as usize)?;
-        let id = self.ids.get((start + rank) as usize)?;
-        self.blocks.get(*id as usize)
+        let at = row as usize + 2 * self.width + rank as usize;
+        self.blocks.get(*self.words.get(at)? as usize)
     }
 }
 
@@ -224,9 +224,7 @@ impl Classifier {
         let rows = &self.rows;
         let of_dimension = |d: &Dimension| d.begins.memory() + size_of_val(&*d.rows);
         self.dimensions.iter().map(of_dimension).sum::<usize>()
-            + size_of_val(&*rows.summaries)
-            + size_of_val(&*rows.starts)
-            + size_of_val(&*rows.ids)
+            + size_of_val(&*rows.words)
             + size_of_val(&*rows.blocks)
     }
 
@@ -234,7 +232,7 @@ impl Classifier {
     #[inline]
     pub fn look(&self, packet: &Packet<'_>) -> Look<'_> {
         let mut rows = ArrayVec::new();
-        // Row 0: where nothing is looked at, every rule fits.
+        // Where nothing is looked at, every rule fits.
         rows.push(0);
         for dimension in &self.dimensions {
             // A part that the packet does not have: whoever names it also names what it is a part of, and that

@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 
 use sluice_net::checksum::{checksum, udp_nonzero, update16, update32};
-use sluice_net::wire::{icmpv4, ip_proto};
+use sluice_net::crc32c::update_crc32c;
+use sluice_net::wire::{icmpv4, ip_proto, sctp};
 use sluice_net::{Headers, Inner, Ip, L3, L4, Mac};
 
 use crate::connections::Rewrite;
@@ -81,7 +82,7 @@ pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
     let header = frame.get_mut(l3..l3 + 20)?.first_chunk_mut::<20>()?;
     edit_v4_header(header, edit);
     if let Some(tuple) = &edit.tuple {
-        edit_l4(frame, ip, tuple)?;
+        edit_l4(frame, headers.l3_offset, ip, tuple)?;
     }
     if let (
         Some(quoted),
@@ -145,10 +146,29 @@ fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
 }
 
 /// Ports (or the echo identifier) and the checksum of the upper layer.
-fn edit_l4(frame: &mut [u8], ip: &Ip, new: &Rewrite) -> Option<()> {
+fn edit_l4(frame: &mut [u8], l3_offset: u16, ip: &Ip, new: &Rewrite) -> Option<()> {
     let l4 = frame.get_mut(usize::from(ip.l4_offset)..)?;
     let old = tuple_of(ip)?;
+    if let L4::Sctp { .. } = ip.l4 {
+        // Behind the IP packet there may be padding.
+        let header = ip.l4_offset.checked_sub(l3_offset)?;
+        return edit_sctp(l4, ip.total_len.checked_sub(header)?, new);
+    }
     edit_transport(l4, ip.proto, &ip.l4, &old, new)
+}
+
+/// The ports of an SCTP packet of `len` bytes, and its CRC32c, which no address is part of.
+fn edit_sctp(l4: &mut [u8], len: u16, new: &Rewrite) -> Option<()> {
+    let old = *l4.first_chunk::<4>()?;
+    put16(l4, 0, new.src_port)?;
+    put16(l4, 2, new.dst_port)?;
+    let ports = *l4.first_chunk::<4>()?;
+    let checksum = l4.get_mut(sctp::CHECKSUM_OFFSET..sctp::LEN)?;
+    let sum = u32::from_le_bytes(*checksum.first_chunk::<4>()?);
+    // Linear, so that the field itself may be one of the bytes that stay.
+    let sum = update_crc32c(sum, old, ports, len.checked_sub(4)?);
+    checksum.copy_from_slice(&sum.to_le_bytes());
+    Some(())
 }
 
 /// Shared by packets and by what ICMP errors quote: `old` becomes `new` in the transport header.
@@ -156,6 +176,11 @@ fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewr
     let (checksum_at, optional) = match (proto, kind) {
         (ip_proto::TCP, L4::Tcp { .. }) => (16, false),
         (ip_proto::UDP, L4::Udp { .. }) => (6, true),
+        (ip_proto::SCTP, L4::Sctp { .. }) => {
+            // Of a quotation: it ends too early for its CRC32c.
+            put16(l4, 0, new.src_port)?;
+            return put16(l4, 2, new.dst_port);
+        }
         (ip_proto::ICMP, L4::Echo { .. }) => {
             let sum = update16(be16(l4, 2)?, old.src_port, new.src_port);
             put16(l4, 4, new.src_port)?;
@@ -218,6 +243,7 @@ fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Optio
             flags: 0,
         },
         ip_proto::UDP => L4::Udp { src: 0, dst: 0 },
+        ip_proto::SCTP => L4::Sctp { src: 0, dst: 0 },
         ip_proto::ICMP => L4::Echo {
             reply: false,
             id: 0,

@@ -303,7 +303,7 @@ impl Builder {
         self
     }
 
-    /// SCTP common header. The CRC32c is left zero.
+    /// SCTP common header, with its CRC32c.
     pub const fn sctp(mut self, src: u16, dst: u16) -> Builder {
         self.l4 = Layer4::Sctp { src, dst };
         self

@@ -16,6 +16,7 @@
 pub mod addr;
 pub mod builder;
 pub mod checksum;
+pub mod crc32c;
 pub mod field;
 pub mod flow;
 pub mod headers;

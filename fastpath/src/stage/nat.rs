@@ -34,7 +34,9 @@ pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey4> {
         return None;
     }
     match ip.l4 {
-        L4::Tcp { .. } | L4::Udp { .. } | L4::Echo { .. } => FlowKey4::of(&FlowKey::of(ip), zone),
+        L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => {
+            FlowKey4::of(&FlowKey::of(ip), zone)
+        }
         _ => None,
     }
 }
@@ -82,7 +84,7 @@ pub fn find(table: &ConnectionTable, key: &FlowKey4) -> Option<(Connection, Dire
 pub fn rewrite_source(ip: &mut Ip, to: &Rewrite) {
     ip.src = IpAddr::V4(Ipv4Addr::from_bits(to.src));
     match &mut ip.l4 {
-        L4::Tcp { src, .. } | L4::Udp { src, .. } => *src = to.src_port,
+        L4::Tcp { src, .. } | L4::Udp { src, .. } | L4::Sctp { src, .. } => *src = to.src_port,
         L4::Echo { id, .. } => *id = to.src_port,
         _ => {}
     }
@@ -92,7 +94,7 @@ pub fn rewrite_source(ip: &mut Ip, to: &Rewrite) {
 pub fn rewrite_destination(ip: &mut Ip, to: &Rewrite) {
     ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
     match &mut ip.l4 {
-        L4::Tcp { dst, .. } | L4::Udp { dst, .. } => *dst = to.dst_port,
+        L4::Tcp { dst, .. } | L4::Udp { dst, .. } | L4::Sctp { dst, .. } => *dst = to.dst_port,
         L4::Echo { id, .. } => *id = to.dst_port,
         _ => {}
     }
@@ -135,7 +137,7 @@ pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
         return Some(DropReason::NatFragment);
     }
     match ip.l4 {
-        L4::Tcp { .. } | L4::Udp { .. } | L4::Echo { .. } => None,
+        L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => None,
         _ => Some(DropReason::NatProtocol),
     }
 }

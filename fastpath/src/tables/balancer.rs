@@ -201,7 +201,7 @@ impl Balancers {
     pub fn find(&self, ip: Ipv4Addr, proto: u8, port: u16) -> Option<(u32, &Vip)> {
         let of = |port| self.by_service.get(&Service { ip, port });
         let with_port = match proto {
-            ip_proto::TCP | ip_proto::UDP => of(Some((proto, port))),
+            ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP => of(Some((proto, port))),
             _ => None,
         };
         let index = *with_port.or_else(|| of(None))?;

@@ -124,6 +124,7 @@ fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
             flags: tcp::SYN,
         },
         ip_proto::UDP => L4::Udp { src, dst },
+        ip_proto::SCTP => L4::Sctp { src, dst },
         _ => L4::Echo {
             reply: false,
             id: src,

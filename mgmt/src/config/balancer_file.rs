@@ -47,7 +47,8 @@ impl Value for SelectionField {
 
 pub(super) fn load_balancer(section: Section<'_, '_>) -> LoadBalancer {
     section.require("vips", "{ \"10.0.0.10:80\" = [\"10.0.0.2:8080\"] }");
-    let words = [Protocol::Tcp, Protocol::Udp].map(|protocol| (protocol.name(), protocol));
+    let words = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let words = words.map(|protocol| (protocol.name(), protocol));
     let protocol = match section.has("protocol") {
         true => section.choice("protocol", &words),
         false => None,

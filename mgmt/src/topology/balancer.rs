@@ -35,6 +35,8 @@ pub enum Protocol {
     Tcp,
     /// RFC 768.
     Udp,
+    /// RFC 9260.
+    Sctp,
 }
 
 impl Protocol {
@@ -43,6 +45,7 @@ impl Protocol {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 
@@ -51,6 +54,7 @@ impl Protocol {
         match self {
             Self::Tcp => sluice_net::wire::ip_proto::TCP,
             Self::Udp => sluice_net::wire::ip_proto::UDP,
+            Self::Sctp => sluice_net::wire::ip_proto::SCTP,
         }
     }
 }

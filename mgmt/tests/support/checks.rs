@@ -52,6 +52,7 @@ fn upper_layer(ip: &Ip, upper: &[u8]) -> Result<(), String> {
         ip_proto::UDP => ("UDP", 6, true),
         ip_proto::ICMP => ("ICMP", 2, false),
         ip_proto::ICMPV6 => ("ICMPv6", 2, true),
+        ip_proto::SCTP => return sctp(upper),
         _ => return Ok(()),
     };
     if name == "UDP" && upper.get(at..at + 2) == Some(&[0, 0]) {
@@ -70,6 +71,24 @@ fn upper_layer(ip: &Ip, upper: &[u8]) -> Result<(), String> {
     match fold(&bytes) {
         0xffff => Ok(()),
         _ => Err(format!("wrong {name} checksum")),
+    }
+}
+
+/// RFC 9260 section 6.8.
+fn sctp(packet: &[u8]) -> Result<(), String> {
+    let mut blank = packet.to_vec();
+    blank[8..12].fill(0);
+    let mut remainder = u32::MAX;
+    for byte in blank {
+        remainder ^= u32::from(byte);
+        for _ in 0..8 {
+            let odd = remainder & 1 == 1;
+            remainder = remainder >> 1 ^ if odd { 0x82f6_3b78 } else { 0 };
+        }
+    }
+    match (!remainder).to_le_bytes() == packet[8..12] {
+        true => Ok(()),
+        false => Err("wrong SCTP checksum".to_owned()),
     }
 }
 

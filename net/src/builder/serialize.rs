@@ -6,12 +6,13 @@ use zerocopy::IntoBytes;
 
 use super::{Builder, IpPart, Layer3, Layer4};
 use crate::checksum::{checksum, finish, ones_complement_sum, pseudo, udp_nonzero};
+use crate::crc32c::crc32c;
 use crate::wire::ethernet::{self, EtherHeader};
 use crate::wire::icmpv4::{self, IcmpHeader};
 use crate::wire::ip_proto;
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::ipv6::{FragmentHeader, Ipv6Header, MORE_FRAGMENTS};
-use crate::wire::sctp::SctpHeader;
+use crate::wire::sctp::{self, SctpHeader};
 use crate::wire::tcp::{self, TcpHeader};
 use crate::wire::udp::{self, UdpHeader};
 use crate::wire::vlan::VlanTag;
@@ -215,6 +216,10 @@ fn upper_layer(ip: &IpPart, l4: &Layer4, payload: &[u8]) -> Vec<u8> {
         }
     };
     let mut bytes = [&header, payload].concat();
+    if let Layer4::Sctp { .. } = l4 {
+        let sum = crc32c(&bytes).to_le_bytes();
+        bytes[sctp::CHECKSUM_OFFSET..sctp::LEN].copy_from_slice(&sum);
+    }
     if let Some(at) = checksum_at {
         let proto = l4.proto(v6).unwrap_or_default();
         // ICMP of IPv4 alone has no pseudo-header.

@@ -6,6 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Length of [`SctpHeader`] in bytes.
 pub const LEN: usize = 12;
 
+/// Offset of the CRC32c in the header.
+pub const CHECKSUM_OFFSET: usize = 8;
+
 /// The common header.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Unaligned, Immutable, KnownLayout,

@@ -177,6 +177,43 @@ fn a_connection_and_its_rule_are_shown() {
 }
 
 #[test]
+fn rules_of_all_types_are_shown() {
+    let bench = Bench::example("examples/floating-ips/node.toml");
+    let rows = rows(&bench, What::Nat, Filter::default());
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let text = |field: &str| row[field].as_str().unwrap_or("?").to_owned();
+            let stateless = row["stateless"] == true;
+            (
+                text("type"),
+                text("logical_ip"),
+                text("external_ip"),
+                stateless,
+            )
+        })
+        .collect();
+    let rule = |kind: &str, inside: &str, outside: &str, stateless| {
+        (
+            kind.to_owned(),
+            inside.to_owned(),
+            outside.to_owned(),
+            stateless,
+        )
+    };
+    assert_eq!(
+        told,
+        [
+            rule("dnat_and_snat", "10.0.0.10", "203.0.113.10", false),
+            rule("dnat_and_snat", "10.0.0.30", "203.0.113.30", true),
+            rule("snat", "10.0.0.0/24", "203.0.113.1", false),
+            rule("dnat", "10.0.0.20", "203.0.113.20", false),
+        ]
+    );
+    assert!(rows.iter().all(|row| row["port"] == "r1-outside"));
+}
+
+#[test]
 fn backends_and_what_they_were_given_are_shown() {
     let mut bench = gateway();
     let node3 = Mac::from_u64(0x0200_0000_0112);

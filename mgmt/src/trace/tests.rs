@@ -480,6 +480,37 @@ fn a_port_of_another_node_is_traced_as_if_it_were_here() {
     );
 }
 
+/// From web, which has a floating IP, to the same: out by the gateway port, in again by it, and back.
+#[test]
+fn a_hairpin_is_told_step_by_step() {
+    let bench = Bench::example("examples/floating-ips/node.toml");
+    let packet = PacketSpec {
+        proto: Some("udp".to_owned()),
+        sport: Some(4000),
+        dport: Some(53),
+        ..to("203.0.113.10")
+    };
+    let trace = from_port(&bench, "web", packet);
+    let told: Vec<&str> = trace
+        .steps
+        .iter()
+        .filter(|step| ["nat", "turn"].contains(&step.stage.as_str()))
+        .map(|step| step.text.as_str())
+        .collect();
+    let rule = "rule \"dnat_and_snat 10.0.0.10 <-> 203.0.113.10\"";
+    let source = format!("router r1: source 10.0.0.10:4000 to 203.0.113.10:4000 by {rule}");
+    let destination = format!("router r1: destination 203.0.113.10:53 to 10.0.0.10:53 by {rule}");
+    assert_eq!(
+        told,
+        [
+            "back in by gateway port r1-outside: it is for an address of its own rules",
+            &destination,
+            &source,
+        ]
+    );
+    assert_eq!(bench.connections(), 0, "a trace opens nothing");
+}
+
 #[test]
 fn n1_names_the_snat_rule_and_leaves_no_connection() {
     let bench = Bench::example("n1/node1.toml");

@@ -569,6 +569,35 @@ fn nobody_serves() {
     );
 }
 
+#[test]
+fn icmp_errors_about_balanced_connections() {
+    let mut net = network(&topology(""));
+    let (backend, _) = reached(&mut net, "up", ask("203.0.113.5").udp(5000, 80));
+    let seen = packet((R_IN, backend.1), ("8.8.8.8", backend.2))
+        .udp(5000, 80)
+        .build();
+    let refused = from(backend, "8.8.8.8")
+        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .payload(&seen[14..]);
+    net.forget();
+    net.probe(backend.0, refused).expect(
+        "of the backend",
+        &[&format!("up: {G_OUT} > {UP} 203.0.113.5 > 8.8.8.8 icmp error 3/3 about 8.8.8.8.5000 > 203.0.113.5.80 udp ttl 62 len 56")],
+        &["gw: walk 1"],
+    );
+    let seen = packet((UP, UP), ("203.0.113.5", "8.8.8.8"))
+        .udp(80, 5000)
+        .build();
+    let expired = packet((UP, G_OUT), ("198.51.100.7", "203.0.113.5"))
+        .icmp(icmpv4::TIME_EXCEEDED, 0, [0; 4])
+        .payload(&seen[14..]);
+    net.probe("up", expired).expect(
+        "of the way",
+        &[&format!("{}: {R_IN} > {} 198.51.100.7 > {} icmp error 11/0 about {}.80 > 8.8.8.8.5000 udp ttl 62 len 56", backend.0, backend.1, backend.2, backend.2)],
+        &["gw: walk 1"],
+    );
+}
+
 /// A draining backend keeps what it has and gets nothing new; one that is taken away loses its own, and no other does.
 #[test]
 fn draining_and_taking_away() {

@@ -2,8 +2,8 @@
 
 use sluice_net::{L3, parse};
 
-use super::nat::{back, nat_with, out};
-use crate::support::{Network, NodeOptions};
+use super::nat::{self, back, nat_with, out};
+use crate::support::{Network, NodeOptions, packet};
 
 /// Odd source ports of a packet (the low byte of the port field) arrive on queue 1.
 fn by_port(frame: &[u8]) -> u16 {
@@ -41,6 +41,64 @@ fn an_answer_on_another_queue_is_handed_to_the_owner() {
     net.probe("vm", out("8.8.8.8").udp(4001, 53));
     let outcome = net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4001));
     assert_eq!(outcome.moved, ["gw: walk 1"]);
+    net.assert_no_buffer_lost();
+}
+
+/// Neither the address that is asked nor who answers changes whose connection it is: what comes to another worker is
+/// handed over, and every packet gets where it should.
+#[test]
+fn answers_of_translated_destinations_find_their_owner() {
+    const RULES: &str = r#"
+[load_balancer.web]
+vips = { "203.0.113.5" = ["10.0.0.10"] }
+[[router.g.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.0.0.11"
+external_ip = "203.0.113.11"
+"#;
+    let balanced = "[router.g]\nload_balancers = [\"web\"]\n";
+    let topology = [&nat::TOPOLOGY.replace("[router.g]\n", balanced), RULES].concat();
+    let options = NodeOptions {
+        workers: 2,
+        ..NodeOptions::default()
+    };
+    let mut net = nat::nat_on(&topology, nat::gw(), &options);
+    net.queue = by_port;
+    const CONNECTIONS: u16 = 200;
+    for (external, host, its_mac, inside) in [
+        ("203.0.113.5", "vm", nat::VM, "10.0.0.10"),
+        ("203.0.113.11", "vm2", nat::VM2, "10.0.0.11"),
+    ] {
+        for round in 0..3 {
+            for port in 1000..1000 + CONNECTIONS {
+                net.send_later("up", back("8.8.8.8", external).udp(port, 80));
+            }
+            net.settle();
+            assert_eq!(
+                net.take(host).len(),
+                usize::from(CONNECTIONS),
+                "{external} {round}"
+            );
+            for port in 1000..1000 + CONNECTIONS {
+                let answer = packet((its_mac, nat::G_IN), (inside, "8.8.8.8")).udp(80, port);
+                net.send_later(host, answer);
+            }
+            net.settle();
+            assert_eq!(
+                net.take("up").len(),
+                usize::from(CONNECTIONS),
+                "{external} {round}"
+            );
+        }
+    }
+    // The answers all come from one port, to the first worker; half of the connections are the second one's.
+    let counts = net.moved().join(" ");
+    let handed = 2 * 3 * u64::from(CONNECTIONS) / 2;
+    assert!(counts.contains(&format!("hand-off {handed},")), "{counts}");
+    assert_eq!(
+        net.node("gw").connections.len(),
+        2 * usize::from(CONNECTIONS)
+    );
     net.assert_no_buffer_lost();
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::balancer::{Endpoint, LoadBalancer, MOST_BACKENDS};
-use super::super::model::{Router, Topology};
+use super::super::model::{NatKind, Router, Topology};
 use super::super::names::{Names, push_missing};
 use super::super::problem::{Place, Problem};
 use super::nat::{Holders, outside, takes_place};
@@ -21,6 +21,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     for (name, router) in &topology.routers {
         check_names("router", name, &router.load_balancers, topology, problems);
         check_router(name, router, problems);
+        check_rules(name, router, topology, problems);
     }
     if topology
         .routers
@@ -172,6 +173,34 @@ fn check_router(name: &str, router: &Router, problems: &mut Vec<Problem>) {
             )
             .mend("give the outer port gateway_chassis = { ... }, or the router a chassis"),
         );
+    }
+}
+
+/// A virtual IP without a port leaves nothing to a rule that translates all packets to its address.
+fn check_rules(name: &str, router: &Router, topology: &Topology, problems: &mut Vec<Problem>) {
+    for (index, balancer) in router.load_balancers.iter().enumerate() {
+        let Some(declared) = topology.load_balancers.get(balancer) else {
+            continue;
+        };
+        let whole = |ip: IpAddr| declared.vips.contains_key(&Endpoint { ip, port: None });
+        let mut rules = router.nat.iter().enumerate();
+        let found = rules.find(|(_, nat)| nat.kind != NatKind::Snat && whole(nat.external_ip));
+        if let Some((rule, nat)) = found {
+            problems.push(
+                Problem::new(
+                    Place::at(["router", name, "load_balancers"]).nth(index),
+                    format!(
+                        "`{balancer}` takes all packets to {}, which a nat rule wants too",
+                        nat.external_ip
+                    ),
+                )
+                .mend("give the virtual IP ports, or one of the two another address")
+                .also(
+                    Place::at(["router", name, "nat", "external_ip"]).nth(rule),
+                    "the rule",
+                ),
+            );
+        }
     }
 }
 

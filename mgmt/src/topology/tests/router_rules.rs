@@ -393,6 +393,17 @@ const CASES: &[Case] = &[
         "is the virtual IP itself",
     ),
     (
+        "a virtual IP that a rule wants",
+        |t| {
+            balancer(t, "203.0.113.7");
+            let vips = &mut t.load_balancers.get_mut("lb").unwrap().vips;
+            *vips.values_mut().next().unwrap() = vec!["10.0.0.9".parse().unwrap()];
+            r(t).nat.push(floating("10.0.0.9/32", "203.0.113.7"));
+        },
+        "router.r.load_balancers[0]",
+        "takes all packets to 203.0.113.7",
+    ),
+    (
         "a forced source of IPv6",
         |t| r(t).lb_force_snat_ip = Some(ip("fd00::9")),
         "router.r.lb_force_snat_ip",

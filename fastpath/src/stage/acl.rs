@@ -5,7 +5,7 @@
 //!
 //! | traffic | here |
 //! |---|---|
-//! | neighbor and router discovery of IPv6, MLD | passes, not tracked |
+//! | neighbor and router discovery of IPv6, MLD | rules are not asked |
 //! | answers of a connection, and errors about it | whoever keeps the connections lets them pass and does not come here |
 //! | packets from the node's own DHCP server to a port with DHCP options | do not come here: they are the node's own |
 //! | health checks, to and from the monitor's MAC | do not come here: they are the node's own |
@@ -28,7 +28,7 @@ const MLD_V2_REPORT: u128 = 143;
 const MLD_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 
 /// Asks the ACLs of a switch about a packet that came by `from` and, in direction `to-lport`, goes to `to`. `None` when
-/// the switch has no ACLs.
+/// none are asked, because the switch has none or because the packet passes anyway; it is not tracked then.
 #[inline]
 pub fn decide(
     switch: &Switch,
@@ -39,11 +39,7 @@ pub fn decide(
 ) -> Option<Decision> {
     let acls = switch.acls.as_deref()?;
     if always_passes(headers) {
-        return Some(Decision {
-            acl: None,
-            verdict: AclVerdict::Allow,
-            tracked: false,
-        });
+        return None;
     }
     let packet = Packet {
         headers,

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::tables::Hits;
 use crate::tables::classifier::{Classifier, Packet};
 
 /// Number of tiers.
@@ -25,10 +26,12 @@ pub struct Acls {
     pub stateful: bool,
     /// What no rule is for is dropped.
     pub default_drop: bool,
+    /// New connections and untracked packets that no rule was for.
+    pub unmatched: Hits,
 }
 
 /// A rule, for whoever counts, logs or shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Acl {
     /// The port group it comes from; `None` is the switch itself.
     pub port_group: Option<Arc<str>>,
@@ -36,6 +39,8 @@ pub struct Acl {
     pub position: u32,
     /// What the operator calls it.
     pub name: Option<String>,
+    /// Where it is applied.
+    pub direction: AclDirection,
     /// Tier, from 0.
     pub tier: u8,
     /// Priority within the tier.
@@ -48,6 +53,8 @@ pub struct Acl {
     pub label: u32,
     /// How packets that it decides are logged.
     pub log: Option<AclLog>,
+    /// New connections and untracked packets that it decided.
+    pub hits: Hits,
 }
 
 /// How packets are logged.
@@ -239,6 +246,16 @@ impl Acls {
             false => AclVerdict::Allow,
         };
         self.decision(direction, packet, None, verdict, true)
+    }
+
+    /// Counts a decision: for each new connection, and for each packet that opens none.
+    pub fn count(&self, decision: Decision) {
+        let rule = decision.acl.map(|acl| self.rules.get(acl as usize));
+        match rule {
+            Some(Some(rule)) => rule.hits.add(),
+            Some(None) => {}
+            None => self.unmatched.add(),
+        }
     }
 
     fn decision(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use sluice_fastpath::ids::PortId;
 use sluice_fastpath::tables::classifier::{Builder, Condition, Range, Ranges, SetId, TooComplex};
-use sluice_fastpath::tables::{Acl, AclAction, AclList, AclLog, Acls};
+use sluice_fastpath::tables::{Acl, AclAction, AclDirection, AclList, AclLog, Acls, Hits};
 
 use super::View;
 use super::clauses::{self, Clause, MOST_CLAUSES, Named};
@@ -131,6 +131,7 @@ impl Row<'_> {
             port_group: self.group.cloned(),
             position: self.position as u32,
             name: acl.name.clone(),
+            direction: direction(acl.direction),
             tier: acl.tier,
             priority: acl.priority,
             matches: acl.matches.clone(),
@@ -140,6 +141,7 @@ impl Row<'_> {
                 severity: log.severity.name(),
                 meter: log.meter,
             }),
+            hits: Hits::default(),
         }
     }
 }
@@ -189,6 +191,7 @@ pub(super) fn compile(
             .iter()
             .any(|acl| acl.action == AclAction::AllowRelated),
         default_drop: facts.default_drop,
+        unmatched: Hits::default(),
         rules,
     }))
 }
@@ -309,6 +312,38 @@ impl<'t> List<'t> {
                 AclList::default()
             }
         }
+    }
+}
+
+/// Counts go on with the rules that stay.
+pub(super) fn go_on(acls: &Acls, before: &Acls) {
+    acls.unmatched.go_on_from(&before.unmatched);
+    let key = |acl: &'_ Acl| {
+        (
+            acl.direction,
+            acl.tier,
+            acl.priority,
+            acl.port_group.clone(),
+        )
+    };
+    let mut known: HashMap<_, Vec<&Acl>> = HashMap::with_capacity(before.rules.len());
+    for acl in &before.rules {
+        known.entry(key(acl)).or_default().push(acl);
+    }
+    for acl in &acls.rules {
+        let same = |other: &&&Acl| other.matches == acl.matches && other.action == acl.action;
+        let before = known.get(&key(acl)).into_iter().flatten().find(same);
+        if let Some(before) = before {
+            acl.hits.go_on_from(&before.hits);
+        }
+    }
+}
+
+fn direction(direction: topology::AclDirection) -> AclDirection {
+    match direction {
+        topology::AclDirection::FromLport => AclDirection::FromLport,
+        topology::AclDirection::FromLportAfterLb => AclDirection::FromLportAfterLb,
+        topology::AclDirection::ToLport => AclDirection::ToLport,
     }
 }
 

@@ -82,7 +82,16 @@ impl<'r> Round<'r> {
         let mut compiled = switch::compile(view, self.registry, name, declared, outline, &facts);
         compiled.acls = match self.last_acls(id, declared, &facts) {
             Some(acls) => acls,
-            None => acl::compile(name, declared, &facts.acls, &mut self.problems),
+            None => {
+                let acls = acl::compile(name, declared, &facts.acls, &mut self.problems);
+                if let (Some(acls), Some(PieceKind::Switch(before))) =
+                    (&acls, self.last_piece(id).map(|piece| &piece.kind))
+                    && let Some(before) = &before.acls
+                {
+                    acl::go_on(acls, before);
+                }
+                acls
+            }
         };
         self.sources
             .insert(id, Arc::new(Source::Switch(declared.clone(), facts)));

@@ -32,6 +32,7 @@ pub const fn layout(what: What) -> Layout {
         What::Connections => Layout::Table(CONNECTIONS),
         What::Nat => Layout::Table(NAT),
         What::Lb => Layout::Table(LB),
+        What::Acl => Layout::Table(ACL),
         What::Drops => Layout::Table(DROPS),
         What::Slowpath => Layout::Table(SLOWPATH),
     }
@@ -191,6 +192,18 @@ const LB: &[Column] = &[
     ("STATE", "state"),
     ("CONNECTIONS", "connections"),
     ("NEW SO FAR", "hits"),
+];
+const ACL: &[Column] = &[
+    ("SWITCH", "switch"),
+    ("DIRECTION", "direction"),
+    ("TIER", "tier"),
+    ("PRIORITY", "priority"),
+    ("ACTION", "action"),
+    ("MATCH", "match"),
+    ("NAME", "name"),
+    ("PORT GROUP", "port_group"),
+    ("LOG", "log"),
+    ("HITS", "hits"),
 ];
 const DROPS: &[Column] = &[
     ("REASON", "reason"),

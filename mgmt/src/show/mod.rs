@@ -3,11 +3,12 @@
 //!
 //! - [`query`]: what can be asked, and which filters it knows
 //! - [`columns`]: the tables as people see them
-//! - `node`, `switching`, `routing`, `flows`, `balancing`: the rows
+//! - `node`, `switching`, `routing`, `flows`, `balancing`, `access`: the rows
 
 pub mod columns;
 pub mod query;
 
+mod access;
 mod balancing;
 mod flows;
 mod known;
@@ -64,6 +65,7 @@ pub fn show(
         What::Connections => flows::connections(state, filter, &mut rows)?,
         What::Nat => flows::nat(state, filter, &mut rows)?,
         What::Lb => balancing::balancers(state, filter, &mut rows)?,
+        What::Acl => access::acls(state, filter, &mut rows)?,
     }
     let note = rows.finish()?;
     out(Reply::Done { note })

@@ -37,6 +37,8 @@ pub enum What {
     Nat,
     /// Load balancers: who serves, how many connections, and how many new ones so far.
     Lb,
+    /// ACLs of this node's switches, in the order in which they are asked.
+    Acl,
     /// Dropped packets by reason.
     Drops,
     /// What the slow path did.
@@ -45,7 +47,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 16] = [
+    pub const ALL: [What; 17] = [
         What::Version,
         What::Topology,
         What::Interfaces,
@@ -60,6 +62,7 @@ impl What {
         What::Connections,
         What::Nat,
         What::Lb,
+        What::Acl,
         What::Drops,
         What::Slowpath,
     ];
@@ -82,6 +85,7 @@ impl What {
             What::Connections => "connections",
             What::Nat => "nat",
             What::Lb => "lb",
+            What::Acl => "acl",
             What::Drops => "drops",
             What::Slowpath => "slowpath",
         }
@@ -93,7 +97,7 @@ impl What {
             What::Version | What::Workers | What::Slowpath => &[],
             What::Topology => &["switch", "router", "chassis"],
             What::Interfaces => &["interface"],
-            What::Switches => &["switch"],
+            What::Switches | What::Acl => &["switch"],
             What::Ports => &["switch", "router", "port"],
             What::Fdb => &["switch", "port", "mac"],
             What::Routers => &["router"],

@@ -43,7 +43,7 @@ pub(super) fn switches(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> i
     }))
 }
 
-fn as_switch(piece: &Piece) -> Option<&Switch> {
+pub(super) fn as_switch(piece: &Piece) -> Option<&Switch> {
     match &piece.kind {
         PieceKind::Switch(switch) => Some(switch),
         PieceKind::Router(_) => None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sluice_fastpath::io::DeviceId;
+use sluice_fastpath::tables::{AclVerdict, Decision, PieceKind};
 use sluice_net::wire::geneve::OvnOption;
 use sluice_net::wire::tcp;
 use sluice_net::{Builder, Mac};
@@ -119,9 +120,13 @@ fn gateway() -> Bench {
 
 #[test]
 fn every_column_is_a_field_of_every_row() {
-    let bench = gateway();
+    let (gateway, guarded) = (gateway(), Bench::example("examples/acl/node.toml"));
     for what in What::ALL {
-        let rows = rows(&bench, what, Filter::default());
+        let bench = match what {
+            What::Acl => &guarded,
+            _ => &gateway,
+        };
+        let rows = rows(bench, what, Filter::default());
         assert!(!rows.is_empty(), "{} shows something", what.name());
         let (Layout::Table(columns) | Layout::Record(columns)) = layout(what);
         let fields: BTreeSet<&str> = columns.iter().map(|(_, field)| *field).collect();
@@ -429,6 +434,73 @@ fn a_filter_that_a_table_does_not_know_is_refused() {
     assert_eq!(
         refused(What::Version, switch),
         "`show version` has no filter --switch, nor any other"
+    );
+}
+
+#[test]
+fn acls_are_shown_as_they_are_asked() {
+    let bench = Bench::example("examples/acl/node.toml");
+    let tables = bench.state.tables.current();
+    let piece = tables.datapaths.iter().flatten().next().unwrap();
+    let PieceKind::Switch(switch) = &piece.kind else {
+        panic!("a switch")
+    };
+    let acls = switch.acls.as_ref().unwrap();
+    let web = acls
+        .rules
+        .iter()
+        .position(|acl| acl.name.as_deref() == Some("web"));
+    let decision = |acl| Decision {
+        acl,
+        verdict: AclVerdict::Allow,
+        tracked: true,
+    };
+    for acl in [web.map(|at| at as u32), None, None] {
+        acls.count(decision(acl));
+    }
+    let here = Filter {
+        switch: Some("lan".to_owned()),
+        ..Filter::default()
+    };
+    let rows = rows(&bench, What::Acl, here);
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let text = |field: &str| match &row[field] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let fields = [
+                "direction",
+                "tier",
+                "priority",
+                "action",
+                "port_group",
+                "hits",
+            ];
+            fields.map(text).join(" ")
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "from-lport 0 1000 allow-related web 0",
+            "from-lport 0 900 allow-stateless null 0",
+            "from-lport after load balancing 0 10 allow null 0",
+            "to-lport 0 2000 drop null 0",
+            "to-lport 0 1000 allow-related web 1",
+            "to-lport 0 1000 allow-related web 0",
+            "to-lport 0 900 allow-stateless null 0",
+            "to-lport 0 100 pass null 0",
+            "to-lport 1 20 allow-related null 0",
+            "to-lport 1 10 reject null 0",
+            "any null null drop null 2",
+        ]
+    );
+    let admin = rows.iter().find(|row| row["name"] == "admin").unwrap();
+    assert_eq!(
+        (&admin["label"], &admin["log"]),
+        (&json!(22), &json!("notice"))
     );
 }
 

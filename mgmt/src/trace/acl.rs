@@ -73,7 +73,7 @@ pub(super) fn refusal(
 mod tests {
     use std::sync::Arc;
 
-    use sluice_fastpath::tables::{AclAction, Acls, Piece, PieceKind, Switch};
+    use sluice_fastpath::tables::{AclAction, Acls, Hits, Piece, PieceKind, Switch};
     use sluice_net::Vni;
 
     use super::*;
@@ -102,26 +102,27 @@ mod tests {
 
     #[test]
     fn the_rule_is_named_with_its_place() {
-        let plain = Acl {
+        let acl = |action| Acl {
             port_group: None,
             position: 0,
             name: None,
+            direction: AclDirection::ToLport,
             tier: 0,
             priority: 7,
             matches: "ip4".to_owned(),
-            action: AclAction::AllowRelated,
+            action,
             label: 0,
             log: None,
+            hits: Hits::default(),
         };
         let named = Acl {
             port_group: Some(Arc::from("pg1")),
             position: 3,
             name: Some("web".to_owned()),
             tier: 2,
-            action: AclAction::Reject,
-            ..plain.clone()
+            ..acl(AclAction::Reject)
         };
-        let tables = tables(vec![plain, named]);
+        let tables = tables(vec![acl(AclAction::AllowRelated), named]);
         let say = |acl, verdict, tracked| {
             let decision = Decision {
                 acl,

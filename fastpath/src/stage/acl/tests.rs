@@ -7,7 +7,7 @@ use sluice_net::{Builder as Frame, parse};
 use super::*;
 use crate::ids::PortId;
 use crate::tables::classifier::{Builder, Condition, Part, Range, Ranges, Subject};
-use crate::tables::{Acl, AclAction, AclList, Acls, Place};
+use crate::tables::{Acl, AclAction, AclList, Acls, Hits, Place};
 
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
@@ -46,6 +46,7 @@ fn switch(rules: &[Rule], default_drop: bool) -> Switch {
         .map(|(position, rule)| Acl {
             port_group: None,
             position,
+            direction: AclDirection::FromLport,
             name: None,
             tier: rule.tier,
             priority: 1,
@@ -53,6 +54,7 @@ fn switch(rules: &[Rule], default_drop: bool) -> Switch {
             action: rule.action,
             label: 0,
             log: None,
+            hits: Hits::default(),
         })
         .collect();
     let list = || {
@@ -80,6 +82,7 @@ fn switch(rules: &[Rule], default_drop: bool) -> Switch {
             rules: acls,
             stateful,
             default_drop,
+            unmatched: Hits::default(),
         })),
         ..Switch::default()
     }
@@ -279,8 +282,19 @@ fn discovery_and_listeners_always_pass() {
     ];
     for (number, (frame, passes)) in cases.into_iter().enumerate() {
         let headers = parse(&frame.build()).unwrap_or_else(|e| panic!("case {number}: {e}"));
-        let decision = ask(&closed, &headers);
-        assert_eq!(outcome(decision).is_ok(), passes, "case {number}");
-        assert!(!decision.tracked, "case {number}");
+        let vif = port(1, false, false);
+        let asked = decide(&closed, AclDirection::FromLport, Some(&vif), None, &headers);
+        assert_eq!(asked.is_none(), passes, "case {number}");
     }
+}
+
+#[test]
+fn decisions_are_counted() {
+    let table = switch(&[rule(0, Some(53), AclAction::Allow)], true);
+    for port in [53, 53, 80] {
+        let decision = ask(&table, &udp(port));
+        table.acls.as_deref().unwrap().count(decision);
+    }
+    let acls = table.acls.unwrap();
+    assert_eq!((acls.rules[0].hits.get(), acls.unmatched.get()), (2, 1));
 }

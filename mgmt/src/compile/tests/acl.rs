@@ -302,10 +302,27 @@ fn they_are_compiled_anew_only_when_they_rest_on_something_else() {
             sluice_fastpath::tables::PieceKind::Router(_) => unreachable!(),
         };
         let (before, _) = tables(&mut compiler, &first);
+        let both = |acl| Decision {
+            acl,
+            verdict: AclVerdict::Allow,
+            tracked: false,
+        };
+        for acl in [Some(0), Some(1), Some(1), None] {
+            acls(&before).count(both(acl));
+        }
         let changed = first.replacen(from, to, 1);
         assert!(from.is_empty() || changed != first, "{from}");
         let (after, changes) = tables(&mut compiler, &changed);
         assert_eq!(!Arc::ptr_eq(&acls(&before), &acls(&after)), anew, "{to}");
+        // Counts go on, but of a rule that is another one now.
+        let now = acls(&after);
+        let hits: Vec<u64> = now.rules.iter().map(|acl| acl.hits.get()).collect();
+        let expected = match to {
+            "priority = 3" => vec![0, 1],
+            "match = 'inport == \"p3\"'" => vec![0, 2],
+            _ => vec![1, 2],
+        };
+        assert_eq!((hits, now.unmatched.get()), (expected, 1), "{to}");
         assert_eq!(changes.contains("acls changed"), anew, "{to}: {changes}");
         assert_eq!(
             before.epoch != after.epoch,

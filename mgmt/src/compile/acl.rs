@@ -5,19 +5,18 @@
 //! node finds the same one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use sluice_fastpath::ids::PortId;
-use sluice_fastpath::tables::classifier::{Builder, Condition, Range, Ranges, SetId, TooComplex};
+use sluice_fastpath::tables::classifier::TooComplex;
 use sluice_fastpath::tables::{Acl, AclAction, AclDirection, AclList, AclLog, Acls, Hits};
 
 use super::View;
-use super::clauses::{self, Clause, MOST_CLAUSES, Named};
+use super::clauses::MOST_CLAUSES;
+use super::matches::{Matches, Referred, Refused};
 use super::reach::Owner;
 use super::registry::Registry;
-use crate::topology::expression::{Addresses, Value};
 use crate::topology::{self, Place, Problem, Resolved, ResolvedAcl, ResolvedSwitch};
 
 /// Port groups with rules, by the switches in which they hold.
@@ -45,12 +44,8 @@ pub(super) struct AclFacts {
     default_drop: bool,
     /// The rules of port groups that have a port here, by the group's name.
     groups: BTreeMap<String, Arc<[ResolvedAcl]>>,
-    /// Of the groups that are named, the ports here.
-    members: BTreeMap<String, Vec<PortId>>,
-    /// The ports that are named.
-    ports: BTreeMap<String, PortId>,
-    /// The address sets that are named.
-    sets: BTreeMap<String, Addresses>,
+    /// What all these rules refer to.
+    referred: Referred,
 }
 
 impl AclFacts {
@@ -69,43 +64,23 @@ impl AclFacts {
             let declared = resolved.port_groups.get(*group)?;
             Some(((*group).to_owned(), Arc::clone(&declared.acls)))
         });
-        let mut facts = Self {
-            default_drop: resolved.default_acl_drop,
-            groups: groups.collect(),
-            ..Self::default()
+        let groups: BTreeMap<_, _> = groups.collect();
+        let lists = groups.values().chain([&switch.acls]);
+        let expressions = lists.flat_map(|list| list.iter());
+        let mut port = |port: &str| {
+            let here = switch.ports.contains_key(port);
+            here.then(|| registry.port(Owner::Switch(name), port))
         };
-        let mut named = BTreeSet::new();
-        let lists = facts.groups.values().chain([&switch.acls]);
-        for acl in lists.flat_map(|list| list.iter()) {
-            acl.expression.values(&mut |value| match value {
-                Value::Number { .. } => {}
-                Value::Port(name) => _ = named.insert((0, name.clone())),
-                Value::PortGroup(name) => _ = named.insert((1, name.clone())),
-                Value::AddressSet(name) => _ = named.insert((2, name.clone())),
-            });
+        Self {
+            default_drop: resolved.default_acl_drop,
+            referred: Referred::by(
+                expressions.map(|acl| &acl.expression),
+                resolved,
+                name,
+                &mut port,
+            ),
+            groups,
         }
-        let mut id = |port: &str| registry.port(Owner::Switch(name), port);
-        for (kind, named) in named {
-            match kind {
-                0 if switch.ports.contains_key(&named) => {
-                    let port = id(&named);
-                    facts.ports.insert(named, port);
-                }
-                0 => {}
-                1 => {
-                    let group = resolved.port_groups.get(&named);
-                    let here = group.and_then(|group| group.ports.get(name));
-                    let here = here.into_iter().flatten();
-                    let here = here.map(|port| id(port)).collect();
-                    facts.members.insert(named, here);
-                }
-                _ => {
-                    let set = resolved.address_sets.get(&named).cloned();
-                    facts.sets.insert(named, set.unwrap_or_default());
-                }
-            }
-        }
-        facts
     }
 }
 
@@ -179,9 +154,11 @@ pub(super) fn compile(
     rows.sort_by_key(|row| (row.resolved.acl.tier, Reverse(row.resolved.acl.priority)));
     let rules: Box<[Acl]> = rows.iter().map(Row::compiled).collect();
     let mut list = |direction| {
-        let mut list = List::new(name, facts);
-        list.gather(direction, &rows, problems);
-        list.compile(&rules, problems)
+        let list = List {
+            switch: name,
+            direction,
+        };
+        list.compile(&rows, &facts.referred, &rules, problems)
     };
     Some(Arc::new(Acls {
         from_lport: list(topology::AclDirection::FromLport),
@@ -196,122 +173,58 @@ pub(super) fn compile(
     }))
 }
 
-/// One direction on its way into a classifier.
+/// The rules of one direction.
 struct List<'t> {
     switch: &'t str,
-    facts: &'t AclFacts,
-    builder: Builder,
-    sets: HashMap<Named<'t>, SetId>,
-    /// The rule of each clause.
-    acls: Vec<u32>,
-    failed: Option<TooComplex>,
+    direction: topology::AclDirection,
 }
 
-impl<'t> List<'t> {
-    fn new(switch: &'t str, facts: &'t AclFacts) -> Self {
-        Self {
-            switch,
-            facts,
-            builder: Builder::new(),
-            sets: HashMap::new(),
-            acls: Vec::new(),
-            failed: None,
-        }
-    }
-
-    fn gather(
-        &mut self,
-        direction: topology::AclDirection,
-        rows: &[Row<'t>],
+impl List<'_> {
+    fn compile(
+        &self,
+        rows: &[Row<'_>],
+        referred: &Referred,
+        rules: &[Acl],
         problems: &mut Vec<Problem>,
-    ) {
-        let facts = self.facts;
-        let port = |name: &str| facts.ports.get(name).map(|id| id.0);
+    ) -> AclList {
+        let mut matches = Matches::new(referred);
+        let mut acls = Vec::new();
         for (index, row) in (0..).zip(rows) {
-            if row.resolved.acl.direction != direction {
+            if row.resolved.acl.direction != self.direction {
                 continue;
             }
-            let Ok(clauses) = clauses::clauses(&row.resolved.expression, &port) else {
-                let message = format!("the match has more than {MOST_CLAUSES} alternatives");
-                let problem = Problem::new(row.place(self.switch), message);
-                problems.push(problem.mend("write values of one field as a set: field == {...}"));
-                continue;
-            };
-            for clause in clauses {
-                let conditions = self.conditions(clause);
-                match self.builder.rule(&conditions) {
-                    Ok(()) => self.acls.push(index),
-                    Err(error) => {
-                        self.failed = self.failed.or(Some(error));
-                        return;
-                    }
+            match matches.add(&row.resolved.expression) {
+                Ok(taken) => acls.extend(std::iter::repeat_n(index, taken)),
+                Err(Refused::Alternatives) => {
+                    let message = format!("the match has more than {MOST_CLAUSES} alternatives");
+                    problems.push(
+                        Problem::new(row.place(self.switch), message)
+                            .mend("write values of one field as a set: field == {...}"),
+                    );
+                }
+                Err(Refused::Complex(error)) => {
+                    problems.push(self.too_complex(error));
+                    return AclList::default();
                 }
             }
         }
-    }
-
-    fn conditions(&mut self, clause: Clause<'t>) -> Vec<Condition> {
-        let conditions = clause.0.into_iter().map(|condition| {
-            let mut sets: Vec<SetId> = condition
-                .named
-                .iter()
-                .map(|named| self.named(*named))
-                .collect();
-            if !condition.numbers.is_empty() {
-                sets.push(self.builder.set(condition.numbers));
-            }
-            Condition {
-                part: condition.part,
-                sets,
-                negated: condition.negated,
-            }
-        });
-        conditions.collect()
-    }
-
-    fn named(&mut self, named: Named<'t>) -> SetId {
-        if let Some(known) = self.sets.get(&named) {
-            return *known;
-        }
-        let ranges = match named {
-            Named::Ports(group) => {
-                let ports = self.facts.members.get(group).into_iter().flatten();
-                Ranges::of(ports.map(|port| Range::one(port.0.into())))
-            }
-            Named::Addresses(set) => {
-                let addresses = self.facts.sets.get(set).into_iter();
-                let addresses = addresses.flat_map(|set| set.iter());
-                Ranges::of(addresses.filter_map(|address| {
-                    let (first, last) = address.prefix(address.width())?;
-                    Some(Range { first, last })
-                }))
-            }
-        };
-        let id = self.builder.set(ranges);
-        self.sets.insert(named, id);
-        id
-    }
-
-    fn compile(self, rules: &[Acl], problems: &mut Vec<Problem>) -> AclList {
-        let built = match self.failed {
-            Some(error) => Err(error),
-            None => self.builder.build(),
-        };
-        match built {
-            Ok(classifier) => AclList::new(classifier, self.acls, rules),
+        match matches.build() {
+            Ok(classifier) => AclList::new(classifier, acls, rules),
             Err(error) => {
-                let place = Place::at(["switch", self.switch]);
-                let message = format!(
-                    "the ACLs of switch `{}` in one direction: {error}",
-                    self.switch
-                );
-                problems
-                    .push(Problem::new(place, message).mend(
-                        "use address sets, port groups and fewer different parts of packets",
-                    ));
+                problems.push(self.too_complex(error));
                 AclList::default()
             }
         }
+    }
+
+    fn too_complex(&self, error: TooComplex) -> Problem {
+        let message = format!(
+            "the {} ACLs of switch `{}`: {error}",
+            self.direction.name(),
+            self.switch
+        );
+        Problem::new(Place::at(["switch", self.switch]), message)
+            .mend("use address sets, port groups and fewer different parts of packets")
     }
 }
 

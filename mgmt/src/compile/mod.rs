@@ -34,6 +34,7 @@ mod component;
 mod devices;
 mod diff;
 mod flood;
+mod matches;
 mod nat;
 mod node;
 mod outline;

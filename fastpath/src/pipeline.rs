@@ -29,7 +29,7 @@ use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4};
 
 use crate::connections::{Connection, ConnectionTable, Direction, Flags, PortChooser, Rewrite};
 use crate::exchange::Sighting;
-use crate::ids::{DatapathId, PortId, TunnelId, Zone};
+use crate::ids::{DatapathId, PortId, Tick, TunnelId, Zone};
 use crate::learned::Learned;
 use crate::path::{FdbUse, NeighborUse};
 use crate::stage::bridge::{self, Forward, Source};
@@ -68,6 +68,8 @@ pub struct View<'a> {
     pub learned: &'a Learned,
     /// Connections of all workers.
     pub connections: &'a ConnectionTable,
+    /// The time of the burst.
+    pub now: Tick,
     /// TCP connections may be picked up in the middle: the node has just started and may have known them.
     pub pick_up: bool,
 }

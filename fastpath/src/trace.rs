@@ -7,6 +7,7 @@ use sluice_net::Mac;
 use crate::ids::{DatapathId, PortId, TunnelId};
 use crate::stage::bridge::Forward;
 use crate::stage::enter::Entry;
+use crate::tables::Choosing;
 use crate::tables::{AclDirection, Decision};
 use crate::verdict::Verdict;
 
@@ -116,8 +117,8 @@ pub enum Event {
         datapath: DatapathId,
         /// Index of the virtual IP in its balancers.
         vip: u32,
-        /// As the connection has it; else chosen now.
-        known: bool,
+        /// What chose it.
+        by: Choosing,
         /// From the service's address and port.
         from: (Ipv4Addr, u16),
         /// To the backend's.

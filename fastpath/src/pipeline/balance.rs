@@ -1,7 +1,7 @@
 //! Load balancers on the walk: a router's at its gateway, a switch's where the packets of its VIFs come in.
 
 use super::*;
-use crate::tables::{Balancers, Vip};
+use crate::tables::{Balancers, Choosing, Vip};
 
 /// A backend that a new connection was given: datapath, index of the virtual IP, index in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (Some(flow), Some((_, port))) = (nat::flow_key(ip, piece.zone()), ip.ports()) else {
             return drop(DropReason::NatProtocol);
         };
-        let Some((chosen, backend)) = vip.choose(&flow) else {
+        let Some((chosen, backend, by)) = vip.choose(&flow, self.view.now) else {
             return match vip.reject {
                 true => route::refuse(
                     self.refuser(piece),
@@ -71,7 +71,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.recorder.record(Event::Balance {
             datapath: piece.id,
             vip: index,
-            known: false,
+            by,
             from: (flow.destination(), port),
             to: (backend.ip, to_port),
         });
@@ -210,7 +210,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             (Direction::Original, Some((vip, _))) => Event::Balance {
                 datapath: piece.id,
                 vip,
-                known: true,
+                by: Choosing::Connection,
                 from: service,
                 to: backend,
             },

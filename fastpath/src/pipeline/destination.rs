@@ -1,7 +1,7 @@
 //! Destinations on the walk: what comes in for an address outside goes to the one inside.
 
 use super::*;
-use crate::tables::{Dnat, DnatKind, Local};
+use crate::tables::{Choosing, Dnat, DnatKind, Local};
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// A packet to an address of a NAT rule that has come in by `port`: to the source of the connection that it
@@ -127,7 +127,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Some((vip, _)) => Event::Balance {
                 datapath: piece.id,
                 vip,
-                known: true,
+                by: Choosing::Connection,
                 from,
                 to,
             },

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashMap;
 use sluice_net::wire::ip_proto;
 
+use super::affinity::Affinity;
 use crate::connections::{Connection, FlowKey4};
+use crate::ids::Tick;
 
 /// The load balancers of a switch or router.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Vip {
     pub backends: Vec<Backend>,
     /// What new connections are told apart by.
     pub selection: Selection,
+    /// Clients stay with their backend.
+    pub affinity: Option<Arc<Affinity>>,
     /// The source of connections from a backend to itself; `None`: the address of the service.
     pub hairpin: Option<Ipv4Addr>,
     /// Sources of its connections are not translated.
@@ -71,6 +75,17 @@ impl Backend {
             hits: Hits::default(),
         }
     }
+}
+
+/// What a backend was chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choosing {
+    /// The connection has it.
+    Connection,
+    /// The client had it before.
+    Affinity,
+    /// The hash of the flow.
+    Hash,
 }
 
 /// A count that goes with what it counts and is no part of it.
@@ -146,6 +161,7 @@ impl Vip {
             service,
             backends,
             selection: Selection::default(),
+            affinity: None,
             hairpin: None,
             skip_snat: false,
             reject: false,
@@ -153,11 +169,35 @@ impl Vip {
         }
     }
 
-    /// The backend for the first packet of a flow, with its index; `None` when no one serves.
+    /// The backend for the first packet of a flow, with its index and what chose it; `None` when no one serves.
     #[inline]
-    pub fn choose(&self, flow: &FlowKey4) -> Option<(u16, &Backend)> {
+    pub fn choose(&self, flow: &FlowKey4, now: Tick) -> Option<(u16, &Backend, Choosing)> {
+        if let Some(affinity) = &self.affinity
+            && let Some((ip, port)) = affinity.find(flow.src, now)
+            && let Some((index, backend)) = self.stays(ip, port)
+        {
+            return Some((index, backend, Choosing::Affinity));
+        }
         let index = self.maglev.at(self.selection.hash(flow))?;
-        Some((index, self.backends.get(usize::from(index))?))
+        let backend = self.backends.get(usize::from(index))?;
+        Some((index, backend, Choosing::Hash))
+    }
+
+    /// The backend that is exactly this, if it takes new connections.
+    fn stays(&self, ip: Ipv4Addr, port: u16) -> Option<(u16, &Backend)> {
+        (0..).zip(&self.backends).find(|(_, backend)| {
+            (backend.ip, backend.port.unwrap_or(0)) == (ip, port)
+                && !backend.draining
+                && backend.weight > 0
+        })
+    }
+
+    /// A client's connection was opened to this backend.
+    pub fn given(&self, client: u32, backend: &Backend, now: Tick) {
+        backend.hits.add();
+        if let Some(affinity) = &self.affinity {
+            affinity.remember(client, backend.ip, backend.port.unwrap_or(0), now);
+        }
     }
 
     /// The backend with this address and port, draining or not.
@@ -323,7 +363,7 @@ impl Turn {
 
 /// A permutation of words in which near ones give far ones (the finalizer of SplitMix64).
 #[inline]
-const fn mix(word: u64) -> u64 {
+pub(super) const fn mix(word: u64) -> u64 {
     let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

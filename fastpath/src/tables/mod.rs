@@ -10,6 +10,7 @@
 //! ```
 
 mod acl;
+mod affinity;
 mod balancer;
 mod chains;
 pub mod classifier;
@@ -33,7 +34,8 @@ use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 pub use acl::{
     Acl, AclAction, AclDirection, AclList, AclLog, AclVerdict, Acls, Decision, TIERS as ACL_TIERS,
 };
-pub use balancer::{Backend, Balancers, Hits, Selection, Service, Vip};
+pub use affinity::Affinity;
+pub use balancer::{Backend, Balancers, Choosing, Hits, Selection, Service, Vip};
 pub use nat::{Dnat, DnatKind, Nat, Remotes, Snat, SnatKind};
 pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort};
 pub use routing::{Choice, GroupKind, NextHop, Route, RouteId, RouteSource, Routing};

@@ -98,7 +98,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         match (&outcome.proposal, connection) {
             (Some(proposal), None) => match self.open(proposal, &pending.entered, &outcome) {
                 Ok(()) => {
-                    self.count_assigned(&outcome);
+                    self.tell_assigned(proposal.original.src, &outcome);
                     self.finish(pending, &outcome);
                 }
                 Err(reason) => self.counters.dropped(reason),
@@ -111,8 +111,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    /// Counts a connection at the backend that it was given.
-    fn count_assigned(&self, outcome: &Outcome) {
+    /// Tells a balancer that the connection it gave a backend is open.
+    fn tell_assigned(&self, client: u32, outcome: &Outcome) {
         let Some(Assigned {
             datapath,
             vip,
@@ -122,11 +122,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             return;
         };
         let balancers = self.tables.tables().piece(datapath).map(Piece::balancers);
-        let backend = balancers
-            .and_then(|balancers| balancers.vips().get(vip as usize))
-            .and_then(|vip| vip.backends.get(usize::from(backend)));
-        if let Some(backend) = backend {
-            backend.hits.add();
+        let vip = balancers.and_then(|balancers| balancers.vips().get(vip as usize));
+        if let Some(vip) = vip
+            && let Some(backend) = vip.backends.get(usize::from(backend))
+        {
+            vip.given(client, backend, self.now);
         }
     }
 

@@ -281,6 +281,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             tables: self.tables.tables(),
             learned: &self.learned,
             connections: self.connections.table(),
+            now: self.now,
             pick_up: self.now.0 < self.pick_up,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_fastpath::tables::{self, Selection, Service, Vip};
+use sluice_fastpath::tables::{self, Affinity, Selection, Service, Vip};
 
 use super::nat::v4;
 use crate::topology::{Backend, Endpoint, LoadBalancer, Resolved, SelectionField};
@@ -63,16 +63,22 @@ fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
         vip.hairpin = declared.hairpin_snat_ip.and_then(v4);
         vip.skip_snat = declared.skip_snat;
         vip.reject = declared.reject;
+        let affinity = declared.affinity_timeout.map(|s| u32::from(s) * 1000);
+        let affinity = affinity.map(|timeout| Arc::new(Affinity::new(timeout)));
+        vip.affinity = affinity;
         if let Some(before) = before.iter().find(|before| before.service == service) {
-            go_on(&vip, before);
+            go_on(&mut vip, before);
         }
         Some(Arc::new(vip))
     };
     declared.vips.iter().filter_map(compile).collect()
 }
 
-/// Counts go on with the backends that stay.
-fn go_on(vip: &Vip, before: &Vip) {
+/// Counts go on with the backends that stay, and clients stay with these.
+fn go_on(vip: &mut Vip, before: &Vip) {
+    if vip.affinity == before.affinity {
+        vip.affinity.clone_from(&before.affinity);
+    }
     for backend in &vip.backends {
         let same = |other: &&tables::Backend| (other.ip, other.port) == (backend.ip, backend.port);
         if let Some(other) = before.backends.iter().find(same) {

@@ -8,6 +8,7 @@ pub(super) const LOAD_BALANCER: &[&str] = &[
     "protocol",
     "vips",
     "selection_fields",
+    "affinity_timeout",
     "hairpin_snat_ip",
     "skip_snat",
     "reject",
@@ -71,6 +72,7 @@ pub(super) fn load_balancer(section: Section<'_, '_>) -> LoadBalancer {
             })
             .collect(),
         selection_fields: section.list("selection_fields"),
+        affinity_timeout: section.number("affinity_timeout", 1..=65535),
         hairpin_snat_ip: section.value("hairpin_snat_ip"),
         skip_snat: section.flag("skip_snat", false),
         reject: section.flag("reject", false),

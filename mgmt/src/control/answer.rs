@@ -51,6 +51,7 @@ fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()>
         tables: &tables,
         learned: &state.learned,
         connections: &state.connections,
+        now: state.now(),
         pick_up: state.now().0 < PICK_UP,
     };
     // Only where the chosen source port is concerned; a trace opens nothing.

@@ -19,6 +19,8 @@ pub struct LoadBalancer {
     pub backends: BTreeMap<Endpoint, Backend>,
     /// What of a packet chooses its backend; empty is all fields.
     pub selection_fields: Vec<SelectionField>,
+    /// Seconds for which a client stays with its backend after its last new connection; `None` is not at all.
+    pub affinity_timeout: Option<u16>,
     /// The source of what a backend sends to itself by the virtual IP; `None` is the virtual IP.
     pub hairpin_snat_ip: Option<IpAddr>,
     /// Routers do not translate the sources of its connections.

@@ -253,6 +253,7 @@ impl Digest {
         }
         let fields = balancer.selection_fields.iter();
         self.list(fields, |d, field| d.text(field.name()));
+        self.option(balancer.affinity_timeout, Self::number);
         self.option(balancer.hairpin_snat_ip.as_ref(), Self::ip);
         self.number(balancer.skip_snat);
         self.number(balancer.reject);

@@ -9,7 +9,7 @@ use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::bridge::Forward;
 use sluice_fastpath::stage::enter::{Entered, Entry};
 use sluice_fastpath::tables::{
-    Dnat, DnatKind, Piece, PieceKind, SecurityRule, Snat, SnatKind, Tables,
+    Choosing, Dnat, DnatKind, Piece, PieceKind, SecurityRule, Snat, SnatKind, Tables,
 };
 use sluice_fastpath::trace::Event;
 use sluice_net::{Headers, L3, L4, Mac};
@@ -109,10 +109,10 @@ impl<'a> Narrator<'a> {
             Event::Balance {
                 datapath,
                 vip,
-                known,
+                by,
                 from,
                 to,
-            } => self.balance(datapath, vip, known, from, to),
+            } => self.balance(datapath, vip, by, from, to),
             Event::Turn { port } => {
                 let name = self.tables().port_name(port);
                 let text = format!(
@@ -374,7 +374,7 @@ impl<'a> Narrator<'a> {
         &mut self,
         datapath: DatapathId,
         vip: u32,
-        known: bool,
+        by: Choosing,
         from: (Ipv4Addr, u16),
         to: (Ipv4Addr, u16),
     ) {
@@ -385,9 +385,10 @@ impl<'a> Narrator<'a> {
             return;
         };
         let serving = vip.backends.iter().filter(|backend| !backend.draining);
-        let how = match known {
-            true => "the backend of its connection".to_owned(),
-            false => format!("one of {} that serve", serving.count()),
+        let how = match by {
+            Choosing::Connection => "the backend of its connection".to_owned(),
+            Choosing::Affinity => "which the client had before".to_owned(),
+            Choosing::Hash => format!("one of {} that serve", serving.count()),
         };
         let text = format!(
             "{}: load balancer {} sends {from} to {to}, {how}",
@@ -395,7 +396,8 @@ impl<'a> Narrator<'a> {
             vip.balancer
         );
         let fields = json!({
-            "datapath": self.datapath(datapath), "load_balancer": vip.balancer, "known": known,
+            "datapath": self.datapath(datapath), "load_balancer": vip.balancer,
+            "known": by == Choosing::Connection,
             "from": from, "to": to,
         });
         self.step("balance", text, fields);

@@ -73,6 +73,7 @@ fn run(bench: &Bench, start: Start, packet: PacketSpec) -> Result<Trace, TraceEr
         tables: &tables,
         learned: &bench.state.learned,
         connections: &bench.state.connections,
+        now: bench.state.now(),
         pick_up: false,
     };
     trace(view, &TraceRequest { start, packet }, [1, 2])

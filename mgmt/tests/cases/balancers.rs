@@ -598,6 +598,37 @@ fn icmp_errors_about_balanced_connections() {
     );
 }
 
+/// For a minute from its last connection, whatever is added meanwhile; then it is as new.
+#[test]
+fn a_client_stays_with_its_backend_for_a_while() {
+    let affine = topology("").replace(
+        "[load_balancer.web]\n",
+        "[load_balancer.web]\naffinity_timeout = 60\n",
+    );
+    let mut net = network(&affine);
+    let mut next = 1;
+    let mut served = |net: &mut Network| {
+        next += 1;
+        let outcome = net.probe("up", ask("203.0.113.5").udp(next, 80));
+        let (host, _) = outcome.got[0].split_once(':').unwrap();
+        host.to_owned()
+    };
+    let first = served(&mut net);
+    for _ in 0..50 {
+        assert_eq!(served(&mut net), first);
+    }
+    net.reload(&affine.replace("\"10.0.0.12\"]", "\"10.0.0.12\", \"10.0.0.13\"]"));
+    net.run(50_000);
+    for _ in 0..50 {
+        assert_eq!(served(&mut net), first);
+    }
+    let later = (0..20).filter(|_| {
+        net.run(61_000);
+        served(&mut net) != first
+    });
+    assert!(later.count() > 4);
+}
+
 /// A draining backend keeps what it has and gets nothing new; one that is taken away loses its own, and no other does.
 #[test]
 fn draining_and_taking_away() {

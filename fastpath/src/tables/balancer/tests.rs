@@ -30,7 +30,8 @@ fn vip(backends: Vec<Backend>) -> Vip {
 }
 
 fn chosen(vip: &Vip, n: u32) -> Option<Ipv4Addr> {
-    vip.choose(&flow(n)).map(|(_, backend)| backend.ip)
+    vip.choose(&flow(n), Tick(0))
+        .map(|(_, backend, _)| backend.ip)
 }
 
 proptest! {
@@ -129,6 +130,34 @@ fn selection_by_source_keeps_a_client_with_its_backend() {
         ..Selection::default()
     };
     assert_eq!(of_client(&vip), 1);
+}
+
+/// As long as the backend serves, whatever comes or goes beside it.
+#[test]
+fn a_client_stays_with_its_backend() {
+    let mut few = vip((1..=4).map(|ip| backend(ip, 1)).collect());
+    few.affinity = Some(Arc::new(Affinity::new(60_000)));
+    let client = flow(0);
+    let (index, first, how) = few.choose(&client, Tick(0)).unwrap();
+    assert_eq!(how, Choosing::Hash);
+    few.given(client.src, first, Tick(0));
+    let ip = first.ip;
+    // From other ports too, and when there are more.
+    let mut more = vip((1..=40).rev().map(|ip| backend(ip, 1)).collect());
+    more.affinity = few.affinity.clone();
+    for n in 0..1000 {
+        let (_, chosen, how) = more.choose(&flow(n), Tick(59_999)).unwrap();
+        assert_eq!((chosen.ip, how), (ip, Choosing::Affinity));
+    }
+    let hashed = (0..1000).filter_map(|n| more.choose(&flow(n), Tick(60_000)));
+    assert!(hashed.filter(|(_, chosen, _)| chosen.ip != ip).count() > 900);
+    // Not when it drains.
+    let mut draining = vip((1..=4).map(|ip| backend(ip, 1)).collect());
+    draining.backends[usize::from(index)].draining = true;
+    let mut draining = vip(draining.backends);
+    draining.affinity = few.affinity.clone();
+    assert_ne!(chosen(&draining, 0), Some(ip));
+    assert_eq!(first.hits.get(), 1);
 }
 
 #[test]

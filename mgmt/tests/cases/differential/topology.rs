@@ -28,6 +28,7 @@ encap = { type = "geneve", ip = "172.16.0.5" }
 vips = { "203.0.113.30" = ["10.0.0.10", "10.0.0.12", "10.1.0.10"], "203.0.113.31:1" = ["10.0.0.11:2", "10.0.0.14:1"] }
 [load_balancer.single]
 protocol = "udp"
+affinity_timeout = 2
 vips = { "198.18.0.30:1" = ["10.2.0.10:2", "10.2.0.11:2"] }
 [load_balancer.inner]
 protocol = "udp"

@@ -218,20 +218,20 @@ impl Counters {
         (traffic(&self.devices, at), traffic(&self.devices, at + 2))
     }
 
-    /// Counts a frame that came in by a logical port.
+    /// Counts frames that came in by a logical port.
     #[inline]
-    pub fn port_rx(&self, port: PortId, bytes: u64) {
+    pub fn port_rx(&self, port: PortId, traffic: Traffic) {
         let at = port.0 as usize * WORDS;
-        add(self.ports.get(at), 1);
-        add(self.ports.get(at + 1), bytes);
+        add(self.ports.get(at), traffic.packets);
+        add(self.ports.get(at + 1), traffic.bytes);
     }
 
-    /// Counts a frame that left by a logical port.
+    /// Counts frames that left by a logical port.
     #[inline]
-    pub fn port_tx(&self, port: PortId, bytes: u64) {
+    pub fn port_tx(&self, port: PortId, traffic: Traffic) {
         let at = port.0 as usize * WORDS + 2;
-        add(self.ports.get(at), 1);
-        add(self.ports.get(at + 1), bytes);
+        add(self.ports.get(at), traffic.packets);
+        add(self.ports.get(at + 1), traffic.bytes);
     }
 
     /// In and out by a logical port, as seen from the network: in from the port, out to it.

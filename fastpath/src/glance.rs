@@ -7,6 +7,8 @@
 
 use std::net::IpAddr;
 
+use sluice_net::checksum::ones_complement_sum;
+use sluice_net::wire::ethernet::ETHERTYPE_IPV4;
 use sluice_net::wire::{icmpv4, icmpv6, ip_proto, ipv6, udp};
 use sluice_net::{Fragment, Headers, L4, Mac, flow_hash_v4, flow_hash_v6};
 
@@ -197,11 +199,14 @@ pub struct Tagging {
 /// The tagging of a frame. `None` when the payload is not IP.
 #[inline]
 pub fn tagging(frame: &[u8]) -> Option<Tagging> {
-    let (version, vlan, tag) = match *frame.get(12..18)?.first_chunk::<6>()? {
-        [0x08, 0x00, ..] => (Version::V4, 0, 0),
-        [0x86, 0xdd, ..] => (Version::V6, 0, 0),
-        [0x81, 0x00, hi, lo, 0x08, 0x00] => (Version::V4, u16::from_be_bytes([hi, lo]), TAG),
-        [0x81, 0x00, hi, lo, 0x86, 0xdd] => (Version::V6, u16::from_be_bytes([hi, lo]), TAG),
+    let (version, vlan, tag) = match *frame.get(12..14)?.first_chunk::<2>()? {
+        [0x08, 0x00] => (Version::V4, 0, 0),
+        [0x86, 0xdd] => (Version::V6, 0, 0),
+        [0x81, 0x00] => match *frame.get(14..18)?.first_chunk::<4>()? {
+            [hi, lo, 0x08, 0x00] => (Version::V4, u16::from_be_bytes([hi, lo]), TAG),
+            [hi, lo, 0x86, 0xdd] => (Version::V6, u16::from_be_bytes([hi, lo]), TAG),
+            _ => return None,
+        },
         _ => return None,
     };
     Some(Tagging {
@@ -241,24 +246,36 @@ fn be64(bytes: &[u8], at: usize) -> u64 {
     }
 }
 
-/// An IPv4 header without options and not of a fragment, whose checksum holds and whose packet is whole.
+/// The words of an IPv4 header, as they are in memory: eight bytes, eight bytes, four bytes.
+#[inline]
+fn words(ip: &[u8; IP]) -> (u64, u64, u32) {
+    let [a @ .., _, _, _, _, _, _, _, _, _, _, _, _] = ip;
+    let [_, _, _, _, _, _, _, _, b @ .., _, _, _, _] = ip;
+    let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, c @ ..] = ip;
+    let (a, b) = (u64::from_le_bytes(*a), u64::from_le_bytes(*b));
+    (a, b, u32::from_le_bytes(*c))
+}
+
+/// The length of an IPv4 packet whose header has no options, is not of a fragment and has a right checksum, and which is
+/// whole.
 #[inline]
 fn plain(ip: &[u8; IP], room: usize) -> Option<u16> {
-    let total = be16(ip, 2);
-    let whole = usize::from(total) <= room && usize::from(total) >= IP + 8;
-    let fragment = be16(ip, 6) & 0x3fff != 0;
-    (ip[0] == 0x45 && whole && !fragment && holds(ip)).then_some(total)
+    /// Version, header length; more fragments, fragment offset.
+    const FORM: u64 = u64::from_le_bytes([0xff, 0, 0, 0, 0, 0, 0x3f, 0xff]);
+    const PLAIN: u64 = u64::from_le_bytes([0x45, 0, 0, 0, 0, 0, 0, 0]);
+    let words = words(ip);
+    let total = ((words.0 >> 16) as u16).swap_bytes();
+    let whole = (IP + 8..=room).contains(&usize::from(total));
+    (words.0 & FORM == PLAIN && whole && holds(words)).then_some(total)
 }
 
 /// The header's checksum is right: its words add up to a multiple of 0xffff, in either byte order (RFC 1071 section 2).
+/// Carries out of the highest word come back at the lowest.
 #[inline]
-fn holds(ip: &[u8; IP]) -> bool {
-    let (words, _) = ip.as_chunks::<4>();
-    let sum: u64 = words
-        .iter()
-        .map(|word| u64::from(u32::from_le_bytes(*word)))
-        .sum();
-    sum.is_multiple_of(0xffff)
+fn holds((a, b, c): (u64, u64, u32)) -> bool {
+    let (sum, carry) = a.overflowing_add(b);
+    let (sum, carry) = (sum + u64::from(carry)).overflowing_add(u64::from(c));
+    (sum + u64::from(carry)).is_multiple_of(0xffff)
 }
 
 /// Glances at a frame of this tagging.
@@ -271,7 +288,7 @@ pub fn glance(frame: &[u8], tagging: Tagging) -> Option<Glance> {
 impl Glance {
     /// Glances at a frame of this tagging, in place: a burst of them is not copied about. After `None` there is
     /// nothing in it.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, frame: &[u8], tagging: Tagging) -> Option<()> {
         self.macs = Macs::of(frame.first_chunk::<ETH>()?);
         let packet = frame.get(ETH + tagging.tag..)?;
@@ -281,22 +298,36 @@ impl Glance {
         }
     }
 
-    #[inline]
-    fn read_v4(&mut self, packet: &[u8]) -> Option<()> {
-        let (ip, upper) = packet.split_first_chunk::<IP>()?;
-        self.total_len = plain(ip, packet.len())?;
-        let upper = upper.get(..usize::from(self.total_len) - IP)?;
-        self.addresses = Addresses::V4(Both(be64(ip, 12)));
-        [self.tos, self.ttl, self.proto] = [ip[1], ip[8], ip[9]];
-        self.transport(upper, ip_proto::ICMP)
+    /// Glances at a frame without a tag; as [`Glance::read`].
+    #[inline(always)]
+    pub fn read_untagged(&mut self, frame: &[u8]) -> Option<()> {
+        let (ethernet, packet) = frame.split_first_chunk::<ETH>()?;
+        self.macs = Macs::of(ethernet);
+        match ethernet[12..] {
+            [0x08, 0x00] => self.read_v4(packet),
+            [0x86, 0xdd] => self.read_v6(packet),
+            _ => None,
+        }
     }
 
+    #[inline(always)]
+    fn read_v4(&mut self, packet: &[u8]) -> Option<()> {
+        let head = packet.first_chunk::<{ IP + 8 }>()?;
+        let (ip, upper) = head.split_first_chunk::<IP>()?;
+        let upper = upper.first_chunk::<8>()?;
+        self.total_len = plain(ip, packet.len())?;
+        self.addresses = Addresses::V4(Both(be64(ip, 12)));
+        [self.tos, self.ttl, self.proto] = [ip[1], ip[8], ip[9]];
+        self.transport(packet, IP, upper, ip_proto::ICMP)
+    }
+
+    #[inline(never)]
     fn read_v6(&mut self, packet: &[u8]) -> Option<()> {
         let (ip, upper) = packet.split_first_chunk::<{ ipv6::LEN }>()?;
         let payload = be16(ip, 4);
         self.total_len = payload.checked_add(ipv6::LEN as u16)?;
-        let upper = upper.get(..usize::from(payload))?;
-        if ip[0] >> 4 != 6 {
+        let head = upper.first_chunk::<8>()?;
+        if ip[0] >> 4 != 6 || !(8..=upper.len()).contains(&usize::from(payload)) {
             return None;
         }
         let address = |at: usize| {
@@ -305,25 +336,22 @@ impl Glance {
         };
         self.addresses = Addresses::V6(address(8), address(24));
         [self.tos, self.ttl, self.proto] = [ip[0] << 4 | ip[1] >> 4, ip[7], ip[6]];
-        self.transport(upper, ip_proto::ICMPV6)
+        self.transport(packet, ipv6::LEN, head, ip_proto::ICMPV6)
     }
 
-    /// Ports (of an echo, its identifier twice) and TCP flags of what is above IP. `icmp` is the family's ICMP.
-    #[inline]
-    fn transport(&mut self, upper: &[u8], icmp: u8) -> Option<()> {
-        let head = upper.first_chunk::<8>()?;
+    /// Ports (of an echo, its identifier twice) and TCP flags of what is above IP, which begins at `start` with `head`
+    /// and ends with the packet. `icmp` is the family's ICMP.
+    #[inline(always)]
+    fn transport(&mut self, packet: &[u8], start: usize, head: &[u8; 8], icmp: u8) -> Option<()> {
+        let room = usize::from(self.total_len) - start;
         self.ports = Both(be32(head, 0));
         self.flags = TcpFlags::NONE;
         let whole = match self.proto {
-            ip_proto::UDP => {
-                let len = usize::from(be16(head, 4));
-                len >= udp::LEN && len <= upper.len()
-            }
+            ip_proto::UDP => (udp::LEN..=room).contains(&usize::from(be16(head, 4))),
             ip_proto::TCP => {
-                let [offset, flags] = *upper.get(12..20)?.first_chunk::<2>()?;
+                let [offset, flags] = *packet.get(start + 12..)?.first_chunk::<2>()?;
                 self.flags = TcpFlags(flags);
-                let header = usize::from(offset >> 4) * 4;
-                header >= 20 && header <= upper.len()
+                (20..=room).contains(&(usize::from(offset >> 4) * 4))
             }
             proto if proto == icmp => {
                 let id = be16(head, icmpv4::ECHO_ID_OFFSET);
@@ -398,7 +426,18 @@ impl Glance {
         })
     }
 
-    /// Writes MACs and TTL into the packet this was glanced at, untagged by now. `None` when it is shorter than it
+    /// The sum of the words of the frame this was glanced at, untagged by now, as it would be with these MACs.
+    #[inline]
+    pub fn sum(&self, frame: &[u8], macs: Macs) -> u32 {
+        let (known, from) = match self.addresses {
+            // The words of an IPv4 header whose checksum holds add up to nothing.
+            Addresses::V4(..) => (macs.sum() + u32::from(ETHERTYPE_IPV4), ETH + IP),
+            Addresses::V6(..) => (macs.sum(), 12),
+        };
+        ones_complement_sum(frame.get(from..).unwrap_or_default(), known)
+    }
+
+    /// Writes MACs and a TTL that is not above its own into the packet this was glanced at, untagged by now. `None` when it is shorter than it
     /// was; else what that adds to the sum of the frame's words behind the MACs.
     #[inline]
     pub fn forward(&self, frame: &mut [u8], macs: Macs, ttl: u8) -> Option<u32> {
@@ -409,18 +448,17 @@ impl Glance {
         }
         Some(match self.addresses {
             Addresses::V4(..) => {
-                let was = u16::from_be_bytes([self.ttl, self.proto]);
-                let is = u16::from_be_bytes([ttl, self.proto]);
                 let sum = u16::from_be_bytes([head[24], head[25]]);
                 head[22] = ttl;
-                head[24..26].copy_from_slice(&apply(sum, delta16(was, is)).to_be_bytes());
+                let sum = lessened(sum, self.ttl.wrapping_sub(ttl));
+                head[24..26].copy_from_slice(&sum.to_be_bytes());
                 // The header's checksum makes up for it.
                 0
             }
             Addresses::V6(..) => {
                 head[21] = ttl;
-                let word = |ttl| u16::from_be_bytes([self.proto, ttl]);
-                delta16(word(self.ttl), word(ttl))
+                // Beside it stands the protocol.
+                folded(replaced(u32::from(self.ttl), u32::from(ttl)))
             }
         })
     }
@@ -428,7 +466,7 @@ impl Glance {
     /// Writes MACs, TTL and tuple into the IPv4 packet this was glanced at, untagged by now, and updates its checksums
     /// incrementally (RFC 1624 equation 3). `None` when it is shorter than it was, or not IPv4; else what that adds to the
     /// sum of the frame's words behind the MACs.
-    #[inline]
+    #[inline(always)]
     pub fn edit(&self, frame: &mut [u8], macs: Macs, ttl: u8, to: &Rewrite) -> Option<u32> {
         let Addresses::V4(both) = self.addresses else {
             return None;
@@ -437,65 +475,72 @@ impl Glance {
         let (src_port, dst_port) = (self.ports.src(), self.ports.dst());
         let head = frame.first_chunk_mut::<HEAD>()?;
         macs.write(head.first_chunk_mut::<12>()?);
-        let addresses = delta32(src, to.src) + delta32(dst, to.dst);
-        let was = u16::from_be_bytes([self.ttl, self.proto]);
-        let is = u16::from_be_bytes([ttl, self.proto]);
+        let addresses = replaced(src, to.src) + replaced(dst, to.dst);
+        let steps = replaced(u32::from(self.ttl) << 8, u32::from(ttl) << 8);
         let sum = u16::from_be_bytes([head[24], head[25]]);
         head[22] = ttl;
-        head[24..26].copy_from_slice(&apply(sum, addresses + delta16(was, is)).to_be_bytes());
-        head[26..30].copy_from_slice(&to.src.to_be_bytes());
-        head[30..34].copy_from_slice(&to.dst.to_be_bytes());
-        let source = delta16(src_port, to.src_port);
-        let ports = source + delta16(dst_port, to.dst_port);
-        // A checksum over ports and addresses makes up for both: what is left is that of the addresses, taken away.
-        let taken = delta32(to.src, src) + delta32(to.dst, dst);
+        head[24..26].copy_from_slice(&apply(sum, addresses + steps).to_be_bytes());
+        let is = u64::from(to.src) << 32 | u64::from(to.dst);
+        head[26..34].copy_from_slice(&is.to_be_bytes());
+        let source = replaced(u32::from(src_port), u32::from(to.src_port));
+        let ports = source + replaced(u32::from(dst_port), u32::from(to.dst_port));
+        let is = u32::from(to.src_port) << 16 | u32::from(to.dst_port);
         match self.proto {
+            ip_proto::UDP => {
+                let sum = u16::from_be_bytes([head[40], head[41]]);
+                head[34..38].copy_from_slice(&is.to_be_bytes());
+                if sum == 0 {
+                    return Some(folded(ports));
+                }
+                let sum = sluice_net::checksum::udp_nonzero(apply(sum, addresses + ports));
+                head[40..42].copy_from_slice(&sum.to_be_bytes());
+            }
+            ip_proto::TCP => {
+                head[34..38].copy_from_slice(&is.to_be_bytes());
+                let field = frame.get_mut(TCP_CHECKSUM..)?.first_chunk_mut::<2>()?;
+                *field = apply(u16::from_be_bytes(*field), addresses + ports).to_be_bytes();
+            }
             ip_proto::ICMP => {
                 let sum = u16::from_be_bytes([head[36], head[37]]);
                 head[36..38].copy_from_slice(&apply(sum, source).to_be_bytes());
                 head[38..40].copy_from_slice(&to.src_port.to_be_bytes());
                 return Some(0);
             }
-            ip_proto::UDP => {
-                let sum = u16::from_be_bytes([head[40], head[41]]);
-                head[34..36].copy_from_slice(&to.src_port.to_be_bytes());
-                head[36..38].copy_from_slice(&to.dst_port.to_be_bytes());
-                if sum == 0 {
-                    return Some(ports);
-                }
-                let sum = sluice_net::checksum::udp_nonzero(apply(sum, addresses + ports));
-                head[40..42].copy_from_slice(&sum.to_be_bytes());
-            }
-            ip_proto::TCP => {
-                head[34..36].copy_from_slice(&to.src_port.to_be_bytes());
-                head[36..38].copy_from_slice(&to.dst_port.to_be_bytes());
-                let field = frame.get_mut(TCP_CHECKSUM..)?.first_chunk_mut::<2>()?;
-                *field = apply(u16::from_be_bytes(*field), addresses + ports).to_be_bytes();
-            }
             _ => return None,
         }
-        Some(taken)
+        // A checksum over ports and addresses makes up for both: what is left is that of the addresses, taken away.
+        let taken = replaced(to.src, src) + replaced(to.dst, dst);
+        Some(folded(taken))
     }
 }
 
-/// What replacing a word adds to the complement of a checksum.
+/// What replacing words, up to two side by side, adds to the complement of a checksum: a number in which 2^16 counts as 1.
 #[inline]
-fn delta16(old: u16, new: u16) -> u32 {
-    u32::from(!old) + u32::from(new)
+fn replaced(old: u32, new: u32) -> u64 {
+    u64::from(!old) + u64::from(new)
 }
 
+/// The number in 16 bits.
 #[inline]
-fn delta32(old: u32, new: u32) -> u32 {
-    (!old >> 16) + (!old & 0xffff) + (new >> 16) + (new & 0xffff)
+fn folded(sum: u64) -> u32 {
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    ((sum >> 16) + (sum & 0xffff)) as u32
 }
 
-/// The checksum after replacements that add up to `delta`: at most fourteen words, so no carry is lost.
+/// The checksum of an IPv4 header after its TTL has become less by `steps` (RFC 1141): what the sum of the words
+/// loses, its complement gains. That of a header is never 0xffff, because no header's words are all zero.
 #[inline]
-fn apply(sum: u16, delta: u32) -> u16 {
-    let sum = u32::from(!sum) + delta;
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    !(sum as u16)
+fn lessened(sum: u16, steps: u8) -> u16 {
+    let sum = u32::from(sum) + (u32::from(steps) << 8);
+    (sum + u32::from(sum >= 0xffff)) as u16
+}
+
+/// The checksum after replacements that add up to `delta`, which is far below 2^48.
+#[inline]
+fn apply(sum: u16, delta: u64) -> u16 {
+    !(folded(u64::from(!sum) + delta) as u16)
 }
 
 #[cfg(test)]

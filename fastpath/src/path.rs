@@ -218,6 +218,8 @@ pub struct Leg {
     pub gate: Gate,
     /// Routers crossed.
     pub ttl_steps: u8,
+    /// The Ethernet addresses to write are those that packets come with.
+    pub bridged: bool,
     /// Bytes of IP that fit all the way.
     pub mtu: u16,
     /// Ethernet addresses that packets of it come with.
@@ -235,6 +237,24 @@ impl Leg {
     #[inline]
     pub fn carries(&self, ttl: u8, total_len: u16) -> bool {
         ttl > self.ttl_steps && total_len <= self.mtu
+    }
+}
+
+/// The legs of a worker's paths at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Legs<'a> {
+    legs: &'a [Leg],
+    stamp: u32,
+    now: Tick,
+}
+
+impl<'a> Legs<'a> {
+    /// The leg of a path, if it is of this moment and no mark of use is due.
+    #[inline]
+    pub fn ready(&self, id: PathId) -> Option<&'a Leg> {
+        self.legs
+            .get(id.0 as usize)
+            .filter(|leg| leg.stamp == self.stamp && self.now.since(leg.marked) < MARK)
     }
 }
 
@@ -352,18 +372,29 @@ impl Paths {
         Some(&path.way)
     }
 
-    /// The path's leg; `None` when what the path rests on does not hold any more.
+    /// The path's leg is of this moment, and no mark of use is due; else it is to be [renewed](Paths::renew).
     #[inline]
-    pub fn leg(&mut self, id: PathId, moment: &Moment<'_>) -> Option<&Leg> {
-        let at = id.0 as usize;
-        let leg = self.legs.get(at)?;
-        if leg.stamp != moment.stamp || moment.now.since(leg.marked) >= MARK {
-            self.renew(id, moment)?;
-        }
-        self.legs.get(at)
+    pub fn ready(&self, id: PathId, stamp: u32, now: Tick) -> bool {
+        self.legs(stamp, now).ready(id).is_some()
     }
 
-    /// The outer headers of a path that leaves by a tunnel, after [`Paths::leg`] has given its leg.
+    /// The legs of all paths, at this moment.
+    #[inline]
+    pub fn legs(&self, stamp: u32, now: Tick) -> Legs<'_> {
+        Legs {
+            legs: &self.legs,
+            stamp,
+            now,
+        }
+    }
+
+    /// The path's leg, with meaning only when it is [`Paths::ready`].
+    #[inline]
+    pub fn leg(&self, id: PathId) -> Option<&Leg> {
+        self.legs.get(id.0 as usize)
+    }
+
+    /// The outer headers of a path that leaves by a tunnel, with meaning only when its leg is [`Paths::ready`].
     #[inline]
     pub fn head(&self, id: PathId) -> Option<&Head> {
         self.heads.get(id.0 as usize)
@@ -377,8 +408,9 @@ impl Paths {
         }
     }
 
+    /// Makes the path's leg anew; `None` when what the path rests on does not hold any more.
     #[cold]
-    fn renew(&mut self, id: PathId, moment: &Moment<'_>) -> Option<()> {
+    pub fn renew(&mut self, id: PathId, moment: &Moment<'_>) -> Option<()> {
         let Moment {
             tables,
             learned,
@@ -401,6 +433,7 @@ impl Paths {
             marked: now,
             gate: gates.get(&way.entry).unwrap_or(Gate::NONE),
             ttl_steps: way.ttl_steps,
+            bridged: way.macs == (way.eth_dst, way.eth_src),
             mtu: way.mtu,
             macs: Macs::new(way.macs.0, way.macs.1),
             write: Macs::new(way.eth_dst, way.eth_src),
@@ -438,6 +471,7 @@ const STALE: Leg = Leg {
     marked: Tick(0),
     gate: Gate::NONE,
     ttl_steps: 0,
+    bridged: false,
     mtu: 0,
     macs: Macs::NONE,
     write: Macs::NONE,

@@ -13,37 +13,44 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[must_use]
 pub fn ones_complement_sum(data: &[u8], initial: u32) -> u32 {
     // RFC 1071 section 2 (B): summed in the machine's order, swapped once at the end. Two chains of additions, so that
-    // one does not wait for the other; 2^64 words fit into each.
+    // one does not wait for the other; a carry out of the highest word comes back at the lowest.
     let (pairs, rest) = data.as_chunks::<16>();
-    let mut chains = [0_u128; 2];
+    let mut chains = [0_u64; 2];
     for pair in pairs {
         let word = u128::from_le_bytes(*pair);
-        chains[0] += word & u128::from(u64::MAX);
-        chains[1] += word >> 64;
+        chains = [
+            end_around(chains[0], word as u64),
+            end_around(chains[1], (word >> 64) as u64),
+        ];
     }
-    let (words, rest) = rest.as_chunks::<8>();
-    for word in words {
-        chains[0] += u128::from(u64::from_le_bytes(*word));
-    }
-    let (words, rest) = rest.as_chunks::<4>();
-    for word in words {
-        chains[1] += u128::from(u32::from_le_bytes(*word));
-    }
-    let last = match *rest {
-        [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
-        [a, b] => u32::from_le_bytes([a, b, 0, 0]),
-        [a] => u32::from_le_bytes([a, 0, 0, 0]),
-        _ => 0,
+    let (word, rest) = match rest.split_first_chunk::<8>() {
+        Some((word, rest)) => (u64::from_le_bytes(*word), rest),
+        None => (0, rest),
     };
-    let sum = chains[0] + chains[1] + u128::from(last);
+    let last = match (data.last_chunk::<8>(), rest.len()) {
+        (_, 0) => 0,
+        // The bytes before were summed already: they are shifted out.
+        (Some(last), left) => u64::from_le_bytes(*last) >> (64 - 8 * left),
+        (None, _) => rest
+            .iter()
+            .rev()
+            .fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    let sum = end_around(end_around(chains[0], chains[1]), end_around(word, last));
     // 2^16 = 1 in this arithmetic, so halves just add up.
-    let (low, carry) = (sum as u64).overflowing_add((sum >> 64) as u64);
-    let sum = (low >> 32) + (low & 0xffff_ffff) + u64::from(carry);
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
     let sum = (sum >> 32) as u32 + (sum >> 16 & 0xffff) as u32 + (sum & 0xffff) as u32;
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = u32::from((sum as u16).swap_bytes()) + (initial >> 16) + (initial & 0xffff);
     (sum >> 16) + (sum & 0xffff)
+}
+
+#[inline]
+fn end_around(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    // After a carry the sum is below the highest value.
+    sum + u64::from(carry)
 }
 
 /// Folds a sum to 16 bits and complements it: the value for the checksum field.

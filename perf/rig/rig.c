@@ -200,10 +200,23 @@ static __rte_always_inline void fill(const struct lane *lane, struct rte_mbuf *m
 	memcpy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, record, stride);
 }
 
+static __rte_always_inline void ask(const struct rte_mbuf *m, const uint32_t stride)
+{
+	const uint8_t *at = (const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+
+	for (uint32_t line = 0; line < stride; line += 64)
+		rte_prefetch0_write(at + line);
+}
+
 static __rte_always_inline void fill_all(struct lane *lane, struct rte_mbuf **fresh, uint32_t n,
 					 const uint32_t stride)
 {
 	for (uint32_t i = 0; i < n; i++) {
+		/* as a driver does that fills its ring: the buffer, then where its packet will be */
+		if (i + 8 < n)
+			rte_prefetch0_write(fresh[i + 8]);
+		if (i + 4 < n)
+			ask(fresh[i + 4], stride);
 		if (unlikely(lane->next == lane->end)) {
 			lane->next = lane->first;
 			lane->laps++;
@@ -382,6 +395,8 @@ static inline void release(struct lane *lane, struct rte_mbuf **old, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = old[i];
+		if (i + 8 < n)
+			rte_prefetch0(old[i + 8]);
 		if (likely(m->pool == lane->pool && m->refcnt == 1 && m->nb_segs == 1))
 			plain[k++] = m;
 		else

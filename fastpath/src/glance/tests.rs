@@ -101,12 +101,14 @@ proptest! {
     fn edits_as_the_general_rewrite_does(frame in frames(), src in any::<u32>(), dst in any::<u32>(), ports in any::<(u16, u16)>(), ttl in any::<u8>()) {
         let Some((glance, 0)) = look(&frame) else { return Ok(()) };
         let headers = parse(&frame).unwrap();
-        let edit = Edit { eth_dst: B, eth_src: A, ttl: Some(ttl), tos: None, tuple: None, quoted: None };
+        let less = ttl.min(glance.ttl);
+        let edit = Edit { eth_dst: B, eth_src: A, ttl: Some(less), tos: None, tuple: None, quoted: None };
         let mut general = frame.clone();
         rewrite::apply(&mut general, &headers, &edit).unwrap();
         let mut forwarded = frame.clone();
-        let added = glance.forward(&mut forwarded, Macs::new(B, A), ttl).unwrap();
+        let added = glance.forward(&mut forwarded, Macs::new(B, A), less).unwrap();
         prop_assert_eq!(sum_after(&frame, Macs::new(B, A), added), finish(ones_complement_sum(&forwarded, 0)));
+        prop_assert_eq!(finish(glance.sum(&frame, Macs::new(B, A))), finish(ones_complement_sum(&frame[12..], Macs::new(B, A).sum())));
         prop_assert_eq!(&forwarded[..14], &general[..14]);
         let (one, other) = (parse(&forwarded).expect("header checksum holds"), parse(&general).unwrap());
         prop_assert_eq!(one.ip(), other.ip());

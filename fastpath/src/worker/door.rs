@@ -1,7 +1,7 @@
 //! What frames of a device's VLAN, or with certain tunnel keys, enter; kept from packet to packet.
 
 use super::memory::mix;
-use crate::glance::{Origin, Tagging};
+use crate::glance::Origin;
 use crate::ids::{PortId, Zone};
 use crate::io::DeviceId;
 use crate::path::{Gate, Gates};
@@ -64,25 +64,23 @@ impl Doors {
         &self.gates
     }
 
-    /// What is behind a device and VLAN.
+    /// What is behind a device and VLAN, 0 for none.
     #[inline]
     pub(super) fn device(
         &mut self,
         tables: &Tables,
         device: DeviceId,
-        tagging: Tagging,
-    ) -> Option<&Behind> {
-        let (index, slot) = (device.index(), usize::from(tagging.vlan) % VLANS);
-        let held = self.devices.get(index)?.get(slot)?;
-        if held.as_ref().is_none_or(|(vlan, _)| *vlan != tagging.vlan) {
-            self.open_device(tables, device, tagging.vlan)?;
+        vlan: u16,
+    ) -> Option<Behind> {
+        let (index, slot) = (device.index(), usize::from(vlan) % VLANS);
+        match self.devices.get(index)?.get(slot)? {
+            Some((held, behind)) if *held == vlan => Some(*behind),
+            _ => self.open_device(tables, device, vlan),
         }
-        let (_, behind) = self.devices.get(index)?.get(slot)?.as_ref()?;
-        Some(behind)
     }
 
     #[cold]
-    fn open_device(&mut self, tables: &Tables, device: DeviceId, vlan: u16) -> Option<()> {
+    fn open_device(&mut self, tables: &Tables, device: DeviceId, vlan: u16) -> Option<Behind> {
         let tag = (vlan != 0).then_some(vlan);
         let behind = match tables.devices.get(device.index())?.entry(tag)? {
             DeviceEntry::Port(port) => Behind::Door(self.open(tables, Entry::Port(port))),
@@ -90,7 +88,7 @@ impl Doors {
         };
         let slots = self.devices.get_mut(device.index())?;
         *slots.get_mut(usize::from(vlan) % VLANS)? = Some((vlan, behind));
-        Some(())
+        Some(behind)
     }
 
     /// What tunnel keys of a peer enter; `None` when they are refused.

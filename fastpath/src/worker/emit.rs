@@ -5,10 +5,11 @@ use std::sync::Arc;
 use sluice_net::flow_hash;
 
 use super::Worker;
+use super::express::Fate;
 use crate::counters::Work;
 use crate::encap::Head;
 use crate::exchange::{HandedOff, HandedTo};
-use crate::ids::WorkerId;
+use crate::ids::{PortId, WorkerId};
 use crate::io::{Burst, DeviceId, Frame, FramePool, Ports};
 use crate::rewrite::{self, Edit};
 use crate::stage::enter::Entered;
@@ -61,15 +62,36 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Sends a rewritten frame out of a device.
-    #[inline]
-    pub(super) fn emit_device(&mut self, mut frame: P::Frame, egress: Egress) {
+    fn emit_device(&mut self, mut frame: P::Frame, egress: Egress) {
         let Egress::Device { device, vlan, port } = egress else {
             return;
         };
-        self.counters.port_tx(port, frame.data().len() as u64);
-        match push_tag(&mut frame, vlan) {
-            Ok(()) => self.send(device, frame),
-            Err(reason) => self.counters.dropped(reason),
+        self.count_exit(port, frame.data().len() as u64);
+        let fate = match vlan {
+            None => Fate::Leaves(device),
+            Some(vlan) => self.tag(&mut frame, vlan, device),
+        };
+        if fate != Fate::Dropped {
+            self.send(device, frame);
+        }
+    }
+
+    /// Counts a frame at the port it leaves by.
+    #[inline]
+    pub(super) fn count_exit(&mut self, port: PortId, bytes: u64) {
+        self.sent.add(port, bytes, |port, traffic| {
+            self.counters.port_tx(port, traffic);
+        });
+    }
+
+    /// Puts the VLAN tag into a frame that leaves by a device.
+    pub(super) fn tag(&mut self, frame: &mut P::Frame, vlan: u16, device: DeviceId) -> Fate {
+        match push_tag(frame, vlan) {
+            Ok(()) => Fate::Leaves(device),
+            Err(reason) => {
+                self.counters.dropped(reason);
+                Fate::Dropped
+            }
         }
     }
 
@@ -133,6 +155,24 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
+    /// Puts finished frames into the device's buffer, as [`Worker::send`] does.
+    pub(super) fn send_all(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
+        match self.out.get_mut(device.index()) {
+            Some(outbox) if outbox.ours && outbox.frames.is_empty() => {
+                outbox.bytes = frames.iter().map(|frame| frame.data().len() as u64).sum();
+                std::mem::swap(&mut outbox.frames, frames);
+                if outbox.frames.is_full() {
+                    self.flush_device(device);
+                }
+            }
+            _ => {
+                for frame in frames.drain(..) {
+                    self.send(device, frame);
+                }
+            }
+        }
+    }
+
     #[cold]
     fn send_by_another(&mut self, device: DeviceId, frame: P::Frame) {
         let to = self
@@ -147,8 +187,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         self.hand(worker, frame, HandedTo::Transmit(device));
     }
 
-    /// Sends all buffers.
+    /// Sends all buffers, and writes what was counted at ports.
     pub(super) fn flush(&mut self) {
+        self.received
+            .end(|port, traffic| self.counters.port_rx(port, traffic));
+        self.sent
+            .end(|port, traffic| self.counters.port_tx(port, traffic));
         for device in 0..self.devices {
             self.flush_device(DeviceId(device));
         }
@@ -257,8 +301,7 @@ fn pull_tag<F: Frame>(frame: &mut F) -> Option<()> {
 }
 
 /// Puts an 802.1Q tag into an untagged frame.
-fn push_tag<F: Frame>(frame: &mut F, vlan: Option<u16>) -> Result<(), DropReason> {
-    let Some(vlan) = vlan else { return Ok(()) };
+fn push_tag<F: Frame>(frame: &mut F, vlan: u16) -> Result<(), DropReason> {
     let write = |frame: &mut F| {
         let macs = *frame.data().first_chunk::<12>()?;
         frame.push(4)?;

@@ -7,71 +7,62 @@
 //! Nothing is decided here that the walk does not decide: a packet goes this way only along a fresh cached way
 //! that a walk has found for its connection, or for its lane. Whatever is out of the ordinary is parsed and walks.
 
+use std::ops::ControlFlow::Continue;
+
 use arrayvec::ArrayVec;
-use sluice_net::checksum::ones_complement_sum;
 
 use super::Worker;
 use super::door::{Behind, Door};
 use super::opening::{Newcomer, Plan};
+use super::places::Places;
 use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
-use crate::counters::{Counters, Work};
+use crate::counters::{Traffic, Work};
 use crate::exchange::Origin;
-use crate::glance::{self, Glance, Macs, Tagging, Version};
-use crate::ids::{PathId, Zone};
+use crate::glance::{self, Addresses, Glance, Macs, Tagging, Version};
+use crate::ids::{PathId, PortId, Zone};
 use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports, prefetch};
-use crate::path::{Leg, Moment};
-use crate::stage::enter;
+use crate::path::{Leg, Legs, Moment};
+use crate::stage::enter::{self, Entered, Entry};
 use crate::verdict::{DropReason, Egress};
-
-/// The moment of this burst; a macro, because the fields that it borrows are not all of the worker's.
-macro_rules! moment {
-    ($worker:expr) => {
-        Moment {
-            tables: $worker.tables.tables(),
-            learned: &$worker.learned,
-            gates: $worker.doors.gates(),
-            changes: $worker.changes,
-            now: $worker.now,
-            stamp: $worker.stamp,
-        }
-    };
-}
-
-pub(super) use moment;
 
 /// A packet that may go on a cached way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) glance: Glance,
     pub(super) door: Door,
+    /// Cached way of one that goes by lane.
+    pub(super) way: PathId,
     /// Bytes to take off the front: outer headers, or the VLAN tag (the MACs before it are written anew).
     skip: u16,
     /// Bytes of the logical frame as it came in.
     pub(super) len: u16,
     /// Where it ends in the received one.
     end: u16,
+    /// What has become of it.
+    fate: Fate,
 }
 
-/// How a frame of a burst goes on.
+/// What has become of a frame of a burst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It is parsed and walks.
+pub(super) enum Fate {
+    /// It must walk.
     #[default]
-    Other,
-    /// Its connection tells.
-    Flow,
-    /// Its lane tells.
-    Lane,
+    Walks,
+    /// It is edited, and leaves by this device.
+    Leaves(DeviceId),
+    /// It is dropped, and counted.
+    Dropped,
 }
 
 /// What is found out about the frames of a burst, by their place in it; kept from burst to burst, so that nothing
 /// has to be made or moved.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
-    kinds: [Kind; BURST],
     seen: [Seen; BURST],
-    /// Cached ways of those that go by lane.
-    ways: [PathId; BURST],
+    /// Those that have a flow: their connection tells.
+    flows: Places,
+    /// Those that have none: their lane tells.
+    lanes: Places,
     /// Connections of those that have a flow, one after the other.
     hits: [Option<Hit>; BURST],
     /// What is to be done with those that have a flow but no connection.
@@ -79,68 +70,91 @@ pub(super) struct Sheet {
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
-    /// Deals with a burst of a device, in its order.
+    /// Deals with a burst of a device: finds cached ways, edits along them, then sends or walks in the order of the burst.
     pub(super) fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
         let mut sheet = self.sheet.take().unwrap_or_default();
         self.inspect(device, frames, &mut sheet);
-        self.forward(device, frames, &sheet);
+        if !sheet.flows.is_empty() {
+            self.look_up_flows(&mut sheet);
+            self.edit_flows(frames, &mut sheet);
+        }
+        let mut sent = false;
+        if !sheet.lanes.is_empty() {
+            self.find_lanes(sheet.lanes, &mut sheet.seen);
+            sent = self.edit_lanes(frames, &mut sheet);
+        }
+        if !sent {
+            self.forward(device, frames, &sheet);
+        }
         self.sheet = Some(sheet);
     }
 
-    /// Finds the connections and lanes of a burst.
+    /// Finds out which frames of a burst may have a flow, and which a lane.
     fn inspect(&mut self, device: DeviceId, frames: &Burst<P::Frame>, sheet: &mut Sheet) {
-        let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
-        let mut hashes = [0; BURST];
-        let (mut bytes, mut lanes) = (0, 0);
-        let places = sheet.seen.iter_mut().zip(&mut sheet.kinds);
-        for (frame, (seen, kind)) in frames.iter().zip(places) {
-            let data = frame.data();
-            bytes += data.len() as u64;
-            *kind = Kind::Other;
-            if self.look(device, data, seen).is_none() {
+        let bytes = frames.iter().map(|frame| frame.data().len() as u64).sum();
+        self.counters.device_rx(device, frames.len() as u64, bytes);
+        let all = Places::first(frames.len());
+        (sheet.flows, sheet.lanes) = (Places::NONE, Places::NONE);
+        let untagged = self.doors.device(self.tables.tables(), device, 0);
+        let mut others = all;
+        if let Some(Behind::Door(door)) = untagged {
+            let taken = glance_all(frames, &mut sheet.seen, &door);
+            (sheet.lanes, sheet.flows) = match door.zone {
+                Zone::NONE => (taken.all, Places::NONE),
+                _ => (taken.v6, taken.all.without(taken.v6)),
+            };
+            others = all.without(taken.all);
+            if let Some(port) = door.port {
+                let (packets, bytes) = (taken.all.len() as u64, taken.bytes);
+                self.counters.port_rx(port, Traffic { packets, bytes });
+            }
+        }
+        for at in others {
+            let (Some(frame), Some(seen)) = (frames.get(at), sheet.seen.get_mut(at)) else {
+                continue;
+            };
+            seen.fate = Fate::Walks;
+            if self
+                .look(device, untagged.as_ref(), frame.data(), seen)
+                .is_none()
+            {
                 continue;
             }
-            let key = match seen.door.zone {
-                Zone::NONE => None,
-                zone => seen.glance.key(zone),
-            };
-            if let Some(key) = key {
-                keys.push(key);
-                *kind = Kind::Flow;
-            } else {
-                lanes += 1;
-                *kind = Kind::Lane;
+            match (seen.door.zone, seen.glance.addresses) {
+                (Zone::NONE, _) | (_, Addresses::V6(..)) => sheet.lanes.add(at),
+                _ => sheet.flows.add(at),
             }
-        }
-        self.counters.device_rx(device, frames.len() as u64, bytes);
-        if !keys.is_empty() {
-            self.connections
-                .table()
-                .lookup_burst(&keys, &mut hashes, &mut sheet.hits, prefetch);
-            self.receive_newcomers(&keys, &hashes, frames.len(), sheet);
-        }
-        if lanes > 0 {
-            let kinds = sheet.kinds.get(..frames.len()).unwrap_or_default();
-            self.lanes(kinds, &sheet.seen, &mut sheet.ways);
+            let (port, bytes) = (seen.door.port, u64::from(seen.len));
+            if let Some(port) = port {
+                self.received.add(port, bytes, |port, traffic| {
+                    self.counters.port_rx(port, traffic);
+                });
+            }
         }
     }
 
-    /// Finds out what is to be done with packets that have a flow but no connection.
-    fn receive_newcomers(
-        &self,
-        keys: &[FlowKey4],
-        hashes: &[u32],
-        frames: usize,
-        sheet: &mut Sheet,
-    ) {
+    /// Finds the connections of the packets that have a flow, and what is to be done with those without one.
+    fn look_up_flows(&mut self, sheet: &mut Sheet) {
+        let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
+        for at in sheet.flows {
+            let seen = sheet.seen.get(at);
+            keys.extend(seen.and_then(|seen| seen.glance.key(seen.door.zone)));
+        }
+        let mut hashes = [0; BURST];
+        self.connections
+            .table()
+            .lookup_burst(&keys, &mut hashes, &mut sheet.hits, prefetch);
         let hits = sheet.hits.get(..keys.len()).unwrap_or_default();
         if hits.iter().all(Option::is_some) {
             return;
         }
         let mut newcomers: ArrayVec<Newcomer, BURST> = ArrayVec::new();
-        let kinds = sheet.kinds.iter().take(frames).enumerate();
-        let flows = kinds.filter(|(_, kind)| **kind == Kind::Flow).zip(hits);
-        for (((at, _), hit), (&key, &hash)) in flows.zip(keys.iter().zip(hashes)) {
+        for ((at, hit), (&key, &hash)) in sheet
+            .flows
+            .into_iter()
+            .zip(hits)
+            .zip(keys.iter().zip(&hashes))
+        {
             if let (None, Some(plan)) = (hit, sheet.plans.get_mut(at)) {
                 *plan = None;
                 newcomers.push(Newcomer { at, key, hash });
@@ -149,55 +163,133 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         self.plan(&newcomers, &sheet.seen, &mut sheet.plans);
     }
 
-    /// Sends a burst on, one frame after the other.
-    fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
+    /// Edits the packets that have a connection, or may have one.
+    #[inline(never)]
+    fn edit_flows(&mut self, frames: &mut Burst<P::Frame>, sheet: &mut Sheet) {
         let (mut established, mut laned) = (0, 0);
         let opened = self.openings.opened();
-        let mut hits = sheet.hits.iter();
-        let places = sheet.seen.iter().zip(&sheet.kinds);
-        let found = places.zip(sheet.ways.iter().zip(&sheet.plans));
-        for (frame, ((seen, kind), (way, plan))) in frames.drain(..).zip(found) {
-            let left = match kind {
-                Kind::Other => Some(frame),
-                Kind::Flow => match hits.next() {
-                    Some(Some(hit)) => {
-                        let left = self.express(frame, seen, hit);
-                        established += u64::from(left.is_none());
-                        left
-                    }
-                    Some(None) => {
-                        let left = match plan {
-                            Some(Plan::Pass(way)) => self.pass_by(frame, seen, *way, opened),
-                            Some(Plan::Open(opening)) => self.begin(frame, seen, opening),
-                            None => Some(frame),
-                        };
-                        laned += u64::from(left.is_none());
-                        left
-                    }
-                    _ => Some(frame),
-                },
-                Kind::Lane if *way != PathId::NONE => {
-                    let left = self.lane(frame, seen, *way);
-                    laned += u64::from(left.is_none());
-                    left
-                }
-                Kind::Lane => Some(frame),
+        let Sheet {
+            seen,
+            flows,
+            hits,
+            plans,
+            ..
+        } = sheet;
+        for (at, hit) in flows.into_iter().zip(hits.iter()) {
+            let (Some(frame), Some(seen)) = (frames.get_mut(at), seen.get_mut(at)) else {
+                continue;
             };
-            if let Some(frame) = left {
-                let entered = enter::from_device(self.tables.tables(), device, frame.data());
-                self.admit(frame, Origin::Device(device), entered);
+            if let Some(hit) = hit {
+                seen.fate = self.express(frame, seen, hit);
+                established += u64::from(seen.fate != Fate::Walks);
+            } else {
+                seen.fate = match plans.get(at) {
+                    Some(Some(Plan::Pass(way))) => self.pass_by(frame, seen, *way, opened),
+                    Some(Some(Plan::Open(opening))) => self.begin(frame, seen, opening),
+                    _ => Fate::Walks,
+                };
+                laned += u64::from(seen.fate != Fate::Walks);
             }
         }
         self.counters.count(Work::Established, established);
         self.counters.count(Work::Lane, laned);
     }
 
-    /// Glances at a frame and finds what it enters.
-    #[inline]
-    fn look(&mut self, device: DeviceId, frame: &[u8], seen: &mut Seen) -> Option<()> {
-        let tables = self.tables.tables();
+    /// Edits the packets that go by lane. `true` when these were all, and are sent.
+    fn edit_lanes(&mut self, frames: &mut Burst<P::Frame>, sheet: &mut Sheet) -> bool {
+        // Packets in a row often leave by the same port: these first, in few steps.
+        let first = sheet.lanes.into_iter().next();
+        let first = first.and_then(|at| self.paths.leg(sheet.seen.get(at)?.way));
+        let exit = first.map(|leg| leg.egress);
+        let mut others = sheet.lanes;
+        let mut laned = 0;
+        if let Some(Egress::Device {
+            device,
+            vlan: None,
+            port,
+        }) = exit
+        {
+            let legs = self.paths.legs(self.stamp, self.now);
+            let (done, bytes) = edit_all(frames, &sheet.seen, sheet.lanes, legs, port);
+            laned = done.len() as u64;
+            let packets = laned;
+            self.counters.port_tx(port, Traffic { packets, bytes });
+            if done == Places::first(frames.len()) {
+                self.counters.count(Work::Lane, laned);
+                self.send_all(device, frames);
+                return true;
+            }
+            for at in done {
+                if let Some(seen) = sheet.seen.get_mut(at) {
+                    seen.fate = Fate::Leaves(device);
+                }
+            }
+            others = sheet.lanes.without(done);
+        }
+        for at in others {
+            if let (Some(frame), Some(seen)) = (frames.get_mut(at), sheet.seen.get_mut(at)) {
+                seen.fate = self.lane(frame, seen, seen.way);
+                laned += u64::from(seen.fate != Fate::Walks);
+            }
+        }
+        self.counters.count(Work::Lane, laned);
+        false
+    }
+
+    /// Sends the frames of a burst that are edited; the others walk.
+    fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
+        let fates = sheet.seen.iter().map(|seen| seen.fate).take(frames.len());
+        let first = fates.clone().next().unwrap_or_default();
+        if let Fate::Leaves(device) = first
+            && fates.clone().all(|fate| fate == first)
+        {
+            return self.send_all(device, frames);
+        }
+        for (at, (frame, fate)) in frames.drain(..).zip(fates).enumerate() {
+            match fate {
+                Fate::Leaves(device) => self.send(device, frame),
+                Fate::Walks => {
+                    let counted = sheet.flows.has(at) || sheet.lanes.has(at);
+                    self.admit_received(frame, device, counted);
+                }
+                Fate::Dropped => {}
+            }
+        }
+    }
+
+    /// `counted`: at the port that it came in by.
+    #[cold]
+    fn admit_received(&mut self, frame: P::Frame, device: DeviceId, counted: bool) {
+        let entered = enter::from_device(self.tables.tables(), device, frame.data());
+        if !counted
+            && let Continue(Entered {
+                entry: Entry::Port(port),
+                len,
+                ..
+            }) = &entered
+        {
+            self.received.add(*port, u64::from(*len), |port, traffic| {
+                self.counters.port_rx(port, traffic);
+            });
+        }
+        self.admit(frame, Origin::Device(device), entered);
+    }
+
+    /// Glances at a frame and finds what it enters. `untagged` is what is behind the device for most.
+    #[inline(always)]
+    fn look(
+        &mut self,
+        device: DeviceId,
+        untagged: Option<&Behind>,
+        frame: &[u8],
+        seen: &mut Seen,
+    ) -> Option<()> {
         let tagging = glance::tagging(frame)?;
-        match self.doors.device(tables, device, tagging)? {
+        let tagged = match tagging.vlan {
+            0 => None,
+            vlan => Some(self.doors.device(self.tables.tables(), device, vlan)?),
+        };
+        match tagged.as_ref().or(untagged)? {
             Behind::Door(door) => {
                 seen.door = *door;
                 let len = frame.len() as u16;
@@ -240,19 +332,38 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         (outer.tos & 0b11 == 0 || same).then_some(())
     }
 
-    /// Sends a packet along the cached way of its connection; gives it back when it must walk.
+    /// The leg of a path is of now. `false` when what the path rests on does not hold any more.
     #[inline]
-    fn express(&mut self, frame: P::Frame, seen: &Seen, hit: &Hit) -> Option<P::Frame> {
+    pub(super) fn ready(&mut self, path: PathId) -> bool {
+        self.paths.ready(path, self.stamp, self.now) || self.renew(path)
+    }
+
+    #[cold]
+    fn renew(&mut self, path: PathId) -> bool {
+        let moment = Moment {
+            tables: self.tables.tables(),
+            learned: &self.learned,
+            gates: self.doors.gates(),
+            changes: self.changes,
+            now: self.now,
+            stamp: self.stamp,
+        };
+        self.paths.renew(path, &moment).is_some()
+    }
+
+    /// Edits a packet along the cached way of its connection.
+    #[inline(always)]
+    fn express(&mut self, frame: &mut P::Frame, seen: &Seen, hit: &Hit) -> Fate {
         let glance = &seen.glance;
-        if hit.owner != Some(self.id) {
-            return Some(frame);
+        if hit.owner != Some(self.id) || !self.ready(hit.path) {
+            return Fate::Walks;
         }
-        let Some(leg) = self.paths.leg(hit.path, &moment!(self)) else {
-            return Some(frame);
+        let Some(leg) = self.paths.leg(hit.path) else {
+            return Fate::Walks;
         };
         let expected = leg.gate == seen.door.gate && leg.macs == glance.macs;
         if !expected || !leg.carries(glance.ttl, glance.total_len) {
-            return Some(frame);
+            return Fate::Walks;
         }
         let exit = Exit::by(leg, hit.path, glance);
         let bytes = u32::from(seen.len);
@@ -261,66 +372,102 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             .touch(hit.conn, hit.direction, bytes, glance.flags, self.now)
         {
             Touch::Same | Touch::Changed { .. } => {}
-            Touch::NotOwner | Touch::Gone => return Some(frame),
+            Touch::NotOwner | Touch::Gone => return Fate::Walks,
         }
-        self.depart(frame, seen, &exit, Some(&hit.rewrite));
-        None
+        self.depart(frame, seen, exit, Some(&hit.rewrite))
     }
 
-    /// Sends a packet without a connection along a cached way; gives it back when it must walk.
-    #[inline]
-    pub(super) fn lane(&mut self, frame: P::Frame, seen: &Seen, path: PathId) -> Option<P::Frame> {
+    /// Edits a packet without a connection along a cached way.
+    #[inline(always)]
+    pub(super) fn lane(&mut self, frame: &mut P::Frame, seen: &Seen, path: PathId) -> Fate {
         let glance = &seen.glance;
-        let leg = match self.paths.leg(path, &moment!(self)) {
+        if !self.ready(path) {
+            return Fate::Walks;
+        }
+        let leg = match self.paths.leg(path) {
             Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,
-            _ => return Some(frame),
+            _ => return Fate::Walks,
         };
         let mut exit = Exit::by(leg, path, glance);
-        if leg.write == leg.macs {
-            // Bridged: the way is that of all who send to the destination, their MACs are their own.
+        if leg.bridged {
+            // The way is that of all who send to the destination, their MACs are their own.
             exit.macs = glance.macs;
         }
-        self.depart(frame, seen, &exit, None);
-        None
+        self.depart(frame, seen, exit, None)
     }
 
-    /// Edits a packet and sends it.
-    #[inline]
+    /// Edits a packet, so that it can be sent.
+    #[inline(always)]
     pub(super) fn depart(
         &mut self,
-        mut frame: P::Frame,
+        frame: &mut P::Frame,
+        seen: &Seen,
+        exit: Exit,
+        to: Option<&Rewrite>,
+    ) -> Fate {
+        if seen.skip > 0 {
+            seen.strip(frame);
+        }
+        let glance = &seen.glance;
+        match exit.egress {
+            Egress::Device { device, vlan, port } => {
+                let data = frame.data_mut();
+                let bytes = data.len() as u64;
+                let edited = match to {
+                    Some(to) => glance.edit(data, exit.macs, exit.ttl, to),
+                    None => glance.forward(data, exit.macs, exit.ttl),
+                };
+                if edited.is_none() {
+                    return self.unedited();
+                }
+                self.count_exit(port, bytes);
+                match vlan {
+                    None => Fate::Leaves(device),
+                    Some(vlan) => self.tag(frame, vlan, device),
+                }
+            }
+            Egress::Tunnel { .. } => self.depart_by_tunnel(frame, seen, &exit, to),
+        }
+    }
+
+    /// It was as long when it was glanced at.
+    #[cold]
+    fn unedited(&mut self) -> Fate {
+        self.counters.dropped(DropReason::MalformedL2);
+        Fate::Dropped
+    }
+
+    /// Edits a packet and puts outer headers before it.
+    fn depart_by_tunnel(
+        &mut self,
+        frame: &mut P::Frame,
         seen: &Seen,
         exit: &Exit,
         to: Option<&Rewrite>,
-    ) {
-        seen.count(&self.counters);
-        seen.strip(&mut frame);
-        let glance = &seen.glance;
-        let head = match exit.egress {
-            Egress::Device { .. } => None,
-            Egress::Tunnel { .. } => self.paths.head(exit.path),
+    ) -> Fate {
+        let Some(head) = self.paths.head(exit.path) else {
+            return self.unedited();
         };
+        let glance = &seen.glance;
         let data = frame.data_mut();
         // Summed before it is written to: a wide read after narrow writes would wait for them.
-        let sum = match (head, data.get(12..)) {
-            (Some(head), Some(body)) if head.sums() => ones_complement_sum(body, exit.macs.sum()),
-            _ => 0,
+        let sum = match head.sums() {
+            true => glance.sum(data, exit.macs),
+            false => 0,
         };
         let edited = match to {
             Some(to) => glance.edit(data, exit.macs, exit.ttl, to),
             None => glance.forward(data, exit.macs, exit.ttl),
         };
         let Some(added) = edited else {
-            // It was as long when it was glanced at.
-            return self.counters.dropped(DropReason::MalformedL2);
+            return self.unedited();
         };
-        let Some(head) = head else {
-            return self.emit_device(frame, exit.egress);
-        };
-        let (hash, device) = (glance.flow_hash(), head.device());
-        match head.push_summed(&mut frame, hash, glance.tos, sum + added) {
-            Ok(()) => self.send(device, frame),
-            Err(reason) => self.counters.dropped(reason),
+        match head.push_summed(frame, glance.flow_hash(), glance.tos, sum + added) {
+            Ok(()) => Fate::Leaves(head.device()),
+            Err(reason) => {
+                self.counters.dropped(reason);
+                Fate::Dropped
+            }
         }
     }
 }
@@ -348,20 +495,78 @@ impl Exit {
 }
 
 impl Seen {
-    /// Counts it at the port it came in by.
-    #[inline]
-    pub(super) fn count(&self, counters: &Counters) {
-        if let Some(port) = self.door.port {
-            counters.port_rx(port, u64::from(self.len));
-        }
-    }
-
     /// Takes off what is around the logical frame.
     #[inline]
     fn strip<F: Frame>(&self, frame: &mut F) {
         frame.truncate(usize::from(self.end));
-        if self.skip > 0 {
-            frame.pull(usize::from(self.skip));
+        frame.pull(usize::from(self.skip));
+    }
+}
+
+/// The frames of a burst that were taken at a glance.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    all: Places,
+    v6: Places,
+    /// Of all of them.
+    bytes: u64,
+}
+
+/// Glances at the frames of a burst that have no tag, and enter by `door`. Apart from the worker, so that all that it
+/// needs stays in registers.
+#[inline(never)]
+fn glance_all<F: Frame>(frames: &[F], seen: &mut [Seen; BURST], door: &Door) -> Taken {
+    let mut taken = Taken::default();
+    for (at, (frame, seen)) in frames.iter().zip(seen).enumerate() {
+        let data = frame.data();
+        if seen.glance.read_untagged(data).is_none() {
+            continue;
+        }
+        taken.all.add(at);
+        if matches!(seen.glance.addresses, Addresses::V6(..)) {
+            taken.v6.add(at);
+        }
+        taken.bytes += data.len() as u64;
+        let len = data.len() as u16;
+        seen.door = *door;
+        (seen.skip, seen.len, seen.end) = (0, len, len);
+        seen.fate = Fate::Walks;
+    }
+    taken
+}
+
+/// Edits the packets at these places that leave without a tag by `port` along a ready leg; tells which these are, and how
+/// many bytes. Apart from the worker, so that all that it needs stays in registers.
+#[inline(never)]
+fn edit_all<F: Frame>(
+    frames: &mut [F],
+    seen: &[Seen; BURST],
+    places: Places,
+    legs: Legs<'_>,
+    port: PortId,
+) -> (Places, u64) {
+    let (mut done, mut bytes) = (Places::NONE, 0);
+    for at in places {
+        let (Some(frame), Some(seen)) = (frames.get_mut(at), seen.get(at)) else {
+            break;
+        };
+        let glance = &seen.glance;
+        let leg = match legs.ready(seen.way) {
+            Some(leg) if leg.carries(glance.ttl, glance.total_len) => leg,
+            _ => continue,
+        };
+        let here =
+            matches!(leg.egress, Egress::Device { vlan: None, port: exit, .. } if exit == port);
+        if !here || seen.skip > 0 {
+            continue;
+        }
+        let data = frame.data_mut();
+        let macs = if leg.bridged { glance.macs } else { leg.write };
+        let ttl = glance.ttl - leg.ttl_steps;
+        if glance.forward(data, macs, ttl).is_some() {
+            bytes += data.len() as u64;
+            done.add(at);
         }
     }
+    (done, bytes)
 }

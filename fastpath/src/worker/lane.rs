@@ -12,24 +12,29 @@
 //! length, the route) is checked for each.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
+mod hops;
+
 use super::Worker;
 use super::door::Door;
-use super::express::{Kind, Seen, moment};
+use super::express::Seen;
 use super::memory::{Edition, Key, Memory, mix};
+use super::places::Places;
 use crate::glance::{Addresses, Glance};
 use crate::ids::{PathId, PortId, Tick};
 use crate::io::{BURST, FramePool, Ports};
 use crate::learned::Learned;
-use crate::path::{FdbUse, Gate, MARK, Moment};
+use crate::path::{FdbUse, Gate, MARK};
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
-use crate::stage::{route, steer};
-use crate::tables::{GroupKind, NextHop, Router, RouterPort, SwitchPort, Tables};
+use crate::stage::steer;
+use crate::tables::{SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
 use crate::verdict::Verdict;
+use hops::{Doorway, Hops, hop_of};
 
 /// The part of a walk that tells what its way depends on.
 #[derive(Debug, Default)]
@@ -62,46 +67,10 @@ impl MacKey {
     }
 }
 
-/// A next hop: router port that the packet came in by and group; hop, and the IPv4 host when that is on the link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct HopKey(u64, u64);
-
-impl HopKey {
-    #[inline]
-    fn new(in_port: PortId, group: u32, hop: u32, host: u32) -> HopKey {
-        let place = u64::from(in_port.0) << 32 | u64::from(group);
-        HopKey(place, u64::from(hop) << 32 | u64::from(host))
-    }
-}
-
-/// An IPv6 host on a link: how a router sends to the link, and the address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct HostKey(HopKey, (u64, u64));
-
-/// One of both.
-enum Hop {
-    Shared(HopKey),
-    Host(HostKey),
-}
-
 impl Key for MacKey {
     #[inline]
     fn hash(&self) -> u64 {
         mix(self.0, self.1)
-    }
-}
-
-impl Key for HopKey {
-    #[inline]
-    fn hash(&self) -> u64 {
-        mix(self.0, self.1)
-    }
-}
-
-impl Key for HostKey {
-    #[inline]
-    fn hash(&self) -> u64 {
-        mix(self.0.hash() ^ self.1.0, self.1.1)
     }
 }
 
@@ -123,8 +92,8 @@ struct Source {
     rule: Rule,
     /// Where it was learned, if it was.
     fdb: Option<FdbUse>,
-    /// Count of learned changes when it was last there.
-    changes: u64,
+    /// Of the moment when it was last there.
+    stamp: u32,
     /// When its entry was last marked as used.
     marked: Tick,
     /// The port that the sender is behind, where all senders share an entry.
@@ -151,8 +120,9 @@ impl Default for Target {
 pub(super) struct Lanes {
     sources: Memory<MacKey, Source>,
     targets: Memory<MacKey, Target>,
-    hops: Memory<HopKey, PathId>,
-    hosts: Memory<HostKey, PathId>,
+    hops: Hops,
+    /// Of this burst.
+    routed: Routed,
 }
 
 impl Lanes {
@@ -160,31 +130,18 @@ impl Lanes {
         Lanes {
             sources: Memory::new(),
             targets: Memory::new(),
-            hops: Memory::new(),
-            hosts: Memory::new(),
+            hops: Hops::new(),
+            routed: Routed::default(),
         }
     }
 
-    /// May this packet's source send it? The number of the port it is behind, where that matters.
-    #[inline]
+    /// May this packet's source send it? The number of the port it is behind.
     fn source(&mut self, glance: &Glance, door: &Door, now: &Now<'_>) -> Option<u16> {
-        if !door.minds_source {
-            return (glance.macs.src() & 1 == 0).then_some(0);
-        }
         let key = MacKey::new(door.gate, 0, glance.macs.src());
         let source = self.sources.get_mut(&key, now.edition)?;
-        if let Some(fdb) = &source.fdb {
-            let table = &now.learned.fdb;
-            if source.changes != now.changes {
-                if !table.slot_matches(fdb.slot, fdb.domain, fdb.mac, fdb.port) {
-                    return None;
-                }
-                source.changes = now.changes;
-            }
-            if now.tick.since(source.marked) >= MARK {
-                source.marked = now.tick;
-                table.mark_used(fdb.slot, now.tick);
-            }
+        let fresh = source.stamp == now.stamp && now.tick.since(source.marked) < MARK;
+        if !fresh && !source.renew(now) {
+            return None;
         }
         let may = match (source.rule, glance.addresses) {
             (Rule::Any, _) => true,
@@ -196,79 +153,175 @@ impl Lanes {
     }
 }
 
+impl Source {
+    /// Looks whether it is still where it was learned, and marks that entry as used from time to time.
+    #[cold]
+    fn renew(&mut self, now: &Now<'_>) -> bool {
+        if let Some(fdb) = &self.fdb {
+            let table = &now.learned.fdb;
+            if self.stamp != now.stamp
+                && !table.slot_matches(fdb.slot, fdb.domain, fdb.mac, fdb.port)
+            {
+                return false;
+            }
+            if now.tick.since(self.marked) >= MARK {
+                table.mark_used(fdb.slot, now.tick);
+            }
+        }
+        if now.tick.since(self.marked) >= MARK {
+            self.marked = now.tick;
+        }
+        self.stamp = now.stamp;
+        true
+    }
+}
+
 /// What memos are judged by.
 struct Now<'a> {
     tables: &'a Tables,
     learned: &'a Learned,
-    changes: u64,
     edition: Edition,
     tick: Tick,
+    stamp: u32,
 }
 
-/// Cached ways by place in the burst.
-type Ways = [PathId; BURST];
+/// What the last packets entered a router by, at a gate that does not mind the source: packets in a row often do the same.
+struct LastTarget {
+    mac: u64,
+    gate: Gate,
+}
 
-/// Where packets that enter a router by the same port go next, one after the other.
-struct Run<'a> {
-    router: &'a Router,
-    id: PortId,
-    port: &'a RouterPort,
+impl LastTarget {
+    /// No MAC is that long.
+    const NONE: LastTarget = LastTarget {
+        mac: u64::MAX,
+        gate: Gate(0),
+    };
+}
+
+/// The packets of a burst that enter routers.
+#[derive(Debug, Default)]
+struct Routed {
+    v4: Flows<u32>,
+    v6: Flows<u128>,
+    /// Router ports that packets in a row enter by, with the first of each family among them.
+    ports: ArrayVec<(PortId, usize, usize), BURST>,
+}
+
+/// Addresses of one family, one packet after the other, and their places in the burst.
+#[derive(Debug)]
+struct Flows<A> {
+    len: usize,
+    addresses: [(A, A); BURST],
+    places: [u8; BURST],
+}
+
+impl<A: Copy + Default> Default for Flows<A> {
+    fn default() -> Self {
+        Flows {
+            len: 0,
+            addresses: [(A::default(), A::default()); BURST],
+            places: [0; BURST],
+        }
+    }
+}
+
+impl<A> Flows<A> {
+    #[inline]
+    fn add(&mut self, at: usize, addresses: (A, A)) {
+        if let (Some(last), Some(place)) = (
+            self.addresses.get_mut(self.len),
+            self.places.get_mut(self.len),
+        ) {
+            (*last, *place) = (addresses, at as u8);
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn part(&self, range: Range<usize>) -> (&[(A, A)], &[u8]) {
+        let addresses = self.addresses.get(range.clone()).unwrap_or_default();
+        (addresses, self.places.get(range).unwrap_or_default())
+    }
+}
+
+impl Routed {
+    fn clear(&mut self) {
+        (self.v4.len, self.v6.len) = (0, 0);
+        self.ports.clear();
+    }
+
+    /// The packets from here on enter by this router port.
+    fn begin(&mut self, port: PortId) {
+        if self.ports.last().is_none_or(|last| last.0 != port) {
+            self.ports.push((port, self.v4.len, self.v6.len));
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, at: usize, addresses: &Addresses) {
+        match addresses {
+            Addresses::V4(both) => self.v4.add(at, (both.src(), both.dst())),
+            Addresses::V6(src, dst) => self.v6.add(at, (*src, *dst)),
+        }
+    }
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
-    /// Finds the cached ways of the packets of a burst that go by lane; [`PathId::NONE`] for those that must walk.
-    /// They are looked up together, so that their cache misses overlap.
-    pub(super) fn lanes(&mut self, kinds: &[Kind], seen: &[Seen; BURST], ways: &mut Ways) {
-        let now = Now {
-            tables: self.tables.tables(),
-            learned: &self.learned,
-            changes: self.changes,
-            edition: self.edition,
-            tick: self.now,
+    /// Finds the cached ways of the packets at these places; [`PathId::NONE`] for those that must walk. Those that enter
+    /// routers are looked up together, so that their cache misses overlap.
+    #[inline(never)]
+    pub(super) fn find_lanes(&mut self, places: Places, seen: &mut [Seen; BURST]) {
+        self.lanes.routed.clear();
+        let mut last = LastTarget::NONE;
+        for at in places {
+            let Some(seen) = seen.get_mut(at) else { break };
+            let (to, from) = (seen.glance.macs.dst(), seen.glance.macs.src());
+            seen.way = PathId::NONE;
+            let again = to == last.mac && seen.door.gate == last.gate && from & 1 == 0;
+            if again {
+                self.lanes.routed.add(at, &seen.glance.addresses);
+            } else {
+                self.find_lane(at, seen, &mut last);
+            }
+        }
+        let tables = self.tables.tables();
+        self.lanes.route(tables, self.edition, seen);
+    }
+
+    #[inline(never)]
+    fn find_lane(&mut self, at: usize, seen: &mut Seen, last: &mut LastTarget) {
+        let macs = &seen.glance.macs;
+        let port = if seen.door.minds_source {
+            let now = Now {
+                tables: self.tables.tables(),
+                learned: &self.learned,
+                edition: self.edition,
+                tick: self.now,
+                stamp: self.stamp,
+            };
+            self.lanes.source(&seen.glance, &seen.door, &now)
+        } else {
+            (macs.src() & 1 == 0).then_some(0)
         };
-        let mut routed: ArrayVec<(usize, PortId), BURST> = ArrayVec::new();
-        // Packets in a row often go to one router.
-        let mut last = (MacKey::default(), None);
-        let burst = kinds.iter().zip(seen).zip(ways.iter_mut());
-        for (at, ((kind, seen), way)) in burst.enumerate() {
-            if *kind != Kind::Lane {
-                continue;
+        let Some(port) = port else {
+            return;
+        };
+        let key = MacKey::new(seen.door.gate, port, macs.dst());
+        match self.lanes.targets.get(&key, self.edition) {
+            Some(Target::Bridged(path)) => seen.way = *path,
+            Some(Target::Routed(port)) => {
+                self.lanes.routed.begin(*port);
+                self.lanes.routed.add(at, &seen.glance.addresses);
+                *last = match seen.door.minds_source {
+                    true => LastTarget::NONE,
+                    false => LastTarget {
+                        mac: macs.dst(),
+                        gate: seen.door.gate,
+                    },
+                };
             }
-            *way = PathId::NONE;
-            let glance = &seen.glance;
-            let Some(port) = self.lanes.source(glance, &seen.door, &now) else {
-                continue;
-            };
-            let key = MacKey::new(seen.door.gate, port, glance.macs.dst());
-            if last.1.is_none() || last.0 != key {
-                last = (key, self.lanes.targets.get(&key, now.edition).copied());
-            }
-            match last.1 {
-                Some(Target::Bridged(path)) => *way = path,
-                Some(Target::Routed(port)) => routed.push((at, port)),
-                None => {}
-            }
-        }
-        for run in routed.chunk_by(|a, b| a.1 == b.1) {
-            let Some(&(_, id)) = run.first() else {
-                continue;
-            };
-            let Some((_, router, port)) = now.tables.router_port(id) else {
-                continue;
-            };
-            let place = Run { router, id, port };
-            self.lanes.route(&place, run, seen, ways, now.edition);
-        }
-        // All legs are asked for before the first is needed.
-        let moment = moment!(self);
-        for (way, _) in ways
-            .iter_mut()
-            .zip(kinds)
-            .filter(|(_, kind)| **kind == Kind::Lane)
-        {
-            if self.paths.leg(*way, &moment).is_none() {
-                *way = PathId::NONE;
-            }
+            None => {}
         }
     }
 
@@ -297,7 +350,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let Some(mut way) = outcome.way(entered) else {
             return;
         };
-        let source = source_of(tables, entered, outcome.source, self.changes, self.now);
+        let source = source_of(tables, entered, outcome.source, self.stamp, self.now);
         // The way from here on is everyone's; the MAC of who came first is not. It may be where the way leads, too.
         let fdb = &mut way.deps.fdb;
         if let Some(at) = fdb.iter().position(|fdb| Some(*fdb) == outcome.source) {
@@ -317,11 +370,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if let Some(Target::Bridged(gone)) = self.lanes.targets.put(to, self.edition, target) {
             self.paths.release(gone);
         }
-        let gone = match hop {
-            None => None,
-            Some((_, Hop::Shared(key))) => self.lanes.hops.put(key, self.edition, path),
-            Some((_, Hop::Host(key))) => self.lanes.hosts.put(key, self.edition, path),
-        };
+        let gone = hop.and_then(|(_, hop)| self.lanes.hops.put(hop, self.edition, path));
         if let Some(gone) = gone {
             self.paths.release(gone);
         }
@@ -329,50 +378,31 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 }
 
 impl Lanes {
-    /// Routes packets that enter by one router port.
-    fn route(
-        &self,
-        place: &Run<'_>,
-        run: &[(usize, PortId)],
-        seen: &[Seen; BURST],
-        ways: &mut Ways,
-        edition: Edition,
-    ) {
-        let mut v4: ArrayVec<(u32, u32), BURST> = ArrayVec::new();
-        let mut v6: ArrayVec<(u128, u128), BURST> = ArrayVec::new();
-        let packets = || {
-            run.iter()
-                .filter_map(|&(at, _)| Some((at, &seen.get(at)?.glance)))
-        };
-        for (_, glance) in packets() {
-            match glance.addresses {
-                Addresses::V4(both) => v4.push((both.src(), both.dst())),
-                Addresses::V6(src, dst) => v6.push((src, dst)),
-            }
-        }
+    /// Routes the packets that enter routers, those in a row together.
+    fn route(&mut self, tables: &Tables, edition: Edition, seen: &mut [Seen; BURST]) {
+        let ports = std::mem::take(&mut self.routed.ports);
+        let ends = ports.iter().skip(1).map(|&(_, v4, v6)| (v4, v6));
+        let ends = ends.chain([(self.routed.v4.len, self.routed.v6.len)]);
         let mut groups = [steer::WALK; BURST];
-        let (fours, sixes) = groups.split_at_mut(v4.len());
-        if !v4.is_empty() {
-            place.router.steer_v4(place.port, &v4, fours);
-        }
-        if !v6.is_empty() {
-            place.router.steer_v6(place.port, &v6, sixes);
-        }
-        let (mut fours, mut sixes) = (fours.iter(), sixes.iter());
-        for (at, glance) in packets() {
-            let group = match glance.addresses {
-                Addresses::V4(..) => fours.next(),
-                Addresses::V6(..) => sixes.next(),
+        for (&(id, v4_from, v6_from), (v4_to, v6_to)) in ports.iter().zip(ends) {
+            let Some((_, router, port)) = tables.router_port(id) else {
+                continue;
             };
-            let path = match group.and_then(|&group| hop(place, glance, group)) {
-                None => None,
-                Some(Hop::Shared(key)) => self.hops.get(&key, edition),
-                Some(Hop::Host(key)) => self.hosts.get(&key, edition),
-            };
-            if let (Some(path), Some(way)) = (path, ways.get_mut(at)) {
-                *way = *path;
+            let doorway = Doorway::new(router, id);
+            let v4 = v4_from..v4_to;
+            if !v4.is_empty() {
+                let (flows, places) = self.routed.v4.part(v4);
+                router.steer_v4(port, flows, &mut groups);
+                self.hops.take(&doorway, places, &groups, seen, edition);
+            }
+            let v6 = v6_from..v6_to;
+            if !v6.is_empty() {
+                let (flows, places) = self.routed.v6.part(v6);
+                router.steer_v6(port, flows, &mut groups);
+                self.hops.take(&doorway, places, &groups, seen, edition);
             }
         }
+        self.routed.ports = ports;
     }
 }
 
@@ -410,7 +440,7 @@ fn source_of(
     tables: &Tables,
     entered: &Entered,
     fdb: Option<FdbUse>,
-    changes: u64,
+    stamp: u32,
     now: Tick,
 ) -> Source {
     let mac = entered.headers.eth_src;
@@ -436,49 +466,8 @@ fn source_of(
     Source {
         rule,
         fdb,
-        changes,
+        stamp,
         marked: now,
         port,
     }
-}
-
-/// The next hop of a packet that a router takes in by `port`; `None` when the packet is not simply routed.
-fn hop_of(tables: &Tables, port: PortId, glance: &Glance) -> Option<Hop> {
-    let (_, router, in_port) = tables.router_port(port)?;
-    let mut group = [steer::WALK];
-    match glance.addresses {
-        Addresses::V4(both) => {
-            router.steer_v4(in_port, &[(both.src(), both.dst())], &mut group);
-        }
-        Addresses::V6(src, dst) => router.steer_v6(in_port, &[(src, dst)], &mut group),
-    }
-    let place = Run {
-        router,
-        id: port,
-        port: in_port,
-    };
-    hop(&place, glance, group[0])
-}
-
-/// The hop that a packet takes of a group. Whether there is a way by it, the walk has found out.
-#[inline]
-fn hop(place: &Run<'_>, glance: &Glance, group: u32) -> Option<Hop> {
-    let on_link = |hop| {
-        let key = |host| HopKey::new(place.id, group, hop, host);
-        match glance.addresses {
-            Addresses::V4(both) => Hop::Shared(key(both.dst())),
-            Addresses::V6(_, dst) => Hop::Host(HostKey(key(0), ((dst >> 64) as u64, dst as u64))),
-        }
-    };
-    Some(match place.router.routing.kind(group) {
-        GroupKind::Via => Hop::Shared(HopKey::new(place.id, group, 0, 0)),
-        GroupKind::OnLink => on_link(0),
-        GroupKind::Other => {
-            let hops = place.router.hops(group);
-            match route::choose(hops, || glance.flow_hash())? {
-                (hop, NextHop { via: None, .. }) => on_link(hop),
-                (hop, _) => Hop::Shared(HopKey::new(place.id, group, hop, 0)),
-            }
-        }
-    })
 }

@@ -74,6 +74,11 @@ impl<K: Key, V: Copy + Default> Memory<K, V> {
 
     /// Puts a memo in; returns the value that had to go.
     pub(super) fn put(&mut self, key: K, edition: Edition, value: V) -> Option<V> {
+        self.replace(key, edition, value).map(|(_, value)| value)
+    }
+
+    /// Puts a memo in; returns the one that had to go, under this key or another.
+    pub(super) fn replace(&mut self, key: K, edition: Edition, value: V) -> Option<(K, V)> {
         self.turn = self.turn.wrapping_add(1);
         let set = self.sets.get_mut(key.hash() as usize % SETS)?;
         let old = |memo: &Memo<K, V>| memo.edition != edition || memo.key == key;
@@ -87,6 +92,6 @@ impl<K: Key, V: Copy + Default> Memory<K, V> {
                 value,
             },
         );
-        (gone.edition != Edition::default()).then_some(gone.value)
+        (gone.edition != Edition::default()).then_some((gone.key, gone.value))
     }
 }

@@ -20,8 +20,10 @@ mod idle;
 mod lane;
 mod memory;
 mod opening;
+mod places;
 mod police;
 mod sweep;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +53,7 @@ use memory::Edition;
 use opening::Openings;
 use police::Police;
 use sweep::Sweep;
+use tally::Tally;
 
 /// Cached ways a worker holds at most; connections beyond walk every packet.
 const PATHS: usize = 1 << 16;
@@ -118,6 +121,8 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     police: Police,
     sweep: Sweep,
     out: Vec<Outbox<P::Frame>>,
+    received: Tally,
+    sent: Tally,
     changes: u64,
     now: Tick,
     /// Another one whenever tables or learned changes are others; never 0.
@@ -163,6 +168,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             police: Police::new(),
             sweep: Sweep::default(),
             out,
+            received: Tally::default(),
+            sent: Tally::default(),
             changes: 0,
             now: Tick(0),
             stamp: 1,
@@ -239,9 +246,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Step::Continue(entered) => entered,
             Step::Break(verdict) => return self.end_early(frame, origin, verdict),
         };
-        if let Entry::Port(port) = entered.entry {
-            self.counters.port_rx(port, u64::from(entered.len));
-        }
         let zone = enter::zone(self.tables.tables(), &entered.entry);
         let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
         let hit = key.and_then(|key| {

@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
 
-use super::express::{Exit, Seen, moment};
+use super::express::{Exit, Fate, Seen};
 use super::lane::{self, Landmarks};
 use super::memory::{Edition, Key, Memory, mix};
 use super::{Pending, Worker};
@@ -27,7 +27,7 @@ use crate::glance::{Addresses, Glance, Macs};
 use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{BURST, FramePool, Ports, prefetch};
 use crate::learned::Learned;
-use crate::path::{Gate, Moment};
+use crate::path::Gate;
 use crate::pipeline::Outcome;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::gateway::{self, Seat};
@@ -465,33 +465,29 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         })
     }
 
-    /// Opens a connection and sends its first packet; gives the packet back when it must walk.
-    pub(super) fn begin(
-        &mut self,
-        frame: P::Frame,
-        seen: &Seen,
-        opening: &Opening,
-    ) -> Option<P::Frame> {
+    /// Opens a connection and edits its first packet.
+    pub(super) fn begin(&mut self, frame: &mut P::Frame, seen: &Seen, opening: &Opening) -> Fate {
         let glance = &seen.glance;
-        let leg = match self.paths.leg(opening.path, &moment!(self)) {
+        if !self.ready(opening.path) {
+            return Fate::Walks;
+        }
+        let leg = match self.paths.leg(opening.path) {
             Some(leg) if leg.gate == seen.door.gate && leg.macs == glance.macs => leg,
-            _ => return Some(frame),
+            _ => return Fate::Walks,
         };
         if !leg.carries(glance.ttl, glance.total_len) {
-            return Some(frame);
+            return Fate::Walks;
         }
         let exit = Exit::by(leg, opening.path, glance);
         let to = match self.open_planned(opening, u32::from(seen.len)) {
             Ok(Some(to)) => to,
-            Ok(None) => return Some(frame),
+            Ok(None) => return Fate::Walks,
             Err(reason) => {
-                seen.count(&self.counters);
                 self.counters.dropped(reason);
-                return None;
+                return Fate::Dropped;
             }
         };
-        self.depart(frame, seen, &exit, Some(&to));
-        None
+        self.depart(frame, seen, exit, Some(&to))
     }
 
     /// Opens the connection and tells how its packets leave; `None` when the first one must walk.
@@ -621,17 +617,17 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         (external == proposed).then_some(steps)
     }
 
-    /// Sends a packet that wants no connection; gives it back when it belongs to one that was opened since `opened` were.
+    /// Edits a packet that wants no connection; it walks when it belongs to one that was opened since `opened` were.
     #[inline]
     pub(super) fn pass_by(
         &mut self,
-        frame: P::Frame,
+        frame: &mut P::Frame,
         seen: &Seen,
         path: PathId,
         opened: u64,
-    ) -> Option<P::Frame> {
+    ) -> Fate {
         if self.openings.opened != opened && self.belongs(seen) {
-            return Some(frame);
+            return Fate::Walks;
         }
         self.lane(frame, seen, path)
     }

@@ -8,6 +8,7 @@ use dpdk_sys::{rte_mbuf, rte_mempool};
 
 use super::eal::Eal;
 use super::error::{DpdkError, Errno};
+use super::prefetch::prefetch;
 use crate::io::{Frame, FramePool};
 
 /// A packet buffer of DPDK: one segment, owned by whoever holds this value.
@@ -74,6 +75,13 @@ impl Mbuf {
     pub(super) fn linearise(&mut self) -> bool {
         // SAFETY: the buffer is live and ours; the function copies into the first segment's free room, or leaves it.
         unsafe { dpdk_sys::rte_pktmbuf_linearize(self.0.as_ptr()) == 0 }
+    }
+
+    /// Asks for the first cache line of the packet.
+    #[inline]
+    pub(super) fn ask(&self) {
+        // SAFETY: the invariants say that this byte is there, and that it is a byte is all that is made of it.
+        prefetch(unsafe { &*self.start() });
     }
 
     #[inline]

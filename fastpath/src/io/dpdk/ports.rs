@@ -109,8 +109,13 @@ impl Ports for DpdkPorts {
             let received = dpdk_sys::rte_eth_rx_burst(port, queue, free, room);
             out.set_len(held + usize::from(received.min(room)));
         }
-        let fresh = out.get(held..).unwrap_or_default();
-        if fresh.iter().any(|mbuf| mbuf.segments() != 1) {
+        // The headers are asked for while the next buffers are looked at.
+        let mut segments = 1;
+        for mbuf in out.get(held..).unwrap_or_default() {
+            segments |= mbuf.segments();
+            mbuf.ask();
+        }
+        if segments != 1 {
             self.join(device, out);
         }
     }

@@ -163,7 +163,9 @@ impl Trie {
                 break;
             }
             let (word, kind) = (entry.word(), entry.kind());
-            let (found, bits) = if kind == PACKED {
+            let (found, bits) = if (1..=WIDEST).contains(&kind) {
+                (self.words.get(word + top(key, kind) as usize), kind)
+            } else if kind == PACKED {
                 (self.packed(word, key), STRIDE)
             } else if kind == RUN {
                 self.run(word, key)
@@ -171,7 +173,7 @@ impl Trie {
                 key = lower;
                 (self.words.get(word), 0)
             } else {
-                let stride = if kind == ROOT { self.root_stride } else { kind };
+                let stride = self.root_stride;
                 (self.words.get(word + top(key, stride) as usize), stride)
             };
             key <<= bits;

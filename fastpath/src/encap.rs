@@ -7,6 +7,7 @@ use sluice_net::checksum::{finish, ones_complement_sum, pseudo_v4, udp_nonzero};
 use sluice_net::wire::{geneve, ip_proto, udp, vxlan};
 use sluice_net::{Mac, Vni, geneve_source_port};
 
+use crate::glance::Macs;
 use crate::io::{DeviceId, Frame};
 use crate::tables::{EncapKind, Tunnel, Underlay};
 use crate::verdict::DropReason;
@@ -14,10 +15,10 @@ use crate::verdict::DropReason;
 const ETH: usize = 14;
 const TAG: usize = 4;
 const IP: usize = 20;
-/// The longest head, and the two that an untagged underlay has.
-const LONGEST: usize = ETH + TAG + IP + udp::LEN + geneve::OVN_LEN;
-const OVN: usize = ETH + IP + udp::LEN + geneve::OVN_LEN;
+/// The longest head, the shortest, and what OVN's option adds to that.
+const LONGEST: usize = PLAIN + TAG + OPTION;
 const PLAIN: usize = ETH + IP + udp::LEN + geneve::LEN;
+const OPTION: usize = geneve::OVN_LEN - geneve::LEN;
 
 /// Outer headers with all that the packets of one way have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Head {
     ip_sum: u32,
     /// Sum of the pseudo-header, the UDP header and the tunnel header.
     udp_sum: u32,
+    /// MACs that most inner frames have, and their sum.
+    inner: (Macs, u32),
 }
 
 impl Default for Head {
@@ -45,6 +48,7 @@ impl Default for Head {
             checksum: false,
             ip_sum: 0,
             udp_sum: 0,
+            inner: (Macs::NONE, 0),
         }
     }
 }
@@ -112,6 +116,23 @@ impl Head {
     #[inline]
     pub fn device(&self) -> DeviceId {
         self.device
+    }
+
+    /// These headers, for inner frames most of which have these MACs.
+    pub fn around(self, macs: Macs) -> Head {
+        Head {
+            inner: (macs, macs.sum()),
+            ..self
+        }
+    }
+
+    /// The [sum](Macs::sum) of an inner frame's MACs.
+    #[inline]
+    pub fn macs_sum(&self, macs: Macs) -> u32 {
+        match self.inner {
+            (known, sum) if known == macs => sum,
+            _ => macs.sum(),
+        }
     }
 
     fn add(&mut self, bytes: &[u8]) {
@@ -182,10 +203,12 @@ impl Head {
         tos: u8,
     ) -> Option<()> {
         // Of a known length, a copy is a few registers.
-        match room.len() {
-            OVN => copy::<OVN>(room, &self.bytes)?,
-            PLAIN => copy::<PLAIN>(room, &self.bytes)?,
-            len => room.copy_from_slice(self.bytes.get(..len)?),
+        let (most, rest) = room.split_first_chunk_mut::<PLAIN>()?;
+        *most = *self.bytes.first_chunk()?;
+        let left = self.bytes.get(PLAIN..)?;
+        match <&mut [u8; OPTION]>::try_from(&mut *rest) {
+            Ok(option) => *option = *left.first_chunk()?,
+            Err(_) => rest.copy_from_slice(left.get(..rest.len())?),
         }
         let ecn = tos & 0b11;
         let ip_sum = finish(self.ip_sum + u32::from(ip_len) + u32::from(ecn));
@@ -199,12 +222,6 @@ impl Head {
         header[26..28].copy_from_slice(&checksum.to_be_bytes());
         Some(())
     }
-}
-
-#[inline]
-fn copy<const N: usize>(room: &mut [u8], bytes: &[u8]) -> Option<()> {
-    *room.first_chunk_mut::<N>()? = *bytes.first_chunk::<N>()?;
-    Some(())
 }
 
 #[cfg(test)]

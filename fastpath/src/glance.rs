@@ -426,13 +426,14 @@ impl Glance {
         })
     }
 
-    /// The sum of the words of the frame this was glanced at, untagged by now, as it would be with these MACs.
+    /// The sum of the words of the frame this was glanced at, untagged by now, as it would be with MACs of this
+    /// [sum](Macs::sum).
     #[inline]
-    pub fn sum(&self, frame: &[u8], macs: Macs) -> u32 {
+    pub fn sum(&self, frame: &[u8], macs: u32) -> u32 {
         let (known, from) = match self.addresses {
             // The words of an IPv4 header whose checksum holds add up to nothing.
-            Addresses::V4(..) => (macs.sum() + u32::from(ETHERTYPE_IPV4), ETH + IP),
-            Addresses::V6(..) => (macs.sum(), 12),
+            Addresses::V4(..) => (macs + u32::from(ETHERTYPE_IPV4), ETH + IP),
+            Addresses::V6(..) => (macs, 12),
         };
         ones_complement_sum(frame.get(from..).unwrap_or_default(), known)
     }

@@ -443,7 +443,8 @@ impl Paths {
             let (underlay, tunnel) = (tables.underlay.as_ref()?, tables.tunnel(tunnel)?);
             let next_hop = tunnel.next_hop.into();
             let (_, mac) = learned.neighbors.resolve(UNDERLAY_PORT, next_hop)?;
-            *self.heads.get_mut(id.0 as usize)? = Head::new(underlay, tunnel, mac, vni, keys);
+            let head = Head::new(underlay, tunnel, mac, vni, keys);
+            *self.heads.get_mut(id.0 as usize)? = head.around(leg.write);
         }
         *self.legs.get_mut(id.0 as usize)? = leg;
         Some(())

@@ -205,7 +205,7 @@ static __rte_always_inline void ask(const struct rte_mbuf *m, const uint32_t str
 	const uint8_t *at = (const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
 
 	for (uint32_t line = 0; line < stride; line += 64)
-		rte_prefetch0_write(at + line);
+		__builtin_prefetch(at + line, 1);
 }
 
 static __rte_always_inline void fill_all(struct lane *lane, struct rte_mbuf **fresh, uint32_t n,
@@ -214,7 +214,7 @@ static __rte_always_inline void fill_all(struct lane *lane, struct rte_mbuf **fr
 	for (uint32_t i = 0; i < n; i++) {
 		/* as a driver does that fills its ring: the buffer, then where its packet will be */
 		if (i + 8 < n)
-			rte_prefetch0_write(fresh[i + 8]);
+			__builtin_prefetch(fresh[i + 8], 1);
 		if (i + 4 < n)
 			ask(fresh[i + 4], stride);
 		if (unlikely(lane->next == lane->end)) {

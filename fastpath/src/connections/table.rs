@@ -302,9 +302,12 @@ impl ConnectionTable {
         let found = all.iter().zip(&candidates).zip(hashes).zip(out);
         for (((words, (tagged, first)), hash), out) in found.take(keys.len()) {
             let hit = |reference| self.hit(reference, *words);
-            *out = first
-                .and_then(hit)
-                .or_else(|| self.index.find_among(*hash, tagged.rest(), hit));
+            // Written in either place: a value that comes from two is made elsewhere first, and copied.
+            if let Some(hit) = first.and_then(hit) {
+                *out = Some(hit);
+            } else {
+                *out = self.index.find_among(*hash, tagged.rest(), hit);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use sluice_net::checksum::{finish, ones_complement_sum, pseudo_v4};
 use sluice_net::wire::{geneve, ip_proto, udp, vxlan};
 use sluice_net::{Mac, Vni};
 
-use super::{ETH, IP, be16, be32, mac, plain};
+use super::{ETH, IP, be16, be32, be64, mac, plain};
 use crate::tables::EncapKind;
 
 /// Who sent a tunnel packet, how, and with which keys, in two words: source, tunnel key of the datapath,
@@ -79,73 +79,81 @@ pub struct Outer {
     pub tos: u8,
 }
 
-/// Glances at the outer headers of an IPv4 tunnel packet that is received on these UDP ports. Its UDP checksum
-/// holds or is zero.
-#[inline]
-pub fn outer(frame: &[u8], tag: usize, geneve_port: u16, vxlan_port: u16) -> Option<Outer> {
+/// Bytes of IPv4, UDP and the fixed tunnel header, which is equally long in Geneve and VXLAN.
+const FIXED: usize = IP + udp::LEN + geneve::LEN;
+
+/// Glances at the outer headers of an IPv4 tunnel packet with a tag of so many bytes that is received on these UDP ports,
+/// of Geneve and of VXLAN. Its UDP checksum holds or is zero.
+#[inline(always)]
+pub fn outer(frame: &[u8], tag: usize, ports: (u16, u16)) -> Option<Outer> {
     let ethernet = frame.first_chunk::<ETH>()?;
     let start = ETH + tag;
     let packet = frame.get(start..)?;
-    let (ip, upper) = packet.split_first_chunk::<IP>()?;
-    let total = usize::from(plain(ip, packet.len())?);
-    let datagram = upper.get(..total - IP)?;
-    if ip[9] != ip_proto::UDP || usize::from(be16(datagram, 4)) != datagram.len() {
+    if frame.get(start - 2..start)? != [0x08, 0x00] {
         return None;
     }
-    let kind = match be16(datagram, 2) {
-        port if port == geneve_port => EncapKind::Geneve,
-        port if port == vxlan_port => EncapKind::Vxlan,
-        _ => return None,
-    };
-    let (src, dst) = (be32(ip, 12), be32(ip, 16));
-    if be16(datagram, udp::CHECKSUM_OFFSET) != 0 {
-        let addresses = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
+    let (head, rest) = packet.split_first_chunk::<FIXED>()?;
+    let (ip, upper) = head.split_first_chunk::<IP>()?;
+    let total = plain(ip, packet.len())?;
+    let len = be16(upper, 4);
+    if ip[9] != ip_proto::UDP || len != total - IP as u16 {
+        return None;
+    }
+    if be16(upper, udp::CHECKSUM_OFFSET) != 0 {
+        let datagram = packet.get(IP..usize::from(total))?;
+        let addresses = (be32(ip, 12), be32(ip, 16));
         let pseudo = pseudo_v4(
-            addresses.0,
-            addresses.1,
+            addresses.0.into(),
+            addresses.1.into(),
             ip_proto::UDP,
-            datagram.len() as u32,
+            len.into(),
         );
         if finish(ones_complement_sum(datagram, pseudo)) != 0 {
             return None;
         }
     }
-    let header = datagram.get(udp::LEN..)?;
-    let (vni, keys, len) = match kind {
-        EncapKind::Geneve => geneve_header(header)?,
-        EncapKind::Vxlan => match *header.first_chunk::<{ vxlan::LEN }>()? {
-            [vxlan::FLAG_VNI, 0, 0, 0, a, b, c, 0] => {
-                (Vni::from_bytes([a, b, c]), None, vxlan::LEN)
-            }
-            _ => return None,
-        },
+    let (kind, header) = (be16(upper, 2), be64(upper, udp::LEN));
+    let (kind, keys, len) = if kind == ports.0 {
+        let option = rest.first_chunk::<8>().map(|option| be64(option, 0));
+        let (keys, len) = geneve_header(header, option)?;
+        (EncapKind::Geneve, keys, len)
+    } else if kind == ports.1 && header >> 32 == VXLAN && header as u8 == 0 {
+        (EncapKind::Vxlan, None, vxlan::LEN)
+    } else {
+        return None;
     };
+    let [_, _, _, _, a, b, c, _] = header.to_be_bytes();
+    let end = start + usize::from(total);
+    let inner = start + IP + udp::LEN + len;
+    if inner > end {
+        return None;
+    }
     Some(Outer {
         mac: mac(ethernet),
-        dst,
-        origin: Origin::new(kind, src, vni, keys),
-        inner: (start + IP + udp::LEN + len) as u16,
-        end: (start + total) as u16,
+        dst: be32(ip, 16),
+        origin: Origin::new(kind, be32(ip, 12), Vni::from_bytes([a, b, c]), keys),
+        inner: inner as u16,
+        end: end as u16,
         tos: ip[1],
     })
 }
 
-/// Tunnel key, port keys (the input one in the high half), and bytes of a tunnel header.
-type TunnelHeader = (Vni, Option<u32>, usize);
+/// The first half of a VXLAN header with a network identifier.
+const VXLAN: u64 = u32::from_be_bytes([vxlan::FLAG_VNI, 0, 0, 0]) as u64;
+/// The first half of a Geneve header around Ethernet, without an option and with a critical one of eight bytes.
+const PLAIN: u64 = u32::from_be_bytes([0, 0, 0x65, 0x58]) as u64;
+const WITH_OPTION: u64 = u32::from_be_bytes([0x02, 0x40, 0x65, 0x58]) as u64;
+/// The first half of OVN's option.
+const OVN: u64 = u32::from_be_bytes([0x01, 0x02, geneve::OVN_TYPE, 0x01]) as u64;
 
-/// No option, or OVN's alone.
+/// Port keys (the input one in the high half), and bytes of a Geneve header that has no option, or OVN's alone.
 #[inline]
-fn geneve_header(header: &[u8]) -> Option<TunnelHeader> {
-    match *header.first_chunk::<{ geneve::LEN }>()? {
-        [0, 0, 0x65, 0x58, a, b, c, 0] => Some((Vni::from_bytes([a, b, c]), None, geneve::LEN)),
-        [0x02, 0x40, 0x65, 0x58, a, b, c, 0] => {
-            let option = header.get(geneve::LEN..)?.first_chunk::<8>()?;
-            let [0x01, 0x02, geneve::OVN_TYPE, 0x01, ..] = option else {
-                return None;
-            };
-            // The highest bit of the input key is reserved.
-            let keys = be32(option, 4) & 0x7fff_ffff;
-            Some((Vni::from_bytes([a, b, c]), Some(keys), geneve::OVN_LEN))
+fn geneve_header(header: u64, option: Option<u64>) -> Option<(Option<u32>, usize)> {
+    match (header >> 32, header as u8, option) {
+        (PLAIN, 0, _) => Some((None, geneve::LEN)),
+        // The highest bit of the input key is reserved.
+        (WITH_OPTION, 0, Some(option)) if option >> 32 == OVN => {
+            Some((Some(option as u32 & 0x7fff_ffff), geneve::OVN_LEN))
         }
         _ => None,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sluice_net::flow_hash;
 
 use super::Worker;
-use super::express::Fate;
+use super::seen::Fate;
 use crate::counters::Work;
 use crate::encap::Head;
 use crate::exchange::{HandedOff, HandedTo};

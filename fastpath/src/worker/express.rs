@@ -1,8 +1,8 @@
 //! Packets of the common form: glanced at, looked up together, edited at fixed places.
 //!
 //! ```text
-//!  glance at all ─► connections of those in a zone, openings of those without one
-//!                ─► lanes of the others                        ─► one by one: leg, edit, send
+//!  glance at all ─► connections of those in a zone, openings of those without one ─► edit
+//!                ─► lanes of the others                                            ─► edit ─► send, or walk
 //! ```
 //! Nothing is decided here that the walk does not decide: a packet goes this way only along a fresh cached way
 //! that a walk has found for its connection, or for its lane. Whatever is out of the ordinary is parsed and walks.
@@ -12,57 +12,26 @@ use std::ops::ControlFlow::Continue;
 use arrayvec::ArrayVec;
 
 use super::Worker;
-use super::door::{Behind, Door};
+use super::door::Behind;
 use super::opening::{Newcomer, Plan};
 use super::places::Places;
+use super::seen::{Fate, Seen, Taken, glance_all, glance_inside, look};
 use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
 use crate::counters::{Traffic, Work};
 use crate::exchange::Origin;
-use crate::glance::{self, Addresses, Glance, Macs, Tagging, Version};
-use crate::ids::{PathId, PortId, Zone};
+use crate::glance::{Glance, Macs};
+use crate::ids::{PathId, PortId};
 use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports, prefetch};
 use crate::path::{Leg, Legs, Moment};
 use crate::stage::enter::{self, Entered, Entry};
 use crate::verdict::{DropReason, Egress};
-
-/// A packet that may go on a cached way.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    pub(super) glance: Glance,
-    pub(super) door: Door,
-    /// Cached way of one that goes by lane.
-    pub(super) way: PathId,
-    /// Bytes to take off the front: outer headers, or the VLAN tag (the MACs before it are written anew).
-    skip: u16,
-    /// Bytes of the logical frame as it came in.
-    pub(super) len: u16,
-    /// Where it ends in the received one.
-    end: u16,
-    /// What has become of it.
-    fate: Fate,
-}
-
-/// What has become of a frame of a burst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It must walk.
-    #[default]
-    Walks,
-    /// It is edited, and leaves by this device.
-    Leaves(DeviceId),
-    /// It is dropped, and counted.
-    Dropped,
-}
 
 /// What is found out about the frames of a burst, by their place in it; kept from burst to burst, so that nothing
 /// has to be made or moved.
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     seen: [Seen; BURST],
-    /// Those that have a flow: their connection tells.
-    flows: Places,
-    /// Those that have none: their lane tells.
-    lanes: Places,
+    taken: Taken,
     /// Connections of those that have a flow, one after the other.
     hits: [Option<Hit>; BURST],
     /// What is to be done with those that have a flow but no connection.
@@ -74,13 +43,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     pub(super) fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
         let mut sheet = self.sheet.take().unwrap_or_default();
         self.inspect(device, frames, &mut sheet);
-        if !sheet.flows.is_empty() {
+        if !sheet.taken.flows.is_empty() {
             self.look_up_flows(&mut sheet);
             self.edit_flows(frames, &mut sheet);
         }
         let mut sent = false;
-        if !sheet.lanes.is_empty() {
-            self.find_lanes(sheet.lanes, &mut sheet.seen);
+        if !sheet.taken.lanes.is_empty() {
+            self.find_lanes(sheet.taken.lanes, &mut sheet.seen);
             sent = self.edit_lanes(frames, &mut sheet);
         }
         if !sent {
@@ -93,39 +62,39 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn inspect(&mut self, device: DeviceId, frames: &Burst<P::Frame>, sheet: &mut Sheet) {
         let bytes = frames.iter().map(|frame| frame.data().len() as u64).sum();
         self.counters.device_rx(device, frames.len() as u64, bytes);
-        let all = Places::first(frames.len());
-        (sheet.flows, sheet.lanes) = (Places::NONE, Places::NONE);
-        let untagged = self.doors.device(self.tables.tables(), device, 0);
-        let mut others = all;
-        if let Some(Behind::Door(door)) = untagged {
-            let taken = glance_all(frames, &mut sheet.seen, &door);
-            (sheet.lanes, sheet.flows) = match door.zone {
-                Zone::NONE => (taken.all, Places::NONE),
-                _ => (taken.v6, taken.all.without(taken.v6)),
-            };
-            others = all.without(taken.all);
-            if let Some(port) = door.port {
-                let (packets, bytes) = (taken.all.len() as u64, taken.bytes);
-                self.counters.port_rx(port, Traffic { packets, bytes });
+        let tables = self.tables.tables();
+        let taken = match self.doors.device(tables, device, 0) {
+            Some(Behind::Door(door)) => {
+                let taken = glance_all(frames, &mut sheet.seen, &door);
+                if let Some(port) = door.port {
+                    let (packets, bytes) = (taken.all().len().into(), taken.bytes);
+                    self.counters.port_rx(port, Traffic { packets, bytes });
+                }
+                taken
             }
-        }
-        for at in others {
+            Some(Behind::Underlay) => {
+                glance_inside(frames, &mut sheet.seen, &mut self.doors, tables)
+            }
+            None => {
+                sheet
+                    .seen
+                    .iter_mut()
+                    .for_each(|seen| seen.fate = Fate::Walks);
+                Taken::default()
+            }
+        };
+        sheet.taken = taken;
+        for at in Places::first(frames.len()).without(taken.all()) {
             let (Some(frame), Some(seen)) = (frames.get(at), sheet.seen.get_mut(at)) else {
                 continue;
             };
-            seen.fate = Fate::Walks;
-            if self
-                .look(device, untagged.as_ref(), frame.data(), seen)
-                .is_none()
-            {
+            let tables = self.tables.tables();
+            if look(&mut self.doors, tables, device, frame.data(), seen).is_none() {
                 continue;
             }
-            match (seen.door.zone, seen.glance.addresses) {
-                (Zone::NONE, _) | (_, Addresses::V6(..)) => sheet.lanes.add(at),
-                _ => sheet.flows.add(at),
-            }
-            let (port, bytes) = (seen.door.port, u64::from(seen.len));
-            if let Some(port) = port {
+            sheet.taken.add(at, seen);
+            if let Some(port) = seen.door.port {
+                let bytes = u64::from(seen.len);
                 self.received.add(port, bytes, |port, traffic| {
                     self.counters.port_rx(port, traffic);
                 });
@@ -136,7 +105,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Finds the connections of the packets that have a flow, and what is to be done with those without one.
     fn look_up_flows(&mut self, sheet: &mut Sheet) {
         let mut keys: ArrayVec<FlowKey4, BURST> = ArrayVec::new();
-        for at in sheet.flows {
+        for at in sheet.taken.flows {
             let seen = sheet.seen.get(at);
             keys.extend(seen.and_then(|seen| seen.glance.key(seen.door.zone)));
         }
@@ -150,6 +119,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let mut newcomers: ArrayVec<Newcomer, BURST> = ArrayVec::new();
         for ((at, hit), (&key, &hash)) in sheet
+            .taken
             .flows
             .into_iter()
             .zip(hits)
@@ -170,12 +140,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let opened = self.openings.opened();
         let Sheet {
             seen,
-            flows,
+            taken,
             hits,
             plans,
-            ..
         } = sheet;
-        for (at, hit) in flows.into_iter().zip(hits.iter()) {
+        for (at, hit) in taken.flows.into_iter().zip(hits.iter()) {
             let (Some(frame), Some(seen)) = (frames.get_mut(at), seen.get_mut(at)) else {
                 continue;
             };
@@ -198,10 +167,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Edits the packets that go by lane. `true` when these were all, and are sent.
     fn edit_lanes(&mut self, frames: &mut Burst<P::Frame>, sheet: &mut Sheet) -> bool {
         // Packets in a row often leave by the same port: these first, in few steps.
-        let first = sheet.lanes.into_iter().next();
+        let first = sheet.taken.lanes.into_iter().next();
         let first = first.and_then(|at| self.paths.leg(sheet.seen.get(at)?.way));
         let exit = first.map(|leg| leg.egress);
-        let mut others = sheet.lanes;
+        let mut others = sheet.taken.lanes;
         let mut laned = 0;
         if let Some(Egress::Device {
             device,
@@ -210,7 +179,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }) = exit
         {
             let legs = self.paths.legs(self.stamp, self.now);
-            let (done, bytes) = edit_all(frames, &sheet.seen, sheet.lanes, legs, port);
+            let (done, bytes) = edit_all(frames, &sheet.seen, sheet.taken.lanes, legs, port);
             laned = done.len() as u64;
             let packets = laned;
             self.counters.port_tx(port, Traffic { packets, bytes });
@@ -224,7 +193,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                     seen.fate = Fate::Leaves(device);
                 }
             }
-            others = sheet.lanes.without(done);
+            others = sheet.taken.lanes.without(done);
         }
         for at in others {
             if let (Some(frame), Some(seen)) = (frames.get_mut(at), sheet.seen.get_mut(at)) {
@@ -249,7 +218,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             match fate {
                 Fate::Leaves(device) => self.send(device, frame),
                 Fate::Walks => {
-                    let counted = sheet.flows.has(at) || sheet.lanes.has(at);
+                    let counted = sheet.taken.all().has(at);
                     self.admit_received(frame, device, counted);
                 }
                 Fate::Dropped => {}
@@ -273,63 +242,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             });
         }
         self.admit(frame, Origin::Device(device), entered);
-    }
-
-    /// Glances at a frame and finds what it enters. `untagged` is what is behind the device for most.
-    #[inline(always)]
-    fn look(
-        &mut self,
-        device: DeviceId,
-        untagged: Option<&Behind>,
-        frame: &[u8],
-        seen: &mut Seen,
-    ) -> Option<()> {
-        let tagging = glance::tagging(frame)?;
-        let tagged = match tagging.vlan {
-            0 => None,
-            vlan => Some(self.doors.device(self.tables.tables(), device, vlan)?),
-        };
-        match tagged.as_ref().or(untagged)? {
-            Behind::Door(door) => {
-                seen.door = *door;
-                let len = frame.len() as u16;
-                (seen.skip, seen.len, seen.end) = (tagging.tag as u16, len, len);
-                seen.glance.read(frame, tagging)
-            }
-            Behind::Underlay => self.look_inside(frame, tagging, seen),
-        }
-    }
-
-    /// Glances at a tunnel packet and what is in it.
-    #[inline]
-    fn look_inside(&mut self, frame: &[u8], tagging: Tagging, seen: &mut Seen) -> Option<()> {
-        let tables = self.tables.tables();
-        let underlay = tables.underlay.as_ref()?;
-        if tagging.version != Version::V4 {
-            return None;
-        }
-        let outer = glance::outer(
-            frame,
-            tagging.tag,
-            underlay.geneve_port,
-            underlay.vxlan_port,
-        )?;
-        if outer.mac != underlay.mac || outer.dst != underlay.address.addr().to_bits() {
-            return None;
-        }
-        seen.door = *self.doors.tunnel(tables, outer.origin)?;
-        let inner = frame.get(usize::from(outer.inner)..usize::from(outer.end))?;
-        let tagging = glance::tagging(inner)?;
-        // An inner tag means something only to the switch; let it look.
-        if tagging.tag != 0 {
-            return None;
-        }
-        seen.len = inner.len() as u16;
-        (seen.skip, seen.end) = (outer.inner, outer.end);
-        seen.glance.read(inner, tagging)?;
-        // Congestion that is to be carried over changes the packet (RFC 6040 section 4.2).
-        let same = outer.tos & 0b11 == seen.glance.tos & 0b11;
-        (outer.tos & 0b11 == 0 || same).then_some(())
     }
 
     /// The leg of a path is of now. `false` when what the path rests on does not hold any more.
@@ -452,7 +364,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let data = frame.data_mut();
         // Summed before it is written to: a wide read after narrow writes would wait for them.
         let sum = match head.sums() {
-            true => glance.sum(data, exit.macs),
+            true => glance.sum(data, head.macs_sum(exit.macs)),
             false => 0,
         };
         let edited = match to {
@@ -494,47 +406,6 @@ impl Exit {
     }
 }
 
-impl Seen {
-    /// Takes off what is around the logical frame.
-    #[inline]
-    fn strip<F: Frame>(&self, frame: &mut F) {
-        frame.truncate(usize::from(self.end));
-        frame.pull(usize::from(self.skip));
-    }
-}
-
-/// The frames of a burst that were taken at a glance.
-#[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    all: Places,
-    v6: Places,
-    /// Of all of them.
-    bytes: u64,
-}
-
-/// Glances at the frames of a burst that have no tag, and enter by `door`. Apart from the worker, so that all that it
-/// needs stays in registers.
-#[inline(never)]
-fn glance_all<F: Frame>(frames: &[F], seen: &mut [Seen; BURST], door: &Door) -> Taken {
-    let mut taken = Taken::default();
-    for (at, (frame, seen)) in frames.iter().zip(seen).enumerate() {
-        let data = frame.data();
-        if seen.glance.read_untagged(data).is_none() {
-            continue;
-        }
-        taken.all.add(at);
-        if matches!(seen.glance.addresses, Addresses::V6(..)) {
-            taken.v6.add(at);
-        }
-        taken.bytes += data.len() as u64;
-        let len = data.len() as u16;
-        seen.door = *door;
-        (seen.skip, seen.len, seen.end) = (0, len, len);
-        seen.fate = Fate::Walks;
-    }
-    taken
-}
-
 /// Edits the packets at these places that leave without a tag by `port` along a ready leg; tells which these are, and how
 /// many bytes. Apart from the worker, so that all that it needs stays in registers.
 #[inline(never)]
@@ -557,8 +428,11 @@ fn edit_all<F: Frame>(
         };
         let here =
             matches!(leg.egress, Egress::Device { vlan: None, port: exit, .. } if exit == port);
-        if !here || seen.skip > 0 {
+        if !here {
             continue;
+        }
+        if seen.skip > 0 {
+            seen.strip(frame);
         }
         let data = frame.data_mut();
         let macs = if leg.bridged { glance.macs } else { leg.write };

@@ -20,9 +20,9 @@ mod hops;
 
 use super::Worker;
 use super::door::Door;
-use super::express::Seen;
 use super::memory::{Edition, Key, Memory, mix};
 use super::places::Places;
+use super::seen::Seen;
 use crate::glance::{Addresses, Glance};
 use crate::ids::{PathId, PortId, Tick};
 use crate::io::{BURST, FramePool, Ports};

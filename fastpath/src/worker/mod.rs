@@ -22,6 +22,7 @@ mod memory;
 mod opening;
 mod places;
 mod police;
+mod seen;
 mod sweep;
 mod tally;
 

@@ -15,9 +15,10 @@ use std::net::Ipv4Addr;
 
 use arrayvec::ArrayVec;
 
-use super::express::{Exit, Fate, Seen};
+use super::express::Exit;
 use super::lane::{self, Landmarks};
 use super::memory::{Edition, Key, Memory, mix};
+use super::seen::{Fate, Seen};
 use super::{Pending, Worker};
 use crate::connections::{
     First, Flags, FlowKey4, Hashes, InsertError, NewConnection, PortRequest, Rewrite, State,

@@ -33,6 +33,11 @@ impl Places {
     }
 
     #[inline]
+    pub(super) fn and(self, others: Places) -> Places {
+        Places(self.0 | others.0)
+    }
+
+    #[inline]
     pub(super) fn len(self) -> u32 {
         self.0.count_ones()
     }
@@ -65,5 +70,31 @@ impl Iterator for Each {
         let at = self.0.trailing_zeros() as usize;
         let left = self.0 & self.0.wrapping_sub(1);
         (std::mem::replace(&mut self.0, left) != 0).then_some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_places() {
+        let mut places = Places::NONE;
+        assert!(places.is_empty());
+        for at in [31, 0, 7] {
+            places.add(at);
+        }
+        assert_eq!(places.into_iter().collect::<Vec<_>>(), [0, 7, 31]);
+        assert_eq!(places.len(), 3);
+        assert!(places.has(31) && !places.has(30));
+        let first = Places::first(8);
+        assert_eq!(
+            first.into_iter().collect::<Vec<_>>(),
+            (0..8).collect::<Vec<_>>()
+        );
+        assert_eq!(places.without(first).into_iter().collect::<Vec<_>>(), [31]);
+        assert_eq!(places.and(first).len(), 9);
+        assert_eq!(Places::first(BURST).len(), 32);
+        assert!(Places::first(0).is_empty());
     }
 }

@@ -5,8 +5,8 @@ use crate::ids::{PathId, PortId};
 use crate::io::BURST;
 use crate::stage::{route, steer};
 use crate::tables::{GroupKind, NextHop, Router, Tables};
-use crate::worker::express::Seen;
 use crate::worker::memory::{Edition, Key, Memory, mix};
+use crate::worker::seen::Seen;
 
 /// Ways at hand, a power of two.
 const AT_HAND: usize = 1024;

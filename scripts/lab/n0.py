@@ -1,6 +1,9 @@
 """N0: two hosts, two gateways of one distributed gateway port; the first gateway is active."""
 
+import tomllib
+
 import probes
+import toml_text
 from capture import Capture
 from checks import Check, expect, expect_hops, expect_page, expect_ping
 from node import CONFIGS, Node, Vm, taps_of
@@ -20,10 +23,18 @@ GATEWAYS = ("gw1", "gw2")
 
 
 class N0:
-    """The network, running; `physical_ends` are the physical wire's ends at the gateways."""
+    """The network, running; `physical_ends` are the physical wire's ends at the gateways.
 
-    def __init__(self, lab, binaries):
+    `change` takes the topology of the example as a dictionary and returns another one.
+    """
+
+    def __init__(self, lab, binaries, change=None):
         self.lab = lab
+        topology = CONFIGS / "n0" / "topology.toml"
+        if change:
+            document = change(tomllib.loads(topology.read_text()))
+            topology = lab.directory / "topology.toml"
+            topology.write_text(toml_text.dumps(document))
         self.underlay = lab.wire("underlay")
         self.physical = lab.wire("physical", mtu=1500)
         self._build_outside()
@@ -38,7 +49,7 @@ class N0:
             self.underlay.attach(node.namespace, "eth0")
             if name in GATEWAYS:
                 self.physical_ends[name] = self.physical.attach(node.namespace, "eth1")
-            node.configure(file, worker=number)
+            node.configure(file, worker=number, topology=topology)
             for vm, tap in taps_of(file).items():
                 node.carries(self.vms[vm], tap)
             self.nodes[name] = node

@@ -139,6 +139,13 @@ impl Connection {
         self.original.src == self.reply.src && self.is_snat() && self.is_dnat()
     }
 
+    /// Of the source only the port is translated: the one it came with was taken, by a connection of the same client to
+    /// another address that leads to the same host.
+    #[must_use]
+    pub fn moves_port(&self) -> bool {
+        self.original.src == self.reply.dst && self.original.src_port != self.reply.dst_port
+    }
+
     /// Milliseconds until it ends if no packet comes; 0 when it is due.
     #[must_use]
     pub fn remaining(&self, timeouts: &Timeouts, now: Tick) -> u32 {

@@ -177,7 +177,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.tell_balanced(piece, switch, connection, direction);
         if let L3::Ip(ip) = &mut self.headers.l3 {
             nat::rewrite_destination(ip, &to);
-            if itself {
+            if itself || connection.moves_port() {
                 nat::rewrite_source(ip, &to);
             }
         }
@@ -245,8 +245,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         self.nat.source = Some(piece.id);
         self.tell_balanced(piece, switch, &connection, Direction::Reply);
+        let to = connection.rewrite(Direction::Reply);
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite_source(ip, &connection.rewrite(Direction::Reply));
+            nat::rewrite_source(ip, &to);
+            if connection.moves_port() {
+                nat::rewrite_destination(ip, &to);
+            }
         }
         Continue(())
     }

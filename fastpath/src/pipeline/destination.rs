@@ -138,8 +138,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 to,
             },
         });
+        let to = connection.rewrite(Direction::Original);
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite_destination(ip, &connection.rewrite(Direction::Original));
+            nat::rewrite_destination(ip, &to);
+            if connection.moves_port() {
+                nat::rewrite_source(ip, &to);
+            }
         }
         Continue(())
     }

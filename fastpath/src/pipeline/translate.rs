@@ -31,7 +31,6 @@ pub(super) struct Turned {
     pub(super) router: DatapathId,
     pub(super) rule: Option<usize>,
     pub(super) from: (Ipv4Addr, u16),
-    pub(super) external: Ipv4Addr,
     pub(super) keeps_port: bool,
     pub(super) ports: Option<(u16, u16)>,
 }
@@ -154,8 +153,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
             from: (inside, connection.reply.src_port),
             to: (external, connection.original.dst_port),
         });
+        let to = connection.rewrite(Direction::Reply);
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            nat::rewrite_source(ip, &connection.rewrite(Direction::Reply));
+            nat::rewrite_source(ip, &to);
+            if connection.moves_port() {
+                nat::rewrite_destination(ip, &to);
+            }
         }
         Continue(true)
     }
@@ -360,7 +363,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
             router: piece.id,
             rule: rule.map(|(index, _)| index),
             from: (src, port),
-            external,
             keeps_port: rule.is_some_and(|(_, rule)| rule.kind != SnatKind::Snat),
             ports: rule.and_then(|(_, rule)| rule.ports),
         });
@@ -431,39 +433,60 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         };
         proposal.reply = now.reversed(zone);
-        if let Some(turned) = self.nat.turned {
-            let request = PortRequest {
-                proto: now.proto,
-                external: now.src,
-                original: turned.from.1,
-                remote: now.dst,
-                remote_port: now.dst_port,
-                zone,
-            };
-            // A host that talks to itself may not seem to be its own answer, wherever that enters.
-            let original = FlowKey4 {
-                zone,
-                ..proposal.original
-            };
-            let apart = |port| request.reply_key(port) != original;
-            let keeps = turned.keeps_port && apart(turned.from.1);
-            let accept = |port| apart(port) && (!keeps || port == turned.from.1);
-            let Some(reply) = self.choose(&request, turned.ports, accept) else {
-                return drop(DropReason::NatPortsExhausted);
-            };
-            proposal.reply = reply;
-            let to = Rewrite::towards(&reply);
-            self.recorder.record(Event::Translate {
-                router: turned.router,
-                rule: turned.rule,
-                from: turned.from,
-                to: (turned.external, to.src_port),
-            });
-            if let L3::Ip(ip) = &mut self.headers.l3 {
-                nat::rewrite_source(ip, &to);
+        let port = match (self.nat.turned, self.nat.destination) {
+            (Some(turned), _) => turned.from.1,
+            (None, Some(_)) => now.src_port,
+            // Nothing is translated.
+            (None, None) => {
+                self.outcome.proposal = Some(proposal);
+                return Continue(());
             }
-        }
+        };
+        let request = PortRequest {
+            proto: now.proto,
+            external: now.src,
+            original: port,
+            remote: now.dst,
+            remote_port: now.dst_port,
+            zone,
+        };
+        // A host that talks to itself may not seem to be its own answer, wherever that enters.
+        let original = FlowKey4 {
+            zone,
+            ..proposal.original
+        };
+        let apart = |port| request.reply_key(port) != original;
+        let (keeps, ports) = match self.nat.turned {
+            Some(turned) => (turned.keeps_port && apart(port), turned.ports),
+            None => (false, None),
+        };
+        let accept = |chosen| apart(chosen) && (!keeps || chosen == port);
+        let Some(reply) = self.choose(&request, ports, accept) else {
+            return drop(DropReason::NatPortsExhausted);
+        };
+        proposal.reply = reply;
+        self.tell_turned(&reply, (now.source(), port));
         self.outcome.proposal = Some(proposal);
         Continue(())
+    }
+
+    /// Writes the source that was chosen at the end. Where nothing but the destination is translated it is the packet's
+    /// own, but for the port if another client of the backend has that already, by another address.
+    fn tell_turned(&mut self, reply: &FlowKey4, own: (Ipv4Addr, u16)) {
+        let to = Rewrite::towards(reply);
+        let (router, rule, from) = match (self.nat.turned, self.nat.destination) {
+            (Some(turned), _) => (turned.router, turned.rule, turned.from),
+            (None, Some(datapath)) if own.1 != to.src_port => (datapath, None, own),
+            _ => return,
+        };
+        self.recorder.record(Event::Translate {
+            router,
+            rule,
+            from,
+            to: (reply.destination(), to.src_port),
+        });
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            nat::rewrite_source(ip, &to);
+        }
     }
 }

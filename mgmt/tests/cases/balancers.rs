@@ -1,7 +1,7 @@
 //! Load balancers of routers and switches.
 //!
 //! ```text
-//!   in 10.0.0.0/24: b1 .11, b2 .12, far .13 (on hv)      clients 10.1.0.0/24: c .20, far-c .21 (on hv)
+//!   in 10.0.0.0/24: b1 .11, b2 .12, far .13 (on hv)      clients 10.1.0.0/24: c .20, cx .22 (on vx, VXLAN)
 //!        |  10.0.0.1                                            |  10.1.0.1
 //!        +------------------------- r --------------------------+
 //!                                   | 10.9.0.1
@@ -22,13 +22,15 @@ use sluice_net::wire::{icmpv4, tcp};
 use sluice_net::{Builder, parse};
 
 use super::openings::work;
-use crate::support::{Host, Network, NodeFile, device_mac, mac, packet, v4};
+use crate::support::{Host, Network, NodeFile, NodeOptions, device_mac, mac, packet, v4};
 
 const NETWORK: &str = r#"
 [chassis.gw]
-encap = { type = "geneve", ip = "172.16.0.1" }
+encap = [{ type = "geneve", ip = "172.16.0.1" }, { type = "vxlan", ip = "172.16.0.1" }]
 [chassis.hv]
 encap = { type = "geneve", ip = "172.16.0.2" }
+[chassis.vx]
+encap = { type = "vxlan", ip = "172.16.0.4" }
 [switch.in]
 key = 1
 [switch.in.port.b1]
@@ -50,6 +52,9 @@ key = 20
 addresses = ["02:00:00:00:01:20 10.1.0.20"]
 port_security = ["02:00:00:00:01:20 10.1.0.20"]
 chassis = "gw"
+[switch.clients.port.cx]
+addresses = ["02:00:00:00:01:22 10.1.0.22"]
+chassis = "vx"
 [switch.clients.port.clients-r]
 key = 1
 type = "router"
@@ -137,12 +142,17 @@ fn topology(more: &str) -> String {
 }
 
 fn network(text: &str) -> Network {
+    network_with(text, &NodeOptions::default())
+}
+
+fn network_with(text: &str, options: &NodeOptions) -> Network {
     let node = NodeFile::new("gw")
         .underlay("172.16.0.1/24")
         .vifs(&["b1", "b2", "c"])
         .network("wire", "eth1");
-    let mut net = Network::new(text, &[node]);
+    let mut net = Network::with(text, &[node], options);
     net.chassis("hv", "172.16.0.2/24");
+    net.chassis("vx", "172.16.0.4/24");
     net.host(
         "up",
         "wire",
@@ -498,6 +508,86 @@ fn a_switchs_backend_on_another_chassis() {
     );
 }
 
+/// A client behind a chassis that knows no port keys: its packets enter the switch here.
+#[test]
+fn a_switchs_client_on_a_chassis_without_port_keys() {
+    let mut net = network(&topology(""));
+    let (vni, _) = net.node("gw").keys("clients", "cx");
+    let send = |inner: Builder| {
+        let outer = Builder::ethernet(device_mac("vx", "underlay"), device_mac("gw", "eth0"))
+            .ipv4(v4("172.16.0.4"), v4("172.16.0.1"));
+        inner.encap_vxlan(outer, vni)
+    };
+    const CX: &str = "02:00:00:00:01:22";
+    let from_cx = |dst: &str| packet((CX, R_CLIENTS), ("10.1.0.22", dst));
+    for port in [4000, 4001, 4002, 4003] {
+        let syn = from_cx("192.0.2.2").tcp(port, 80, tcp::SYN);
+        let (backend, (src, dst)) = reached(&mut net, "vx", send(syn));
+        assert_eq!((src, dst), (port, 8080));
+        net.moved();
+        for moved in ["gw: walk 1", "gw: established 1"] {
+            let answer = from(backend, "10.1.0.22").tcp(8080, port, tcp::SYN | tcp::ACK);
+            let outcome = net.probe(backend.0, answer);
+            let wanted = format!(
+                "[{R_CLIENTS} > {CX} 192.0.2.2.80 > 10.1.0.22.{port} tcp [S.] ttl 63 len 40]"
+            );
+            assert!(outcome.got[0].ends_with(&wanted), "{outcome:?}");
+            assert_eq!(outcome.moved, [moved]);
+        }
+        let ack = from_cx("192.0.2.2").tcp(port, 80, tcp::ACK);
+        assert_eq!(reached(&mut net, "vx", send(ack)).0, backend);
+        assert_eq!(net.moved(), ["gw: established 1"]);
+    }
+}
+
+/// A virtual IP in the clients' own network: the router answers for it, and a backend may be beside the client.
+#[test]
+fn a_switchs_virtual_ip_in_its_subnet() {
+    let near = topology("")
+        .replace("192.0.2.2:80", "10.1.0.99:80")
+        .replace("\"10.0.0.12:8080\"", "\"10.1.0.22:8080\"");
+    let mut net = network(&near);
+    let question = Builder::ethernet(mac(C), mac("ff:ff:ff:ff:ff:ff"))
+        .arp_request(v4("10.1.0.20"), v4("10.1.0.99"));
+    let outcome = net.probe("c", question);
+    assert_eq!(
+        outcome.got,
+        [format!(
+            "c: {R_CLIENTS} > {C} arp reply 10.1.0.99 to 10.1.0.20 sender {R_CLIENTS}"
+        )]
+    );
+    let mut seen = [false; 2];
+    for port in 4000..4020 {
+        let outcome = net.probe("c", from_c("10.1.0.99").tcp(port, 80, tcp::SYN));
+        let beside = outcome.got[0].contains("> 10.1.0.22.8080 tcp [S] ttl 63");
+        assert!(
+            beside || outcome.got[0].contains("> 10.0.0.11.8080 tcp [S] ttl 63"),
+            "{outcome:?}"
+        );
+        seen[usize::from(beside)] = true;
+        let outcome = if beside {
+            // It answers by the switch alone.
+            let (vni, _) = net.node("gw").keys("clients", "cx");
+            let outer = Builder::ethernet(device_mac("vx", "underlay"), device_mac("gw", "eth0"))
+                .ipv4(v4("172.16.0.4"), v4("172.16.0.1"));
+            let inner = packet(("02:00:00:00:01:22", C), ("10.1.0.22", "10.1.0.20")).tcp(
+                8080,
+                port,
+                tcp::SYN | tcp::ACK,
+            );
+            net.probe("vx", inner.encap_vxlan(outer, vni))
+        } else {
+            net.probe(
+                "b1",
+                from(B1, "10.1.0.20").tcp(8080, port, tcp::SYN | tcp::ACK),
+            )
+        };
+        let wanted = format!("10.1.0.99.80 > 10.1.0.20.{port} tcp [S.]");
+        assert!(outcome.got[0].contains(&wanted), "{outcome:?}");
+    }
+    assert_eq!(seen, [true, true]);
+}
+
 /// A client that is the backend: its packets come back to it from the virtual IP, and so do its answers.
 #[test]
 fn a_switchs_client_that_is_its_backend() {
@@ -627,6 +717,80 @@ fn a_client_stays_with_its_backend_for_a_while() {
         served(&mut net) != first
     });
     assert!(later.count() > 4);
+}
+
+/// All slots of the table are looked at, some each turn.
+fn swept(net: &mut Network) {
+    for _ in 0..300 {
+        net.run(1);
+    }
+}
+
+/// Ten thousand live connections: those of a backend, a rule and a virtual IP that go end, and no other.
+#[test]
+fn a_reload_ends_exactly_what_it_forbids() {
+    const EACH: u16 = 2500;
+    const RULE: &str = "[[router.g.nat]]\ntype = \"dnat\"\nlogical_ip = \"10.0.0.12\"\nexternal_ip = \"203.0.113.9\"\n";
+    let options = NodeOptions {
+        connections: 16_384,
+        ..NodeOptions::default()
+    };
+    let mut net = network_with(&topology(RULE), &options);
+    net.record = false;
+    let send = |net: &mut Network| {
+        for port in 1..=EACH {
+            net.send_later("up", ask("203.0.113.5").udp(port, 80));
+            net.send_later("up", ask("203.0.113.9").udp(port, 80));
+            net.send_later("c", from_c("192.0.2.2").tcp(port, 80, tcp::SYN));
+            net.send_later("c", from_c("8.8.8.8").udp(port, 80));
+            if port % 100 == 0 {
+                net.settle();
+            }
+        }
+        for host in ["up", "b1", "b2", "c"] {
+            net.take(host);
+        }
+    };
+    send(&mut net);
+    let gw = net.node("gw");
+    assert_eq!(gw.connections.len(), 4 * usize::from(EACH));
+    let mut of_b2 = 0;
+    let mut next = Some(0);
+    while let Some(slot) = next {
+        next = gw.connections.scan(slot, 1024, |connection| {
+            let web = connection.original.destination() == v4("203.0.113.5");
+            of_b2 += usize::from(web && connection.reply.source() == v4(B2.2));
+        });
+    }
+    assert!(of_b2 > 1000, "{of_b2}");
+    // A backend of one balancer.
+    net.forget();
+    let fewer = |text: String| text.replace("[\"10.0.0.11\", \"10.0.0.12\"]", "[\"10.0.0.11\"]");
+    net.reload(&fewer(topology(RULE)));
+    swept(&mut net);
+    assert_eq!(net.moved(), [format!("gw: closed {of_b2}")]);
+    // A rule.
+    net.reload(&fewer(topology("")));
+    swept(&mut net);
+    assert_eq!(net.moved(), [format!("gw: closed {EACH}")]);
+    // A virtual IP of the switch.
+    net.reload(&fewer(topology("")).replace("192.0.2.2:80", "192.0.2.3:80"));
+    swept(&mut net);
+    assert_eq!(net.moved(), [format!("gw: closed {EACH}")]);
+    // All others go on as they were: each walks once, for tables on its way are others.
+    let left = 2 * usize::from(EACH) - of_b2;
+    assert_eq!(net.node("gw").connections.len(), left);
+    for round in ["gw: walk 2500", "gw: established 2500"] {
+        for port in 1..=EACH {
+            net.send_later("c", from_c("8.8.8.8").udp(port, 80));
+            if port % 100 == 0 {
+                net.settle();
+            }
+        }
+        net.take("up");
+        assert_eq!(net.moved(), [round]);
+    }
+    assert_eq!(net.node("gw").connections.len(), left);
 }
 
 /// A draining backend keeps what it has and gets nothing new; one that is taken away loses its own, and no other does.

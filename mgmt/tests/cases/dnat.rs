@@ -486,6 +486,44 @@ fn a_reload_ends_what_it_forbids() {
     assert_eq!(outcome.got.len(), 1);
 }
 
+/// A client whose port is the same towards two addresses that lead to one host: to that they would be one connection, so
+/// one of them gets another port there.
+#[test]
+fn two_addresses_of_one_host_and_one_port_of_a_client() {
+    let other = DNAT.replace("203.0.113.20", "203.0.113.21");
+    let mut net = with(&[SNAT, DNAT, &other]);
+    net.send("up", back("8.8.8.8", "203.0.113.20").udp(5000, 80));
+    assert_eq!(net.take("vm").len(), 1);
+    net.send("up", back("8.8.8.8", "203.0.113.21").udp(5000, 80));
+    let frame = net.take_one("vm");
+    let (port, to) = parse(&frame).unwrap().ip().unwrap().ports().unwrap();
+    assert!(port != 5000 && to == 80, "{port}");
+    net.forget();
+    for moved in ["gw: walk 1", "gw: established 1"] {
+        for (at, external) in [(5000, "203.0.113.20"), (port, "203.0.113.21")] {
+            net.probe("vm", out("8.8.8.8").udp(80, at)).expect(
+                external,
+                &[&format!(
+                    "up: {G_OUT} > {UP} {external}.80 > 8.8.8.8.5000 udp ttl 63 len 28"
+                )],
+                &[moved],
+            );
+        }
+    }
+    // As recorded when it walks again, too.
+    net.reload(&topology(&[SNAT, DNAT, &other, FLOATING]));
+    net.run(100);
+    net.forget();
+    net.probe("up", back("8.8.8.8", "203.0.113.21").udp(5000, 80))
+        .expect(
+            "after a reload",
+            &[&format!(
+                "vm: {G_IN} > {VM} 8.8.8.8.{port} > 10.0.0.10.80 udp ttl 63 len 28"
+            )],
+            &["gw: walk 1"],
+        );
+}
+
 #[test]
 fn what_opens_no_connection() {
     let mut net = all();

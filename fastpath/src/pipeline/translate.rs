@@ -20,7 +20,8 @@ pub(super) struct Translated {
     pub(super) answers: Option<Connection>,
     /// A source port that is chosen at the end of the walk.
     pub(super) turned: Option<Turned>,
-    /// Zone of the router that tracks or translates.
+    /// Where answers to the packet come by: zone of the switch or router that chose its destination, that tracks it, or
+    /// the last gateway router behind that.
     pub(super) zone: Zone,
 }
 
@@ -51,6 +52,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         in_index: Option<u16>,
         out: u16,
     ) -> Step<()> {
+        if router.bound && self.outcome.proposal.is_some() {
+            // What answers comes by this router again, wherever it comes from.
+            self.nat.zone = piece.zone();
+        }
         let idle = router.nat.is_empty() && router.balancers.is_empty();
         if idle || matches!(self.entered.entry, Entry::Originated(_)) {
             return Continue(());
@@ -61,7 +66,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
             return Continue(());
         };
-        self.nat.zone = piece.zone();
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4
@@ -358,6 +362,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (IpAddr::V4(src), Some((port, _))) = (ip.src, ip.ports()) else {
             return drop(DropReason::NatProtocol);
         };
+        self.nat.zone = piece.zone();
         self.nat.source = Some(piece.id);
         self.nat.turned = Some(Turned {
             router: piece.id,
@@ -403,6 +408,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         // Never refused: without a SYN it may be older than this node.
         if let Continue(()) = self.propose(piece, ip, true) {
+            self.nat.zone = piece.zone();
             self.recorder.record(Event::Track { router: piece.id });
         }
         Continue(())

@@ -588,6 +588,53 @@ fn a_switchs_virtual_ip_in_its_subnet() {
     assert_eq!(seen, [true, true]);
 }
 
+/// A router on the way that could translate and does not: the answer comes straight to the client's switch, since the
+/// backend's chassis routes too.
+#[test]
+fn a_switchs_balancer_beside_a_gateway_port() {
+    let distributed = topology("")
+        .replace("chassis = \"gw\"\nload_balancers", "load_balancers")
+        .replace(
+            "networks = [\"203.0.113.1/24\"]",
+            "networks = [\"203.0.113.1/24\"]\ngateway_chassis = { gw = 1 }",
+        )
+        .replace("router_port = \"r-clients\"", "router_port = \"g-clients\"")
+        .replace("router_port = \"r-in\"", "router_port = \"g-in\"")
+        .replace("[router.r.port.r-clients]", "[router.g.port.g-clients]")
+        .replace("[router.r.port.r-in]", "[router.g.port.g-in]")
+        .replace(
+            "ip_prefix = \"10.0.0.0/15\"",
+            "ip_prefix = \"10.200.0.0/15\"",
+        )
+        .replace(
+            "\"10.0.0.11:8080\", \"10.0.0.12:8080\"",
+            "\"10.0.0.13:8080\"",
+        );
+    let mut net = network(&distributed);
+    let outcome = net.probe("c", from_c("192.0.2.2").tcp(4000, 80, tcp::SYN));
+    assert!(
+        outcome.got[0].contains("10.1.0.20.4000 > 10.0.0.13.8080 tcp [S] ttl 63"),
+        "{outcome:?}"
+    );
+    let (vni, out_key) = net.node("gw").keys("clients", "c");
+    let (_, in_key) = net.node("gw").keys("clients", "clients-r");
+    let outer = Builder::ethernet(device_mac("hv", "underlay"), device_mac("gw", "eth0"))
+        .ipv4(v4("172.16.0.2"), v4("172.16.0.1"));
+    let answer = packet((R_CLIENTS, C), ("10.0.0.13", "10.1.0.20"))
+        .ttl(63)
+        .tcp(8080, 4000, tcp::SYN | tcp::ACK)
+        .encap_geneve(outer, vni, Some(OvnOption { in_key, out_key }));
+    for moved in ["gw: walk 1", "gw: established 1"] {
+        net.probe("hv", answer.clone()).expect(
+            "answer",
+            &[&format!(
+                "c: {R_CLIENTS} > {C} 192.0.2.2.80 > 10.1.0.20.4000 tcp [S.] ttl 63 len 40"
+            )],
+            &[moved],
+        );
+    }
+}
+
 /// A client that is the backend: its packets come back to it from the virtual IP, and so do its answers.
 #[test]
 fn a_switchs_client_that_is_its_backend() {

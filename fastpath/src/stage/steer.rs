@@ -24,9 +24,11 @@ impl Router {
             // One that stays is rare, so that all are asked in one pass without lanes.
             let any = flows.iter().fold(false, |any, flow| any | stays(flow));
             let mut closely = if any { lanes(flows, stays) } else { 0 };
-            closely |= lanes(flows, |flow| {
-                self.suspects.hold_v4(flow.0) | self.suspects.hold_v4(flow.1)
-            });
+            if self.suspects.hold_any_v4(flows) {
+                closely |= lanes(flows, |flow| {
+                    self.suspects.hold_v4(flow.0) | self.suspects.hold_v4(flow.1)
+                });
+            }
             self.routing.groups_v4(flows, groups);
             self.look_closely(closely, groups, |lane| {
                 let (src, dst) = *flows.get(lane)?;

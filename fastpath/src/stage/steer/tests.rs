@@ -178,11 +178,25 @@ proptest! {
     }
 
     #[test]
-    fn suspects_miss_none(addresses in prop::collection::vec(address(), 0..40)) {
+    fn suspects_miss_none(
+        addresses in prop_oneof![
+            prop::collection::vec(address(), 0..6),
+            prop::collection::vec(address(), 0..40),
+        ],
+        others in prop::collection::vec(any::<(u32, u32)>(), 0..32),
+    ) {
         let suspects = crate::tables::Suspects::of(addresses.iter().copied());
         for address in addresses {
             let held = match address {
-                IpAddr::V4(address) => suspects.hold_v4(address.to_bits()),
+                IpAddr::V4(address) => {
+                    let address = address.to_bits();
+                    for flow in [(address, 1), (1, address)] {
+                        let mut flows = others.clone();
+                        flows.insert(flows.len() / 2, flow);
+                        prop_assert!(suspects.hold_any_v4(&flows));
+                    }
+                    suspects.hold_v4(address)
+                }
                 IpAddr::V6(address) => suspects.hold_v6(address.to_bits()),
             };
             prop_assert!(held);
@@ -196,6 +210,9 @@ fn few_others_pass_for_suspects() {
     let suspects = crate::tables::Suspects::of(addresses);
     let others = (0..10_000u32).filter(|n| suspects.hold_v4(0x1400_0000 + (n << 8)));
     assert!(others.count() < 300);
+    let few = (0..4).map(|n| Ipv4Addr::new(10, 0, n, 1).into());
+    let few = crate::tables::Suspects::of(few);
+    assert!(!few.hold_any_v4(&[(0x1400_0000, 0x0a00_0002), (1, 2)]));
     let others = (0..10_000u128).filter(|n| suspects.hold_v6(0x2001_0db8 << 96 | n << 64));
     assert!(others.count() < 300);
 }

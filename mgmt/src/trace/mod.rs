@@ -19,6 +19,7 @@ mod refusal;
 mod request;
 #[cfg(test)]
 mod tests;
+mod translation;
 mod verdict;
 
 use serde::{Deserialize, Serialize};

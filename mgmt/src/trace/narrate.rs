@@ -1,6 +1,6 @@
 //! Events of a walk in words.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use serde_json::json;
 use sluice_fastpath::connections::{Connection, Direction};
@@ -8,9 +8,7 @@ use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::bridge::Forward;
 use sluice_fastpath::stage::enter::{Entered, Entry};
-use sluice_fastpath::tables::{
-    Choosing, Dnat, DnatKind, Piece, PieceKind, SecurityRule, Snat, SnatKind, Tables,
-};
+use sluice_fastpath::tables::{PieceKind, SecurityRule, Tables};
 use sluice_fastpath::trace::Event;
 use sluice_net::{Headers, L3, L4, Mac};
 
@@ -24,7 +22,7 @@ use crate::show::{connection_state, place, role, route_source};
 pub(super) struct Narrator<'a> {
     view: View<'a>,
     pub(super) steps: Vec<Step>,
-    context: Context,
+    pub(super) context: Context,
     ttl: Option<u8>,
     /// The entry has no port to tell of twice.
     entry: Entry,
@@ -42,11 +40,11 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    fn tables(&self) -> &'a Tables {
+    pub(super) fn tables(&self) -> &'a Tables {
         self.view.tables
     }
 
-    fn step(&mut self, stage: &str, text: impl Into<String>, fields: serde_json::Value) {
+    pub(super) fn step(&mut self, stage: &str, text: impl Into<String>, fields: serde_json::Value) {
         self.steps.push(Step::new(stage, text, fields));
     }
 
@@ -168,7 +166,7 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    fn datapath(&self, id: DatapathId) -> &'a str {
+    pub(super) fn datapath(&self, id: DatapathId) -> &'a str {
         self.tables().piece(id).map_or("?", |piece| &piece.name)
     }
 
@@ -332,139 +330,6 @@ impl<'a> Narrator<'a> {
         );
     }
 
-    fn connection(&mut self, reply: bool, translated: bool) {
-        let way = if reply { "answer" } else { "packet" };
-        let kind = if translated {
-            "a translated"
-        } else {
-            "an untranslated"
-        };
-        let text = format!("{way} of {kind} connection");
-        self.step(
-            "connection",
-            text,
-            json!({ "reply": reply, "translated": translated }),
-        );
-    }
-
-    fn untranslate(&mut self, router: DatapathId, from: (Ipv4Addr, u16), to: (Ipv4Addr, u16)) {
-        let name = self.datapath(router);
-        let text = format!(
-            "router {name}: destination {} back to {}",
-            self.end(from),
-            self.end(to)
-        );
-        let fields = json!({ "router": name, "from": self.end(from), "to": self.end(to) });
-        self.step("nat", text, fields);
-    }
-
-    fn untranslate_source(
-        &mut self,
-        datapath: DatapathId,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
-    ) {
-        let (from, to) = (self.end(from), self.end(to));
-        let noun = noun(self.tables(), datapath);
-        let fields = json!({ "datapath": self.datapath(datapath), "from": from, "to": to });
-        self.step("nat", format!("{noun}: source {from} back to {to}"), fields);
-    }
-
-    fn balance(
-        &mut self,
-        datapath: DatapathId,
-        vip: u32,
-        by: Choosing,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
-    ) {
-        let (from, to) = (self.end(from), self.end(to));
-        let tables = self.tables();
-        let balancers = tables.piece(datapath).map(Piece::balancers);
-        let Some(vip) = balancers.and_then(|balancers| balancers.vips().get(vip as usize)) else {
-            return;
-        };
-        let serving = vip.backends.iter().filter(|backend| !backend.draining);
-        let how = match by {
-            Choosing::Connection => "the backend of its connection".to_owned(),
-            Choosing::Affinity => "which the client had before".to_owned(),
-            Choosing::Hash => format!("one of {} that serve", serving.count()),
-        };
-        let text = format!(
-            "{}: load balancer {} sends {from} to {to}, {how}",
-            noun(tables, datapath),
-            vip.balancer
-        );
-        let fields = json!({
-            "datapath": self.datapath(datapath), "load_balancer": vip.balancer,
-            "known": by == Choosing::Connection,
-            "from": from, "to": to,
-        });
-        self.step("balance", text, fields);
-    }
-
-    fn translate_destination(
-        &mut self,
-        router: DatapathId,
-        known: bool,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
-    ) {
-        let name = self.datapath(router);
-        let (external, _) = from;
-        let rules = self.tables().router(router);
-        let rule = rules
-            .filter(|_| !known)
-            .and_then(|(_, router)| router.nat.dnat().find(|rule| rule.external == external))
-            .map(dnat_text);
-        let by = match &rule {
-            Some(rule) => format!("rule \"{rule}\""),
-            None => "the connection's translation".to_owned(),
-        };
-        let text = format!(
-            "router {name}: destination {} to {} by {by}",
-            self.end(from),
-            self.end(to)
-        );
-        let fields =
-            json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
-        self.step("nat", text, fields);
-    }
-
-    fn translate(
-        &mut self,
-        router: DatapathId,
-        rule: Option<usize>,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
-    ) {
-        let name = self.datapath(router);
-        let rule = rule
-            .and_then(|index| self.tables().router(router)?.1.nat.snat().get(index))
-            .map(snat_text);
-        let by = match &rule {
-            Some(rule) => format!("rule \"{rule}\""),
-            None => "the connection's translation".to_owned(),
-        };
-        let text = format!(
-            "router {name}: source {} to {} by {by}",
-            self.end(from),
-            self.end(to)
-        );
-        let fields =
-            json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
-        self.step("nat", text, fields);
-    }
-
-    /// Address and port, or identifier of an echo; an ICMP error has neither.
-    fn end(&self, (ip, port): (Ipv4Addr, u16)) -> String {
-        match self.context.first.ip().map(|ip| ip.l4) {
-            Some(L4::Echo { .. }) => format!("{ip} id {port}"),
-            Some(L4::IcmpError { .. }) => ip.to_string(),
-            _ => format!("{ip}:{port}"),
-        }
-    }
-
     fn route(
         &mut self,
         router: DatapathId,
@@ -561,30 +426,6 @@ pub(super) fn rule_text(rule: &SecurityRule) -> String {
         .chain(addresses)
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// A rule that translates sources, in one line.
-pub(super) fn snat_text(rule: &Snat) -> String {
-    match rule.kind {
-        SnatKind::Snat => format!("snat {} -> {}", rule.logical, rule.external),
-        SnatKind::Floating | SnatKind::Stateless => {
-            format!(
-                "dnat_and_snat {} <-> {}",
-                rule.logical.addr(),
-                rule.external
-            )
-        }
-    }
-}
-
-/// A rule that translates destinations, in one line.
-fn dnat_text(rule: &Dnat) -> String {
-    match rule.kind {
-        DnatKind::Dnat => format!("dnat {} -> {}", rule.external, rule.logical),
-        DnatKind::Floating | DnatKind::Stateless => {
-            format!("dnat_and_snat {} <-> {}", rule.logical, rule.external)
-        }
-    }
 }
 
 /// The switch or router of an id, with its noun.

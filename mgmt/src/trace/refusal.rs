@@ -11,7 +11,8 @@ use sluice_fastpath::verdict::{DropReason, IcmpError, Verdict};
 use sluice_net::{Headers, Ip};
 
 use super::acl;
-use super::narrate::{claim, noun, rule_text, snat_text};
+use super::narrate::{claim, noun, rule_text};
+use super::translation::snat_text;
 use super::verdict::lower;
 use crate::show::{query::protocol_name, role};
 

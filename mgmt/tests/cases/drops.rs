@@ -405,7 +405,7 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
         NatRuleGone,
         "nat::a_reload_keeps_connections_and_closes_those_whose_rule_is_gone",
     ),
-    (NoBackend, "balancers::nobody_serves"),
+    (NoBackend, "balancers::router::nobody_serves"),
     (ConnectionsFull, "limits::connections_full"),
     (SourceLimit, "limits::source_limit"),
     (PuntPoliced, "limits::punts_are_policed"),

@@ -1,0 +1,174 @@
+//! What became of a packet's addresses, in words.
+
+use std::net::Ipv4Addr;
+
+use serde_json::json;
+use sluice_fastpath::ids::DatapathId;
+use sluice_fastpath::tables::{Choosing, Dnat, DnatKind, Piece, Snat, SnatKind};
+use sluice_net::L4;
+
+use super::narrate::{Narrator, noun};
+
+impl Narrator<'_> {
+    pub(super) fn connection(&mut self, reply: bool, translated: bool) {
+        let way = if reply { "answer" } else { "packet" };
+        let kind = if translated {
+            "a translated"
+        } else {
+            "an untranslated"
+        };
+        let text = format!("{way} of {kind} connection");
+        self.step(
+            "connection",
+            text,
+            json!({ "reply": reply, "translated": translated }),
+        );
+    }
+
+    pub(super) fn untranslate(
+        &mut self,
+        router: DatapathId,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let name = self.datapath(router);
+        let text = format!(
+            "router {name}: destination {} back to {}",
+            self.end(from),
+            self.end(to)
+        );
+        let fields = json!({ "router": name, "from": self.end(from), "to": self.end(to) });
+        self.step("nat", text, fields);
+    }
+
+    pub(super) fn untranslate_source(
+        &mut self,
+        datapath: DatapathId,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let (from, to) = (self.end(from), self.end(to));
+        let noun = noun(self.tables(), datapath);
+        let fields = json!({ "datapath": self.datapath(datapath), "from": from, "to": to });
+        self.step("nat", format!("{noun}: source {from} back to {to}"), fields);
+    }
+
+    pub(super) fn balance(
+        &mut self,
+        datapath: DatapathId,
+        vip: u32,
+        by: Choosing,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let (from, to) = (self.end(from), self.end(to));
+        let tables = self.tables();
+        let balancers = tables.piece(datapath).map(Piece::balancers);
+        let Some(vip) = balancers.and_then(|balancers| balancers.vips().get(vip as usize)) else {
+            return;
+        };
+        let serving = vip.backends.iter().filter(|backend| !backend.draining);
+        let how = match by {
+            Choosing::Connection => "the backend of its connection".to_owned(),
+            Choosing::Affinity => "which the client had before".to_owned(),
+            Choosing::Hash => format!("one of {} that serve", serving.count()),
+        };
+        let text = format!(
+            "{}: load balancer {} sends {from} to {to}, {how}",
+            noun(tables, datapath),
+            vip.balancer
+        );
+        let fields = json!({
+            "datapath": self.datapath(datapath), "load_balancer": vip.balancer,
+            "known": by == Choosing::Connection,
+            "from": from, "to": to,
+        });
+        self.step("balance", text, fields);
+    }
+
+    pub(super) fn translate_destination(
+        &mut self,
+        router: DatapathId,
+        known: bool,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let name = self.datapath(router);
+        let (external, _) = from;
+        let rules = self.tables().router(router);
+        let rule = rules
+            .filter(|_| !known)
+            .and_then(|(_, router)| router.nat.dnat().find(|rule| rule.external == external))
+            .map(dnat_text);
+        let by = match &rule {
+            Some(rule) => format!("rule \"{rule}\""),
+            None => "the connection's translation".to_owned(),
+        };
+        let text = format!(
+            "router {name}: destination {} to {} by {by}",
+            self.end(from),
+            self.end(to)
+        );
+        let fields =
+            json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
+        self.step("nat", text, fields);
+    }
+
+    pub(super) fn translate(
+        &mut self,
+        router: DatapathId,
+        rule: Option<usize>,
+        from: (Ipv4Addr, u16),
+        to: (Ipv4Addr, u16),
+    ) {
+        let name = self.datapath(router);
+        let rule = rule
+            .and_then(|index| self.tables().router(router)?.1.nat.snat().get(index))
+            .map(snat_text);
+        let by = match &rule {
+            Some(rule) => format!("rule \"{rule}\""),
+            None => "the connection's translation".to_owned(),
+        };
+        let text = format!(
+            "router {name}: source {} to {} by {by}",
+            self.end(from),
+            self.end(to)
+        );
+        let fields =
+            json!({ "router": name, "rule": rule, "from": self.end(from), "to": self.end(to) });
+        self.step("nat", text, fields);
+    }
+
+    /// Address and port, or identifier of an echo; an ICMP error has neither.
+    pub(super) fn end(&self, (ip, port): (Ipv4Addr, u16)) -> String {
+        match self.context.first.ip().map(|ip| ip.l4) {
+            Some(L4::Echo { .. }) => format!("{ip} id {port}"),
+            Some(L4::IcmpError { .. }) => ip.to_string(),
+            _ => format!("{ip}:{port}"),
+        }
+    }
+}
+
+/// A rule that translates sources, in one line.
+pub(super) fn snat_text(rule: &Snat) -> String {
+    match rule.kind {
+        SnatKind::Snat => format!("snat {} -> {}", rule.logical, rule.external),
+        SnatKind::Floating | SnatKind::Stateless => {
+            format!(
+                "dnat_and_snat {} <-> {}",
+                rule.logical.addr(),
+                rule.external
+            )
+        }
+    }
+}
+
+/// A rule that translates destinations, in one line.
+fn dnat_text(rule: &Dnat) -> String {
+    match rule.kind {
+        DnatKind::Dnat => format!("dnat {} -> {}", rule.external, rule.logical),
+        DnatKind::Floating | DnatKind::Stateless => {
+            format!("dnat_and_snat {} <-> {}", rule.logical, rule.external)
+        }
+    }
+}

@@ -38,7 +38,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
             _ => return Continue(()),
         };
         self.complete(zone)?;
-        if !self.went_as_recorded() {
+        if self.went_as_recorded() {
+            return Continue(());
+        }
+        let before = &self.entered.headers;
+        if (self.headers.eth_dst, self.headers.eth_src) == (before.eth_dst, before.eth_src) {
+            // Bridged, with the addresses of a connection that is translated elsewhere: none of its packets.
+            self.outcome.aside = true;
+        } else {
             // Another rule, or none, or another way: the connection must not translate what comes next.
             self.outcome.close = true;
             if self.hit.is_some_and(|(connection, _)| connection.is_dnat()) {

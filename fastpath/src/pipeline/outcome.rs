@@ -28,6 +28,8 @@ pub struct Outcome {
     pub assigned: Option<Assigned>,
     /// The connection it belongs to must end: its rule is gone.
     pub close: bool,
+    /// It has the addresses of the connection and does not belong to it.
+    pub aside: bool,
     /// Routers crossed.
     pub ttl_steps: u8,
     /// Bytes of IP that fit all the way.
@@ -54,6 +56,7 @@ impl Outcome {
             proposal: None,
             assigned: None,
             close: false,
+            aside: false,
             ttl_steps: 0,
             mtu: u16::MAX,
             neighbor: None,

@@ -103,7 +103,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 }
                 Err(reason) => self.counters.dropped(reason),
             },
-            (_, Some((connection, direction))) if !outcome.close => {
+            (_, Some((connection, direction))) if !outcome.close && !outcome.aside => {
                 self.keep(&connection, direction, &pending.entered, &outcome);
                 self.finish(pending, &outcome);
             }

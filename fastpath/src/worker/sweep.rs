@@ -109,7 +109,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         match outcome.verdict {
             // The way in has gone: nothing of it can come or go any more.
             Verdict::Drop(DropReason::InjectStale) => false,
-            _ => !outcome.close,
+            // A way that leads past its router is none.
+            _ => !outcome.close && !outcome.aside,
         }
     }
 }

@@ -173,6 +173,27 @@ fn a_taken_port_is_changed_and_the_longest_rule_wins() {
     );
 }
 
+/// What is sent to others than the router has nothing to do with the connection that has its addresses.
+#[test]
+fn a_bridged_packet_with_the_addresses_of_a_connection() {
+    let mut net = nat();
+    net.probe("vm", out("8.8.8.8").udp(4000, 53));
+    for to in ["ff:ff:ff:ff:ff:ff", VM2] {
+        let beside = packet((VM, to), ("10.0.0.10", "8.8.8.8")).udp(4000, 53);
+        let outcome = net.probe("vm", beside);
+        assert!(
+            outcome
+                .got
+                .iter()
+                .any(|got| got.starts_with("vm2: ") && got.contains("10.0.0.10.4000 > 8.8.8.8.53")),
+            "{outcome:?}"
+        );
+        let outcome = net.probe("vm", out("8.8.8.8").udp(4000, 53));
+        assert_eq!(outcome.moved, ["gw: established 1"]);
+    }
+    assert_eq!(net.node("gw").connections.len(), 1);
+}
+
 #[test]
 fn sctp_and_its_checksum() {
     let mut net = nat();

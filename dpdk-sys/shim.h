@@ -40,4 +40,10 @@ enum {
     SLUICE_MBUF_BUF_LEN = offsetof(struct rte_mbuf, buf_len),
 };
 
+/* Bits of what is hashed, which bindgen does not read out of their macros. */
+enum {
+    SLUICE_RSS_IPV4_TCP = RTE_ETH_RSS_NONFRAG_IPV4_TCP,
+    SLUICE_RSS_IPV4_UDP = RTE_ETH_RSS_NONFRAG_IPV4_UDP,
+};
+
 #endif

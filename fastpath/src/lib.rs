@@ -12,6 +12,7 @@ pub mod path;
 pub mod pipeline;
 pub mod rewrite;
 pub mod snapshot;
+pub mod spread;
 pub mod stage;
 pub mod tables;
 pub mod trace;

@@ -32,6 +32,7 @@ use crate::exchange::Sighting;
 use crate::ids::{DatapathId, PortId, Tick, TunnelId, Zone};
 use crate::learned::Learned;
 use crate::path::{FdbUse, NeighborUse};
+use crate::spread::Homes;
 use crate::stage::bridge::{self, Forward, Source};
 use crate::stage::enter::{self, Entered, Entry};
 use crate::stage::gateway::{self, Seat};
@@ -72,6 +73,8 @@ pub struct View<'a> {
     pub now: Tick,
     /// TCP connections may be picked up in the middle: the node has just started and may have known them.
     pub pick_up: bool,
+    /// Where answers come to.
+    pub homes: &'a Homes,
 }
 
 /// Walks a frame that has entered. `hit` is the connection it belongs to, if it was found.

@@ -1,9 +1,12 @@
 //! DPDK's software devices, for real: buffers, queues, life cycle. Needs neither privileges nor hugepages.
 #![cfg(feature = "dpdk")]
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use proptest::prelude::*;
+use sluice_fastpath::connections::FlowKey4;
+use sluice_fastpath::ids::Zone;
 use sluice_fastpath::io::dpdk::{
     DeviceConfig, DeviceProblem, Devices, DpdkError, DpdkPorts, Eal, EalOptions, Hugepages, Mbuf,
     Pool,
@@ -163,6 +166,27 @@ fn every_worker_has_its_own_queue_on_its_own_thread() {
         devices.device(DeviceId(0)).map(|d| d.stats().tx_packets),
         Some(2 * 1000 * BURST as u64)
     );
+}
+
+#[test]
+fn a_device_tells_how_it_spreads_packets() {
+    let (eal, _guard) = eal();
+    let devices = open(eal, &["net_null_spread"], 2);
+    let spreads = devices.spreads();
+    let spread = spreads[0].as_ref().expect("the driver tells");
+    let flow = |src_port| FlowKey4 {
+        src: 0x0808_0808,
+        dst: 0xcb00_7101,
+        src_port,
+        dst_port: 5000,
+        proto: 17,
+        zone: Zone(1),
+    };
+    let queues: HashSet<u16> = (0..64).map(|port| spread.queue(&flow(port))).collect();
+    assert!(queues.iter().all(|queue| *queue < 2), "{queues:?}");
+    drop(devices);
+    let one = open(eal, &["net_null_spread"], 1);
+    assert!(one.spreads()[0].is_none(), "one queue");
 }
 
 #[test]

@@ -290,11 +290,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         ports: Option<(u16, u16)>,
         accept: impl Fn(u16) -> bool,
     ) -> Option<FlowKey4> {
-        let table = self.view.connections;
-        let choice = match ports {
-            None => self.ports.choose(table, request, accept)?,
-            Some(range) => self.ports.choose_in(table, request, range, accept)?,
+        let (table, homes) = (self.view.connections, self.view.homes);
+        let mut choose = |accept: Accept<'_>| match ports {
+            None => self.ports.choose(table, request, accept),
+            Some(range) => self.ports.choose_in(table, request, range, accept),
         };
+        let choice = homes.prefer(self.view.tables, request, &accept, &mut choose)?;
         Some(choice.reply)
     }
 

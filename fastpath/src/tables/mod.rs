@@ -141,6 +141,13 @@ impl Tables {
             .is_some_and(|piece| piece.zone() == zone)
     }
 
+    /// The device that packets of this connection zone come in by from a physical network; `None` for a router, and for a switch
+    /// without one here.
+    pub fn wire(&self, zone: Zone) -> Option<crate::io::DeviceId> {
+        let id = zone.0.checked_sub(1).map(DatapathId)?;
+        self.switch(id)?.1.wire
+    }
+
     /// Zone in which answers that come in by `port` of the router `piece` are found.
     pub fn outside_zone(&self, piece: &Piece, port: &RouterPort) -> Zone {
         match port.peer {

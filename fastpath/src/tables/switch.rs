@@ -32,6 +32,8 @@ pub struct Switch {
     pub routers_at: Arc<[FloodMember]>,
     /// A NAT or load balancer is reachable from here, so connections are looked up.
     pub stateful: bool,
+    /// The device of its localnet port.
+    pub wire: Option<DeviceId>,
     /// Load balancers for what its VIFs send.
     pub balancers: Balancers,
     /// The learning port of each chassis without port keys.

@@ -39,6 +39,7 @@ use crate::learned::Learned;
 use crate::path::Paths;
 use crate::pipeline::View;
 use crate::snapshot::TablesReader;
+use crate::spread::{Homes, Spread};
 use crate::stage::enter::{self, Entered, Entry};
 use crate::stage::nat;
 use crate::verdict::{Step, Verdict};
@@ -95,6 +96,8 @@ pub struct WorkerSetup<P: Ports, Q: FramePool<Frame = P::Frame>> {
     pub start: Instant,
     /// Milliseconds from the start in which TCP connections may be picked up in the middle.
     pub pick_up: u32,
+    /// By device: how it spreads packets over the workers; `None` where that is not known, or there is one queue.
+    pub spreads: Vec<Option<Arc<Spread>>>,
 }
 
 /// A poll-mode worker.
@@ -118,6 +121,7 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     /// Away while a burst is dealt with.
     sheet: Option<Box<Sheet>>,
     openings: Openings,
+    homes: Homes,
     chooser: PortChooser,
     police: Police,
     sweep: Sweep,
@@ -165,6 +169,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             lanes: Lanes::new(),
             sheet: Some(Box::default()),
             openings: Openings::new(),
+            homes: Homes::new(setup.id, setup.spreads),
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
             sweep: Sweep::default(),
@@ -288,6 +293,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             connections: self.connections.table(),
             now: self.now,
             pick_up: self.now.0 < self.pick_up,
+            homes: &self.homes,
         }
     }
 

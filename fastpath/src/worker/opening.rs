@@ -30,6 +30,7 @@ use crate::io::{BURST, FramePool, Ports, prefetch};
 use crate::learned::Learned;
 use crate::path::Gate;
 use crate::pipeline::Outcome;
+use crate::spread::Accept;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::gateway::{self, Seat};
 use crate::stage::{nat, route, steer};
@@ -504,7 +505,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             return Ok(None);
         }
         let chooser = self.chooser.clone();
-        let Some(choice) = self.chooser.choose(table, &opening.request, |_| true) else {
+        let (tables, request, ports) = (self.tables.tables(), &opening.request, &mut self.chooser);
+        let mut choose = |accept: Accept<'_>| ports.choose(table, request, accept);
+        let choice = self.homes.prefer(tables, request, &|_| true, &mut choose);
+        let Some(choice) = choice else {
             return Err(DropReason::NatPortsExhausted);
         };
         let new = NewConnection {

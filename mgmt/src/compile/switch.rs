@@ -169,7 +169,13 @@ pub(super) fn compile(
         Place::Router(id) | Place::Gateway { port: id, .. } => Some(id),
         _ => None,
     });
+    let wire = ports.iter().filter(|port| port.localnet);
+    let wire = wire.map(|port| match port.place {
+        Place::Device { device, .. } => Some(device),
+        _ => None,
+    });
     Switch {
+        wire: wire.flatten().next(),
         router_ports: router_ports.collect(),
         by_mac,
         by_key,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam::channel::bounded;
 use sluice_fastpath::ids::PortId;
 use sluice_fastpath::pipeline::View;
+use sluice_fastpath::spread::Homes;
 use sluice_fastpath::tables::Tables;
 use sluice_fastpath::worker::PICK_UP;
 use sluice_slowpath::AgentRequest;
@@ -53,6 +54,7 @@ fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()>
         connections: &state.connections,
         now: state.now(),
         pick_up: state.now().0 < PICK_UP,
+        homes: &Homes::NONE,
     };
     // Only where the chosen source port is concerned; a trace opens nothing.
     let seed = [u64::from(state.now().0), u64::from(std::process::id())];

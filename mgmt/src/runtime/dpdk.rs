@@ -50,6 +50,7 @@ pub fn open(
     );
     let warnings = devices.warnings().to_vec();
     let hardware = Hardware {
+        spreads: devices.spreads(),
         ports: (0..workers)
             .filter_map(|worker| devices.ports(worker))
             .collect(),

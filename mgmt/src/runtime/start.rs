@@ -16,6 +16,7 @@ use sluice_fastpath::io::queues::QueueMap;
 use sluice_fastpath::io::{DeviceId, FramePool, Ports};
 use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
+use sluice_fastpath::spread::Spread;
 use sluice_fastpath::worker::{IdleMode, PICK_UP, Worker, WorkerSetup};
 use sluice_net::Mac;
 use sluice_slowpath::{Agent, AgentConfig, Settings};
@@ -38,6 +39,8 @@ pub struct Hardware<P: Ports, Q: FramePool<Frame = P::Frame>> {
     pub pool: Arc<Q>,
     /// Which worker serves which queue.
     pub queues: QueueMap,
+    /// How each device spreads packets over the queues, as far as it tells.
+    pub spreads: Vec<Option<Arc<Spread>>>,
     /// MACs, by [`DeviceId`]; the order is that of the names in the node file.
     pub macs: Vec<Mac>,
     /// For reports.
@@ -164,10 +167,15 @@ where
                 since: started,
             })),
         });
-        let with = (&hardware.pool, &hardware.queues, &exchanges);
+        let with = Shared {
+            pool: &hardware.pool,
+            queues: &hardware.queues,
+            spreads: &hardware.spreads,
+            exchanges: &exchanges,
+        };
         let workers = hardware.ports.into_iter().zip(&state.workers);
         let workers = workers
-            .map(|(ports, worker)| set_up(&state, worker, ports, with))
+            .map(|(ports, worker)| set_up(&state, worker, ports, &with))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             state,
@@ -262,18 +270,29 @@ impl Stores {
 }
 
 /// What the workers have in common: frames, queues, and the rings between threads.
-type Shared<'a, Q, F> = (&'a Arc<Q>, &'a QueueMap, &'a Arc<[Arc<Exchange<F>>]>);
+struct Shared<'a, Q, F> {
+    pool: &'a Arc<Q>,
+    queues: &'a QueueMap,
+    spreads: &'a [Option<Arc<Spread>>],
+    exchanges: &'a Arc<[Arc<Exchange<F>>]>,
+}
 
 fn set_up<P, Q>(
     state: &State,
     worker: &WorkerState,
     ports: P,
-    (pool, queues, exchanges): Shared<'_, Q, P::Frame>,
+    shared: &Shared<'_, Q, P::Frame>,
 ) -> Result<WorkerSetup<P, Q>, StartError>
 where
     P: Ports,
     Q: FramePool<Frame = P::Frame>,
 {
+    let Shared {
+        pool,
+        queues,
+        spreads,
+        exchanges,
+    } = *shared;
     let index = usize::from(worker.id.0);
     let devices = u16::try_from(queues.devices()).unwrap_or(u16::MAX);
     let sender = |device| queues.tx_worker(DeviceId(device), index).unwrap_or(index) as u8;
@@ -300,6 +319,7 @@ where
         seed: [entropy()?, entropy()?],
         start: state.start,
         pick_up: PICK_UP,
+        spreads: spreads.to_vec(),
     })
 }
 

@@ -105,6 +105,7 @@ impl Bench {
             .collect();
         let devices = MemoryDevices::new(count, 1);
         let hardware = Hardware {
+            spreads: Vec::new(),
             ports: vec![devices.ports(0)],
             pool: Arc::new(MemoryPool::new(4096)),
             queues: devices.queues().clone(),

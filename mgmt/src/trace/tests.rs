@@ -1,6 +1,7 @@
 //! Traces of whole packets through small networks, word by word.
 
 use sluice_fastpath::pipeline::View;
+use sluice_fastpath::spread::Homes;
 use sluice_net::{Builder, Mac};
 
 use super::{PacketSpec, Start, Trace, TraceError, TraceRequest, trace};
@@ -75,6 +76,7 @@ fn run(bench: &Bench, start: Start, packet: PacketSpec) -> Result<Trace, TraceEr
         connections: &bench.state.connections,
         now: bench.state.now(),
         pick_up: false,
+        homes: &Homes::NONE,
     };
     trace(view, &TraceRequest { start, packet }, [1, 2])
 }

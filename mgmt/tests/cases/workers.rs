@@ -1,6 +1,12 @@
 //! Several workers: frames go to the worker that owns their connection, and out by the one that has the queue.
 
-use sluice_net::{L3, parse};
+use std::sync::Arc;
+
+use sluice_fastpath::connections::FlowKey4;
+use sluice_fastpath::ids::Zone;
+use sluice_fastpath::spread::Spread;
+use sluice_net::wire::tcp;
+use sluice_net::{FlowKey, L3, parse};
 
 use super::nat::{self, back, nat_with, out};
 use crate::support::{Network, NodeOptions, packet};
@@ -41,6 +47,99 @@ fn an_answer_on_another_queue_is_handed_to_the_owner() {
     net.probe("vm", out("8.8.8.8").udp(4001, 53));
     let outcome = net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, 4001));
     assert_eq!(outcome.moved, ["gw: walk 1"]);
+    net.assert_no_buffer_lost();
+}
+
+/// As a card with this key and table would spread them.
+fn spread() -> Arc<Spread> {
+    let key: Vec<u8> = [0x6d, 0x5a].into_iter().cycle().take(40).collect();
+    let table: Vec<u16> = (0..128).map(|slot| slot % 2).collect();
+    Arc::new(Spread::new(&key, &table, (true, true)).unwrap())
+}
+
+fn by_spread(frame: &[u8]) -> u16 {
+    thread_local!(static SPREAD: Arc<Spread> = spread());
+    let Ok(headers) = parse(frame) else { return 0 };
+    let key = headers
+        .ip()
+        .and_then(|ip| FlowKey4::of(&FlowKey::of(ip), Zone(1)));
+    key.map_or(0, |key| SPREAD.with(|spread| spread.queue(&key)))
+}
+
+#[test]
+fn ports_are_chosen_so_that_answers_come_to_the_owner() {
+    let options = NodeOptions {
+        workers: 2,
+        connections: 32_768,
+        spreads: vec![
+            Some(spread()),
+            Some(spread()),
+            Some(spread()),
+            Some(spread()),
+        ],
+        ..NodeOptions::default()
+    };
+    let mut net = nat_with(&options);
+    net.queue = by_spread;
+    net.record = false;
+    const EACH: u16 = 5_000;
+    // TCP: the checks of the network take UDP to port 4789 for VXLAN.
+    for (host, from) in [("8.8.8.8", 1_000), ("8.8.4.4", 20_000)] {
+        for port in from..from + EACH {
+            net.send_later("vm", out(host).tcp(port, 80, tcp::SYN));
+        }
+        net.settle();
+        let sent = net.take("up");
+        assert_eq!(sent.len(), usize::from(EACH));
+        for frame in &sent {
+            let L3::Ip(ip) = parse(frame).unwrap().l3 else {
+                panic!("not IP")
+            };
+            let (external, _) = ip.ports().unwrap();
+            let answer = back(host, "203.0.113.1").tcp(80, external, tcp::SYN | tcp::ACK);
+            net.send_later("up", answer);
+        }
+        net.settle();
+        assert_eq!(net.take("vm").len(), usize::from(EACH));
+        for port in from..from + EACH {
+            net.send_later("vm", out(host).tcp(port, 80, tcp::ACK));
+        }
+        net.settle();
+        assert_eq!(net.take("up").len(), usize::from(EACH));
+    }
+    let counts = net.moved().join(" ");
+    assert!(!counts.contains("hand-off"), "{counts}");
+    assert_eq!(net.node("gw").connections.len(), 2 * usize::from(EACH));
+    net.assert_no_buffer_lost();
+}
+
+/// All answers come to one worker, whatever port is chosen: the other one still opens connections.
+#[test]
+fn a_worker_whose_answers_come_to_another_has_ports_too() {
+    let key: Vec<u8> = [0x6d, 0x5a].into_iter().cycle().take(40).collect();
+    let to_the_first = Arc::new(Spread::new(&key, &[0, 0], (true, true)).unwrap());
+    let options = NodeOptions {
+        workers: 2,
+        spreads: vec![Some(to_the_first); 4],
+        ..NodeOptions::default()
+    };
+    let mut net = nat_with(&options);
+    net.queue = |frame| match parse(frame).map(|headers| headers.l3) {
+        Ok(L3::Ip(ip)) => ip.ports().map_or(0, |(src, _)| u16::from(src != 53)),
+        _ => 0,
+    };
+    for port in 1000..1100 {
+        net.send_later("vm", out("8.8.8.8").udp(port, 53));
+    }
+    net.settle();
+    assert_eq!(net.take("up").len(), 100);
+    for port in 1000..1100 {
+        net.send_later("up", back("8.8.8.8", "203.0.113.1").udp(53, port));
+    }
+    net.settle();
+    assert_eq!(net.take("vm").len(), 100);
+    let counts = net.moved().join(" ");
+    assert!(counts.contains("hand-off 100,"), "{counts}");
     net.assert_no_buffer_lost();
 }
 

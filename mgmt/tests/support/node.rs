@@ -15,6 +15,7 @@ use sluice_fastpath::io::queues::QueueCounts;
 use sluice_fastpath::io::{DeviceId, FramePool};
 use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
+use sluice_fastpath::spread::Spread;
 use sluice_fastpath::tables::{PieceKind, Tables};
 use sluice_fastpath::worker::{IdleMode, Worker, WorkerSetup};
 use sluice_mgmt::compile::{Changes, Compiler, NodeView, ROLE_CAPACITY};
@@ -43,6 +44,8 @@ pub struct NodeOptions {
     pub settings: Settings,
     /// Milliseconds from time zero in which TCP connections are picked up in the middle.
     pub pick_up: u32,
+    /// How its devices spread packets over its workers, as far as it knows.
+    pub spreads: Vec<Option<Arc<Spread>>>,
 }
 
 impl Default for NodeOptions {
@@ -56,6 +59,7 @@ impl Default for NodeOptions {
             depth: 1024,
             settings: Settings::default(),
             pick_up: 0,
+            spreads: Vec::new(),
         }
     }
 }
@@ -158,6 +162,7 @@ impl Node {
             seed: [11, index as u64],
             start: Instant::now(),
             pick_up: options.pick_up,
+            spreads: options.spreads.clone(),
         };
         let workers = (0..options.workers)
             .map(|index| Worker::new(setup(index)))

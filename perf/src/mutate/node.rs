@@ -110,6 +110,7 @@ impl Gateway {
             seed: [1, 2],
             start: Instant::now(),
             pick_up: 0,
+            spreads: Vec::new(),
         });
         let agent = Agent::new(AgentConfig {
             pool: Arc::clone(&pool),

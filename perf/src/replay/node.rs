@@ -77,6 +77,7 @@ impl Node {
             seed: [1, 2],
             start: Instant::now(),
             pick_up: 0,
+            spreads: Vec::new(),
         });
         let agent = Agent::new(AgentConfig {
             pool: Arc::new(PlayPool),

@@ -3,7 +3,12 @@
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dpdk_sys::{rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_stats, rte_ether_addr};
+use std::sync::Arc;
+
+use dpdk_sys::{
+    rte_device, rte_eth_conf, rte_eth_dev_info, rte_eth_rss_conf, rte_eth_rss_reta_entry64,
+    rte_eth_stats, rte_ether_addr,
+};
 
 use super::devargs::{Devargs, Driver};
 use super::devices::DeviceConfig;
@@ -12,6 +17,7 @@ use super::kernel::{Interface, PacketSockets};
 use super::mbuf::Pool;
 use super::stats::{DeviceStats, Link};
 use crate::io::queues::QueueCounts;
+use crate::spread::Spread;
 
 /// Descriptors of a queue unless the configuration says otherwise.
 pub(super) const DESCRIPTORS: u16 = 1024;
@@ -37,6 +43,7 @@ pub struct Device {
     mac: [u8; 6],
     mtu: u16,
     queues: QueueCounts,
+    spread: Option<Arc<Spread>>,
     kind: Driver,
     interface: Option<Interface>,
     sockets: Option<PacketSockets>,
@@ -134,6 +141,7 @@ impl Device {
             mac,
             mtu: config.mtu,
             queues,
+            spread: spread(id, &information, queues).map(Arc::new),
             kind: devargs.driver(),
             interface,
             sockets,
@@ -169,6 +177,12 @@ impl Device {
     #[must_use]
     pub fn queues(&self) -> QueueCounts {
         self.queues
+    }
+
+    /// How it spreads packets over its receive queues; `None` with one queue, and when the driver does not tell.
+    #[must_use]
+    pub fn spread(&self) -> Option<&Arc<Spread>> {
+        self.spread.as_ref()
     }
 
     /// DPDK's number of the port.
@@ -380,6 +394,47 @@ fn configure(
     let code =
         unsafe { dpdk_sys::rte_eth_dev_configure(port, queues.rx, queues.tx, &raw const conf) };
     step("configuring", code)
+}
+
+/// What the started device says of its receive-side scaling: the key and the table in use, whoever chose them.
+fn spread(port: u16, information: &rte_eth_dev_info, queues: QueueCounts) -> Option<Spread> {
+    if queues.rx < 2 || information.reta_size == 0 {
+        return None;
+    }
+    // Most drivers write the 40 bytes of their key whatever room is said to be there.
+    let length = information.hash_key_size.max(40);
+    let mut key = vec![0; usize::from(length)];
+    let mut conf = rte_eth_rss_conf {
+        rss_key: key.as_mut_ptr(),
+        rss_key_len: length,
+        ..rte_eth_rss_conf::default()
+    };
+    // SAFETY: the port is open; the key has room for as many bytes as the structure says, and as drivers write at least.
+    let told = unsafe { dpdk_sys::rte_eth_dev_rss_hash_conf_get(port, &raw mut conf) };
+    let size = usize::from(information.reta_size);
+    let mut groups: Vec<rte_eth_rss_reta_entry64> = Vec::new();
+    groups.resize_with(size.div_ceil(64), || rte_eth_rss_reta_entry64 {
+        mask: u64::MAX,
+        ..rte_eth_rss_reta_entry64::default()
+    });
+    // SAFETY: the port is open; there is a group for each 64 of the entries asked for.
+    let listed = unsafe {
+        dpdk_sys::rte_eth_dev_rss_reta_query(port, groups.as_mut_ptr(), information.reta_size)
+    };
+    if told != 0 || listed != 0 {
+        return None;
+    }
+    let table: Vec<u16> = groups
+        .iter()
+        .flat_map(|group| group.reta)
+        .take(size)
+        .collect();
+    let hashed = |kind: u64| conf.rss_hf & kind != 0;
+    let ports = (
+        hashed(u64::from(dpdk_sys::SLUICE_RSS_IPV4_TCP)),
+        hashed(u64::from(dpdk_sys::SLUICE_RSS_IPV4_UDP)),
+    );
+    Spread::new(&key, &table, ports)
 }
 
 fn set_up_queues(

@@ -11,6 +11,7 @@ use super::mbuf::{CACHE, Pool};
 use super::ports::DpdkPorts;
 use crate::io::queues::{QueueCounts, QueueMap};
 use crate::io::{BURST, DeviceId};
+use crate::spread::Spread;
 
 /// A device as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +192,13 @@ impl Devices {
     #[must_use]
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// How each device spreads packets over its queues, as far as it tells.
+    #[must_use]
+    pub fn spreads(&self) -> Vec<Option<Arc<Spread>>> {
+        let devices = self.opened.devices.iter();
+        devices.map(|device| device.spread().cloned()).collect()
     }
 
     /// Which worker serves which queue.

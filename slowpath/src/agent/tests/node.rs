@@ -65,6 +65,7 @@ impl Node {
             seed: [1, 2],
             start: Instant::now(),
             pick_up: 0,
+            spreads: Vec::new(),
         });
         let config = AgentConfig {
             pool,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::connections::{FlowKey4, PortRequest};
 use crate::pipeline::balance::Wants;
+use crate::spread::Accept;
 use crate::tables::{Snat, SnatKind};
 
 /// What became of a packet's addresses so far.

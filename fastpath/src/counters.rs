@@ -64,11 +64,13 @@ pub enum Work {
     SightingLost,
     /// ICMP errors not asked for because the class was policed.
     ErrorPoliced,
+    /// RST and FIN that passed but did not end their connection: their sequence numbers are not where the stream is.
+    Disbelieved,
 }
 
 impl Work {
     /// All, in counter order.
-    pub const ALL: [Work; 15] = [
+    pub const ALL: [Work; 16] = [
         Work::Busy,
         Work::Empty,
         Work::Sleep,
@@ -84,6 +86,7 @@ impl Work {
         Work::Injected,
         Work::SightingLost,
         Work::ErrorPoliced,
+        Work::Disbelieved,
     ];
 
     /// Name used on the command line.
@@ -104,6 +107,7 @@ impl Work {
             Work::Injected => "injected",
             Work::SightingLost => "sighting-lost",
             Work::ErrorPoliced => "error-policed",
+            Work::Disbelieved => "rst-disbelieved",
         }
     }
 }

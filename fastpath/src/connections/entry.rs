@@ -12,6 +12,7 @@ use std::sync::atomic::{
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use super::key::{Direction, FlowKey4, Rewrite};
+use super::sequence::Sent;
 use super::state::State;
 use super::worker::First;
 use crate::ids::{PathId, Tick, WorkerId};
@@ -27,6 +28,8 @@ pub(super) struct Control(pub(super) u64);
 impl Control {
     /// Mark: the source of this connection was counted against its limit.
     pub(super) const COUNTED: u8 = 1;
+    /// Marks: where the stream of this direction began is known.
+    pub(super) const ANCHORED: [u8; 2] = [2, 4];
 
     #[inline]
     pub(super) fn new(generation: u32, owner: u8, state: State, flags: u8, marks: u8) -> Control {
@@ -89,6 +92,11 @@ impl Control {
         Control(self.0 & !(0xff << 16) | (state as u64) << 16)
     }
 
+    #[inline]
+    pub(super) const fn with_marks(self, marks: u8) -> Control {
+        Control(self.0 & !0xff | marks as u64)
+    }
+
     /// The same word with the next generation: odd when it was published, even when it was not.
     #[inline]
     const fn stepped(self) -> Control {
@@ -111,8 +119,8 @@ pub(super) struct Line {
     control: AtomicU64,
     /// Tick of the last packet.
     seen: AtomicU32,
-    /// Free, for sequence tracking.
-    _spare: AtomicU32,
+    /// TCP: what [`Sent::anchor`] gave at the handshake, when the marks say so.
+    anchor: AtomicU32,
 }
 
 /// A consistent copy of a [`Line`].
@@ -255,6 +263,23 @@ impl Line {
         self.mark_seen(now);
     }
 
+    fn sent(&self) -> Sent {
+        Sent {
+            packets: self.packets.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+        }
+    }
+
+    /// Notes the number of the next byte that this side sends.
+    pub(super) fn anchor(&self, next: u32) {
+        self.anchor.store(self.sent().anchor(next), Relaxed);
+    }
+
+    /// A segment with this number may come from this side, whose stream is anchored.
+    pub(super) fn believes(&self, seq: u32) -> bool {
+        self.sent().believes(self.anchor.load(Relaxed), seq)
+    }
+
     #[inline]
     pub(super) fn mark_seen(&self, now: Tick) {
         self.seen.store(now.0, Relaxed);
@@ -352,6 +377,13 @@ impl Entry {
     pub(super) fn set_state(&self, state: State) {
         for line in &self.lines {
             line.set_control(line.control().with_state(state));
+        }
+    }
+
+    /// Writes the marks into both lines.
+    pub(super) fn set_marks(&self, marks: u8) {
+        for line in &self.lines {
+            line.set_control(line.control().with_marks(marks));
         }
     }
 

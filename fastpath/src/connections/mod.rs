@@ -7,15 +7,19 @@
 //!
 //! - [`key`]: flow keys, directions, rewrites, the keyed hash
 //! - [`state`]: protocol states and timeouts as pure functions
+//! - [`sequence`]: where a TCP stream is
 //! - [`table`]: the shared table: look-ups, consistent copies, scans
 //! - [`worker`]: what one worker may do: insert, touch, expire, close
 //! - [`ports`]: the choice of source ports and echo identifiers for SNAT
 
 mod entry;
+mod holds;
 mod index;
 pub mod key;
 mod memory;
+mod orders;
 pub mod ports;
+pub mod sequence;
 mod slots;
 mod sources;
 pub mod state;
@@ -25,7 +29,8 @@ pub mod worker;
 
 pub use key::{Direction, FlowKey4, Rewrite};
 pub use ports::{Choice, PortChooser, PortRequest};
-pub use state::{State, TcpFlags, Timeouts};
+pub use sequence::Segment;
+pub use state::{Standing, State, TcpFlags, Timeouts};
 pub use table::{ConnRef, Connection, ConnectionTable, Flags, Hit};
 pub use worker::{
     Ending, First, Hashes, InsertError, Inserted, NewConnection, Touch, WorkerConnections,

@@ -8,13 +8,15 @@
 //! - Otherwise the choice is unpredictable (RFC 6056): a keyed generator, no system call.
 //! - Well-known ports (1 to 1023) are given to original ports of that range first, and then ordinary ones; a
 //!   port above is never turned into a well-known one, which some servers trust (RFC 4787 REQ-3a).
+//! - A port that was given back may be held down for a while: until then only the source that had it gets it for the same
+//!   destination ([`ConnectionTable::set_hold_down`], RFC 6888 REQ-8).
 //! - Echo identifiers are chosen from all 65,536 (RFC 5508 section 3.1 has none reserved).
 
 use std::hash::Hasher;
 
 use super::key::{FlowKey4, ICMP};
 use super::table::ConnectionTable;
-use crate::ids::Zone;
+use crate::ids::{Tick, Zone};
 
 /// Random ports that are tried.
 const RANDOM: usize = 64;
@@ -38,9 +40,21 @@ pub struct PortRequest {
     pub remote_port: u16,
     /// The zone in which answers arrive.
     pub zone: Zone,
+    /// Who wants it, before translation: a port that is held down goes to the source that had it.
+    pub source: u32,
+    /// Now: ports are held down until some time.
+    pub now: Tick,
 }
 
 impl PortRequest {
+    /// The port as a choice, when nobody has it and it is not held down.
+    fn free(&self, table: &ConnectionTable, port: u16) -> Option<Choice> {
+        let reply = self.reply_key(port);
+        let hash = table.hash(&reply);
+        let held = table.holds.on() && table.holds.holds(hash, self.source, self.now);
+        (!held && !table.contains_hashed(&reply, hash)).then_some(Choice { port, reply, hash })
+    }
+
     /// The key of answers when `port` is chosen.
     #[must_use]
     pub fn reply_key(&self, port: u16) -> FlowKey4 {
@@ -111,14 +125,7 @@ impl PortChooser {
         request: &PortRequest,
         mut accept: impl FnMut(u16) -> bool,
     ) -> Option<Choice> {
-        let mut free = |port: u16| {
-            if !accept(port) {
-                return None;
-            }
-            let reply = request.reply_key(port);
-            let hash = table.hash(&reply);
-            (!table.contains_hashed(&reply, hash)).then_some(Choice { port, reply, hash })
-        };
+        let mut free = |port: u16| accept(port).then(|| request.free(table, port)).flatten();
         let echo = request.proto == ICMP;
         // Port 0 is reserved; identifier 0 is not.
         if (echo || request.original != 0)
@@ -154,14 +161,7 @@ impl PortChooser {
         (first, last): (u16, u16),
         accept: impl Fn(u16) -> bool,
     ) -> Option<Choice> {
-        let free = |port: u16| {
-            if !accept(port) {
-                return None;
-            }
-            let reply = request.reply_key(port);
-            let hash = table.hash(&reply);
-            (!table.contains_hashed(&reply, hash)).then_some(Choice { port, reply, hash })
-        };
+        let free = |port: u16| accept(port).then(|| request.free(table, port)).flatten();
         let count = (u32::from(last) + 1).checked_sub(u32::from(first))?;
         if (first..=last).contains(&request.original)
             && let Some(choice) = free(request.original)

@@ -1,8 +1,8 @@
 //! Protocol states of a connection and their timeouts, as pure functions.
 //!
 //! TCP follows RFC 9293 as a translator in the middle sees it, with the states and lifetimes of RFC 5382 and
-//! RFC 7857 (which takes them from RFC 6146 section 3.5.2). Sequence numbers are not tracked yet; the places
-//! where they would decide are said below.
+//! RFC 7857 (which takes them from RFC 6146 section 3.5.2). Whether a RST, or the second FIN, is believed at all
+//! is decided before, by its sequence number (`sequence.rs`).
 
 use super::key::{Direction, ICMP, TCP, UDP};
 
@@ -214,6 +214,21 @@ impl State {
         }
     }
 
+    /// The handshake is not complete.
+    pub(super) const fn is_opening(self) -> bool {
+        matches!(self, State::TcpSynSent | State::TcpSynReceived)
+    }
+
+    /// Becoming `to` by a segment with these flags cuts its life short.
+    pub(super) const fn is_ended_by(self, to: State, flags: TcpFlags) -> bool {
+        let by = match to {
+            State::TcpLastAckOriginal | State::TcpLastAckReply => TcpFlags::FIN,
+            State::TcpResetOriginal | State::TcpResetReply | State::TcpRefused => TcpFlags::RST,
+            _ => TcpFlags::NONE,
+        };
+        to as u8 != self as u8 && flags.any(by)
+    }
+
     /// What may be asked of it when the table is full.
     #[inline]
     #[must_use]
@@ -264,63 +279,138 @@ impl State {
 
 /// How long a connection may be idle, in milliseconds, by state.
 ///
-/// The defaults are the least that the RFCs allow. Values above [`Timeouts::LONGEST`] count as that.
+/// The defaults are the least that the RFCs allow or what they recommend. Values above [`Timeouts::LONGEST`] count
+/// as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Established and half-closed TCP (RFC 5382 REQ-5: at least 2 hours 4 minutes; RFC 6146 section
-    /// 3.5.2.2 keeps it after one FIN).
+    /// TCP when the opener's SYN was seen (RFC 5382 REQ-5: at least 4 minutes).
+    pub tcp_syn_sent: u32,
+    /// TCP when the other side answered and the opener did not acknowledge (the same).
+    pub tcp_syn_received: u32,
+    /// Established TCP (RFC 5382 REQ-5: at least 2 hours 4 minutes).
     pub tcp_established: u32,
-    /// TCP before the handshake is complete and after both FINs (RFC 5382 REQ-5: at least 4 minutes).
-    pub tcp_transitory: u32,
+    /// TCP after one FIN (RFC 6146 section 3.5.2.2 treats it as established).
+    pub tcp_fin_wait: u32,
+    /// TCP after both FINs, the last not acknowledged (RFC 5382 REQ-5: at least 4 minutes).
+    pub tcp_last_ack: u32,
+    /// TCP after both FINs and their acknowledgments (the same).
+    pub tcp_time_wait: u32,
     /// TCP after a RST (RFC 7857 section 2.2: 4 minutes).
     pub tcp_reset: u32,
     /// UDP that was answered (RFC 4787 REQ-5: at least 2 minutes, 5 recommended).
     pub udp: u32,
     /// UDP without an answer (RFC 4787 REQ-5: at least 2 minutes).
     pub udp_unreplied: u32,
-    /// ICMP echo (RFC 5508 REQ-1: at least 60 seconds).
+    /// ICMP echo that was answered (RFC 5508 REQ-1: at least 60 seconds).
     pub icmp: u32,
-    /// Every other protocol; no RFC speaks of it.
+    /// ICMP echo without an answer (the same).
+    pub icmp_unreplied: u32,
+    /// Every other protocol, SCTP among them, answered; no RFC speaks of it.
     pub other: u32,
+    /// Every other protocol without an answer.
+    pub other_unreplied: u32,
 }
 
 impl Timeouts {
     /// The longest idle time that the wrapping clock lets one measure with certainty: one week.
     pub const LONGEST: u32 = 7 * 24 * 3_600_000;
 
+    /// How many there are.
+    pub(super) const COUNT: usize = 13;
+
     /// Idle time after which a connection in `state` ends, in milliseconds.
     #[inline]
     #[must_use]
     pub fn of(&self, state: State) -> u32 {
         let timeout = match state {
-            State::TcpEstablished | State::TcpFinOriginal | State::TcpFinReply => {
-                self.tcp_established
-            }
-            State::TcpSynSent
-            | State::TcpSynReceived
-            | State::TcpLastAckOriginal
-            | State::TcpLastAckReply
-            | State::TcpTimeWait => self.tcp_transitory,
+            State::TcpSynSent => self.tcp_syn_sent,
+            State::TcpSynReceived => self.tcp_syn_received,
+            State::TcpEstablished => self.tcp_established,
+            State::TcpFinOriginal | State::TcpFinReply => self.tcp_fin_wait,
+            State::TcpLastAckOriginal | State::TcpLastAckReply => self.tcp_last_ack,
+            State::TcpTimeWait => self.tcp_time_wait,
             State::TcpResetOriginal | State::TcpResetReply | State::TcpRefused => self.tcp_reset,
             State::UdpNew => self.udp_unreplied,
             State::UdpAssured => self.udp,
-            State::EchoNew | State::EchoReplied => self.icmp,
-            State::OtherNew | State::OtherAssured => self.other,
+            State::EchoNew => self.icmp_unreplied,
+            State::EchoReplied => self.icmp,
+            State::OtherNew => self.other_unreplied,
+            State::OtherAssured => self.other,
         };
         timeout.min(Self::LONGEST)
+    }
+
+    /// All of them, in the order in which they are declared.
+    pub(super) const fn values(&self) -> [u32; Self::COUNT] {
+        [
+            self.tcp_syn_sent,
+            self.tcp_syn_received,
+            self.tcp_established,
+            self.tcp_fin_wait,
+            self.tcp_last_ack,
+            self.tcp_time_wait,
+            self.tcp_reset,
+            self.udp,
+            self.udp_unreplied,
+            self.icmp,
+            self.icmp_unreplied,
+            self.other,
+            self.other_unreplied,
+        ]
+    }
+
+    /// Undoes [`Timeouts::values`].
+    pub(super) const fn of_values(values: [u32; Self::COUNT]) -> Timeouts {
+        let [
+            tcp_syn_sent,
+            tcp_syn_received,
+            tcp_established,
+            tcp_fin_wait,
+            tcp_last_ack,
+            tcp_time_wait,
+            tcp_reset,
+            udp,
+            udp_unreplied,
+            icmp,
+            icmp_unreplied,
+            other,
+            other_unreplied,
+        ] = values;
+        Timeouts {
+            tcp_syn_sent,
+            tcp_syn_received,
+            tcp_established,
+            tcp_fin_wait,
+            tcp_last_ack,
+            tcp_time_wait,
+            tcp_reset,
+            udp,
+            udp_unreplied,
+            icmp,
+            icmp_unreplied,
+            other,
+            other_unreplied,
+        }
     }
 }
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
+        const MINUTE: u32 = 60_000;
         Timeouts {
-            tcp_established: (2 * 60 + 4) * 60_000,
-            tcp_transitory: 4 * 60_000,
-            tcp_reset: 4 * 60_000,
-            udp: 5 * 60_000,
-            udp_unreplied: 2 * 60_000,
-            icmp: 60_000,
-            other: 10 * 60_000,
+            tcp_syn_sent: 4 * MINUTE,
+            tcp_syn_received: 4 * MINUTE,
+            tcp_established: 124 * MINUTE,
+            tcp_fin_wait: 124 * MINUTE,
+            tcp_last_ack: 4 * MINUTE,
+            tcp_time_wait: 4 * MINUTE,
+            tcp_reset: 4 * MINUTE,
+            udp: 5 * MINUTE,
+            udp_unreplied: 2 * MINUTE,
+            icmp: MINUTE,
+            icmp_unreplied: MINUTE,
+            other: 10 * MINUTE,
+            other_unreplied: 10 * MINUTE,
         }
     }
 }

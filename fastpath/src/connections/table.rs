@@ -11,9 +11,11 @@ use std::sync::{
 use crossbeam::utils::CachePadded;
 
 use super::entry::{Control, Entry, Glance, Side};
+use super::holds::Holds;
 use super::index::{Index, Reference, Tagged};
 use super::key::{Direction, FlowKey4, HashKeys, Rewrite};
 use super::memory::Slab;
+use super::orders::Orders;
 use super::slots::FreeStack;
 use super::sources::Sources;
 use super::state::{State, Timeouts};
@@ -146,12 +148,18 @@ impl Connection {
         self.original.src == self.reply.dst && self.original.src_port != self.reply.dst_port
     }
 
+    /// Time of the last packet of either direction.
+    #[must_use]
+    pub fn last_packet(&self) -> Tick {
+        let [there, back] = self.last_seen;
+        if there.reached(back) { there } else { back }
+    }
+
     /// Milliseconds until it ends if no packet comes; 0 when it is due.
     #[must_use]
     pub fn remaining(&self, timeouts: &Timeouts, now: Tick) -> u32 {
-        let [there, back] = self.last_seen;
-        let last = if there.reached(back) { there } else { back };
-        timeouts.of(self.state).saturating_sub(now.since(last))
+        let idle = now.since(self.last_packet());
+        timeouts.of(self.state).saturating_sub(idle)
     }
 }
 
@@ -179,11 +187,11 @@ pub struct ConnectionTable {
     pub(super) sides: Slab<Side>,
     pub(super) free: FreeStack,
     pub(super) sources: Sources,
+    pub(super) holds: Holds,
+    pub(super) orders: Orders,
     pub(super) tallies: Box<[CachePadded<Tally>]>,
     /// Slots that insertions found wanting since somebody last evicted for others.
     pub(super) wanted: AtomicU32,
-    /// How often everything was asked to close.
-    closings: AtomicU32,
 }
 
 impl ConnectionTable {
@@ -208,9 +216,10 @@ impl ConnectionTable {
             sides,
             free,
             sources: Sources::new(capacity, seed ^ 0x5bd1_e995),
+            holds: Holds::new(capacity),
+            orders: Orders::new(workers),
             tallies: (0..workers).map(|_| CachePadded::default()).collect(),
             wanted: AtomicU32::new(0),
-            closings: AtomicU32::new(0),
         })
     }
 
@@ -238,6 +247,13 @@ impl ConnectionTable {
     /// before a limit was first set are not counted.
     pub fn set_source_limit(&self, limit: u32) {
         self.sources.set_limit(limit);
+    }
+
+    /// How long, in milliseconds, a source port that was given back is given to no other source for the same
+    /// remote address and port; 0 (the default) is not at all. Bounded: when ports are given back faster than there is
+    /// room for, some are free sooner.
+    pub fn set_hold_down(&self, time: u32) {
+        self.holds.set_time(time);
     }
 
     /// The hash of a key in this table.
@@ -422,17 +438,42 @@ impl ConnectionTable {
         (end < self.capacity()).then_some(end)
     }
 
+    /// Idle times that the owners take over, each before its next loop. A shorter one takes effect when a connection
+    /// next comes up on the wheel: within 131 s.
+    pub fn set_timeouts(&self, timeouts: &Timeouts) {
+        self.orders.set_timeouts(timeouts);
+    }
+
+    /// Idle times as they were set last; the defaults until then.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        self.orders.timeouts()
+    }
+
     /// Asks the owners to close all connections that are open now. Each does so beside its packets, some at a
     /// time.
     pub fn ask_to_close_all(&self) {
-        self.closings.fetch_add(1, Release);
+        self.orders.close_all();
+    }
+
+    /// Asks the owner to close one connection; one that belongs to nobody is left to the first worker. False when
+    /// the owner has too many to close already: ask again later.
+    pub fn ask_to_close(&self, connection: &Connection) -> bool {
+        let owner = connection.owner.unwrap_or(WorkerId(0));
+        self.orders.condemn(owner, connection.conn)
+    }
+
+    /// Another number when something was asked since.
+    #[inline]
+    #[must_use]
+    pub fn orders(&self) -> u32 {
+        self.orders.count()
     }
 
     /// How often [`ConnectionTable::ask_to_close_all`] was called, wrapping.
-    #[inline]
     #[must_use]
     pub fn closings(&self) -> u32 {
-        self.closings.load(Acquire)
+        self.orders.closings()
     }
 
     /// Connections now open.

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 use super::entry::{Control, Entry, NOBODY};
 use super::index::{Reference, Refusal};
 use super::key::{Direction, FlowKey4};
+use super::sequence::Segment;
 use super::slots::Hand;
 use super::state::{Standing, State, TcpFlags, Timeouts};
 use super::table::{ConnRef, Connection, ConnectionTable, Flags, Tally};
@@ -104,6 +105,10 @@ pub enum Touch {
         /// After it.
         to: State,
     },
+    /// Its sequence number decides: [`WorkerConnections::touch_segment`]; nothing was written.
+    Unread,
+    /// Counted; a RST or FIN that cannot come from the side it claims to come from changed nothing.
+    Disbelieved,
     /// The connection belongs to another worker or to nobody; nothing was written.
     NotOwner,
     /// The connection is gone; nothing was written.
@@ -125,6 +130,10 @@ pub struct WorkerConnections {
     table: Arc<ConnectionTable>,
     id: WorkerId,
     timeouts: Timeouts,
+    /// As many times were idle times set when these were taken over.
+    timings: u32,
+    /// Time of the last call that told it.
+    now: Tick,
     hand: Hand,
     wheel: Wheel,
     queues: Queues,
@@ -142,6 +151,8 @@ impl WorkerConnections {
         let hand = Hand::new(&table.free);
         let (wheel, queues) = (Wheel::new(now), Queues::new());
         WorkerConnections {
+            timings: table.orders.timings(),
+            now,
             table,
             id,
             timeouts,
@@ -162,6 +173,24 @@ impl WorkerConnections {
     /// the wheel: within 131 s.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.timeouts = timeouts;
+    }
+
+    /// Takes over idle times that were set for all workers ([`ConnectionTable::set_timeouts`]) since this was last
+    /// called.
+    pub fn heed(&mut self) {
+        let timings = self.table.orders.timings();
+        if timings != self.timings {
+            self.timings = timings;
+            self.timeouts = self.table.timeouts();
+        }
+    }
+
+    /// The next connection that this worker was asked to close ([`ConnectionTable::ask_to_close`]), its own now if
+    /// it was nobody's; `None` when there is none left.
+    pub fn next_condemned(&mut self, now: Tick) -> Option<ConnRef> {
+        let conn = self.table.orders.next_condemned(self.id)?;
+        self.claim(conn, now);
+        Some(conn)
     }
 
     /// Idle times in force.
@@ -328,12 +357,79 @@ impl WorkerConnections {
         if control.owner_bits() != self.id.0 {
             return Touch::NotOwner;
         }
+        if flags.any(Self::TELLING) {
+            return self.touch_telling(conn, direction, bytes, flags, now);
+        }
         line.count(bytes, now);
-        if control.steady() && !flags.any(TcpFlags::FIN.and(TcpFlags::RST)) {
+        if control.steady() {
             return Touch::Same;
         }
         let from = control.state();
         let to = from.next(direction, flags);
+        if to == from {
+            return Touch::Same;
+        }
+        self.change_state(conn.slot, from, to, now);
+        Touch::Changed { from, to }
+    }
+
+    /// Flags of segments that may tell, or may have to tell, a sequence number.
+    const TELLING: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
+
+    #[cold]
+    fn touch_telling(
+        &mut self,
+        conn: ConnRef,
+        direction: Direction,
+        bytes: u32,
+        flags: TcpFlags,
+        now: Tick,
+    ) -> Touch {
+        let control = self.own(conn).map(|e| e.line(direction).control());
+        match control {
+            Some(control) if tells(control, direction, flags) => Touch::Unread,
+            _ => self.touch_segment(conn, direction, (bytes, flags, None), now),
+        }
+    }
+
+    /// As [`WorkerConnections::touch`], with the sequence numbers of the segment. A RST, and a FIN that would leave
+    /// the connection the short time after both, are believed only from where the stream of that side is
+    /// (RFC 9293 section 3.5.3, RFC 5961 section 3); where that is not known, because the handshake was not
+    /// seen, and where there are no numbers, from anywhere.
+    pub fn touch_segment(
+        &mut self,
+        conn: ConnRef,
+        direction: Direction,
+        (bytes, flags, segment): (u32, TcpFlags, Option<Segment>),
+        now: Tick,
+    ) -> Touch {
+        let Some(entry) = self.table.entry(conn.slot) else {
+            return Touch::Gone;
+        };
+        let line = entry.line(direction);
+        let control = line.control();
+        if control.generation() != conn.generation {
+            return Touch::Gone;
+        }
+        if control.owner_bits() != self.id.0 {
+            return Touch::NotOwner;
+        }
+        line.count(bytes, now);
+        let from = control.state();
+        let to = from.next(direction, flags);
+        if let Some(segment) = segment {
+            let known = control.marks() & Control::ANCHORED[direction.index()] != 0;
+            if from.is_ended_by(to, flags) && known && !line.believes(segment.seq) {
+                return Touch::Disbelieved;
+            }
+            if from.is_opening() && flags.any(TcpFlags::SYN) && !flags.any(TcpFlags::RST) {
+                anchor(entry, direction, flags, segment);
+            }
+        }
+        if to == State::TcpSynSent && from != to {
+            // Another stream, in the same place.
+            entry.set_marks(control.marks() & Control::COUNTED);
+        }
         if to == from {
             return Touch::Same;
         }
@@ -422,6 +518,7 @@ impl WorkerConnections {
         budget: usize,
         mut ended: impl FnMut(&Connection, Ending),
     ) -> usize {
+        self.now = now;
         let mut count = 0;
         if let Some(connection) = self.untold.take() {
             ended(&connection, Ending::Evicted);
@@ -563,6 +660,10 @@ impl WorkerConnections {
         if marks & Control::COUNTED != 0 {
             table.sources.release(&connection.original);
         }
+        if table.holds.on() && connection.is_snat() {
+            let source = connection.original.src;
+            table.holds.hold(hashes.reply, source, self.now);
+        }
         if let Some(tally) = table.tallies.get(usize::from(self.id.0)) {
             Tally::bump(&tally.closed);
         }
@@ -637,6 +738,30 @@ fn index_both(
             Refusal::Full => InsertError::IndexFull,
         }
     })
+}
+
+/// The numbers of such a segment are needed.
+fn tells(control: Control, direction: Direction, flags: TcpFlags) -> bool {
+    let from = control.state();
+    if from.is_opening() && flags.any(TcpFlags::SYN) && !flags.any(TcpFlags::RST) {
+        // The opener's own SYN is told by the answer to it.
+        return direction == Direction::Reply || flags.any(TcpFlags::ACK);
+    }
+    let known = control.marks() & Control::ANCHORED[direction.index()] != 0;
+    known && from.is_ended_by(from.next(direction, flags), flags)
+}
+
+/// Notes where the streams begin that a SYN, and the SYN that it acknowledges, open.
+fn anchor(entry: &Entry, direction: Direction, flags: TcpFlags, segment: Segment) {
+    let mut marks = entry.line(direction).control().marks();
+    entry.line(direction).anchor(segment.seq.wrapping_add(1));
+    marks |= Control::ANCHORED[direction.index()];
+    if flags.any(TcpFlags::ACK) {
+        let other = direction.opposite();
+        entry.line(other).anchor(segment.ack);
+        marks |= Control::ANCHORED[other.index()];
+    }
+    entry.set_marks(marks);
 }
 
 fn queue_of(state: State) -> Option<usize> {

@@ -249,6 +249,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
             remote: now.dst,
             remote_port: now.dst_port,
             zone,
+            source: original.src,
+            now: self.view.now,
         };
         // The other side knows a stream in its middle by the port it had: most likely its own.
         let keeps = middle || rule.kind != SnatKind::Snat;
@@ -457,6 +459,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
             remote: now.dst,
             remote_port: now.dst_port,
             zone,
+            source: proposal.original.src,
+            now: self.view.now,
         };
         // A host that talks to itself may not seem to be its own answer, wherever that enters.
         let original = FlowKey4 {

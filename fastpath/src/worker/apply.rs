@@ -6,7 +6,7 @@ use sluice_net::Ip;
 
 use super::opening::Trail;
 use super::{Pending, Worker};
-use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite, Touch};
+use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite};
 use crate::counters::Work;
 use crate::exchange::{Origin, Punted, Work as SlowWork};
 use crate::ids::{PathId, Zone};
@@ -49,13 +49,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             quoted: None,
         };
         let egress = way.egress;
-        let bytes = u32::from(pending.entered.len);
-        match self
-            .connections
-            .touch(hit.conn, hit.direction, bytes, nat::tcp_flags(ip), self.now)
-        {
-            Touch::Same | Touch::Changed { .. } => {}
-            Touch::NotOwner | Touch::Gone => return Some(pending),
+        if !self.touch_parsed(&pending.frame, &pending.entered, hit.conn, hit.direction) {
+            return Some(pending);
         }
         self.counters.count(Work::Established, 1);
         self.emit(pending.frame, &pending.entered, &edit, egress);
@@ -104,7 +99,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 Err(reason) => self.counters.dropped(reason),
             },
             (_, Some((connection, direction))) if !outcome.close && !outcome.aside => {
-                self.keep(&connection, direction, &pending.entered, &outcome);
+                self.keep(&connection, direction, &pending, &outcome);
                 self.finish(pending, &outcome);
             }
             _ => self.finish(pending, &outcome),
@@ -251,20 +246,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         &mut self,
         connection: &Connection,
         direction: Direction,
-        entered: &Entered,
+        pending: &Pending<P::Frame>,
         outcome: &Outcome,
     ) {
         let (Verdict::Transmit(_) | Verdict::Flood(_)) = outcome.verdict else {
             return;
         };
-        let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
-        self.connections.touch(
-            connection.conn,
-            direction,
-            u32::from(entered.len),
-            flags,
-            self.now,
-        );
+        let entered = &pending.entered;
+        self.touch_parsed(&pending.frame, entered, connection.conn, direction);
         let before = connection.paths[direction.index()];
         let path = self.path_for(entered, outcome);
         if self.connections.set_path(connection.conn, direction, path) {

@@ -283,8 +283,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             .connections
             .touch(hit.conn, hit.direction, bytes, glance.flags, self.now)
         {
-            Touch::Same | Touch::Changed { .. } => {}
-            Touch::NotOwner | Touch::Gone => return Fate::Walks,
+            Touch::Same | Touch::Changed { .. } | Touch::Disbelieved => {}
+            Touch::Unread if self.touch_glanced(frame, seen, hit) => {}
+            Touch::Unread | Touch::NotOwner | Touch::Gone => return Fate::Walks,
         }
         self.depart(frame, seen, exit, Some(&hit.rewrite))
     }

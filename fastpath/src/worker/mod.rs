@@ -9,7 +9,7 @@
 //!                  ▼
 //!             enter (parse, decap) ─► look-up ─► established: fresh way? ─► edit ─► emit
 //!             else walk ─► commit the proposal ─► edit ─► emit | flood | punt | hand over | drop
-//!         flush tx, expire, sweep after a reload or when asked to close all
+//!         flush tx, expire, sweep after a reload or or when asked to close some
 //! ```
 
 mod apply;
@@ -23,6 +23,7 @@ mod opening;
 mod places;
 mod police;
 mod seen;
+mod segment;
 mod sweep;
 mod tally;
 
@@ -216,8 +217,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             self.doors.close();
             self.edition = self.edition.next();
         }
-        let closings = self.connections.table().closings();
-        self.sweep.heed(closings, now);
+        self.heed_orders(now);
         let changes = self.learned.changes();
         if fresh || changes != self.changes {
             self.stamp = self.stamp.wrapping_add(1).max(1);

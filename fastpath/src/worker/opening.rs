@@ -451,6 +451,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             remote: original.dst,
             remote_port: original.dst_port,
             zone: to.outside,
+            source: original.src,
+            now: self.now,
         };
         let known = FlowKey4 {
             zone: to.inside,

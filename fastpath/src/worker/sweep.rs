@@ -1,5 +1,5 @@
 //! After a reload: idle connections whose rule has gone are ended, a few each loop. When an operator asks for
-//! it, all that are open are.
+//! it, all that are open are, or those that were named.
 //!
 //! Connections with traffic are checked by their next packet; this finds the silent ones. The packet that
 //! opened the connection is made up from its key and its cached way and walked again.
@@ -27,7 +27,13 @@ const SLOTS: usize = 64;
 /// How far a sweep is.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
+    /// There is something to do.
+    busy: bool,
     next: Option<usize>,
+    /// Orders that were heeded.
+    orders: u32,
+    /// Single connections are to be closed.
+    condemned: bool,
     /// How often everything was asked to close.
     closings: u32,
     /// What was opened until then goes, whether or not it stands.
@@ -38,15 +44,7 @@ impl Sweep {
     /// Starts over.
     pub(super) fn begin(&mut self) {
         self.next = Some(0);
-    }
-
-    /// Starts over when everything was asked to close since the last call.
-    pub(super) fn heed(&mut self, closings: u32, now: Tick) {
-        if self.closings != closings {
-            self.closings = closings;
-            self.close_until = Some(now);
-            self.begin();
-        }
+        self.busy = true;
     }
 
     fn closes(&self, connection: &Connection) -> bool {
@@ -55,15 +53,58 @@ impl Sweep {
     }
 
     pub(super) fn active(&self) -> bool {
-        self.next.is_some()
+        self.busy
     }
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
-    /// Looks at the next slots of the table.
+    /// Takes note of what management has asked for since the last loop.
+    #[inline]
+    pub(super) fn heed_orders(&mut self, now: Tick) {
+        let orders = self.connections.table().orders();
+        if orders != self.sweep.orders {
+            self.sweep.orders = orders;
+            self.heed(now);
+        }
+    }
+
+    #[cold]
+    fn heed(&mut self, now: Tick) {
+        self.connections.heed();
+        self.sweep.condemned = true;
+        self.sweep.busy = true;
+        let closings = self.connections.table().closings();
+        if closings != self.sweep.closings {
+            self.sweep.closings = closings;
+            self.sweep.close_until = Some(now);
+            self.sweep.begin();
+        }
+    }
+
+    /// Closes some of what was asked for, and looks at the next slots of the table.
+    #[inline]
     pub(super) fn sweep_some(&mut self) {
+        if self.sweep.busy {
+            self.close_condemned();
+            self.sweep_slots();
+            self.sweep.busy = self.sweep.condemned || self.sweep.next.is_some();
+        }
+    }
+
+    fn close_condemned(&mut self) {
+        for _ in 0..SLOTS {
+            if !self.sweep.condemned {
+                return;
+            }
+            match self.connections.next_condemned(self.now) {
+                Some(conn) => self.close(conn),
+                None => self.sweep.condemned = false,
+            }
+        }
+    }
+
+    fn sweep_slots(&mut self) {
         let Some(from) = self.sweep.next else {
-            self.sweep.close_until = None;
             return;
         };
         let mut own: ArrayVec<Connection, SLOTS> = ArrayVec::new();
@@ -80,6 +121,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             .collect();
         for conn in doomed {
             self.close(conn);
+        }
+        if self.sweep.next.is_none() {
+            self.sweep.close_until = None;
         }
     }
 

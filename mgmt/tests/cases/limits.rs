@@ -1,7 +1,7 @@
 //! What happens when something is full, used up or gone.
 
 use super::lab::*;
-use super::nat::{back, nat_with, out};
+use super::nat::{G_IN, VM, back, nat_with, out};
 use crate::support::{BROADCAST, Network, NodeFile, NodeOptions, mac, packet, v4};
 use sluice_net::Builder;
 
@@ -38,6 +38,30 @@ fn source_limit() {
         &[],
         &["gw: drop:source-limit 1, walk 1"],
     );
+}
+
+/// A port that one client gave back goes to no other for a while, but to the same one again.
+#[test]
+fn ports_are_held_down() {
+    let mut net = nat_with(&NodeOptions::default());
+    net.node("gw").connections.set_hold_down(60_000);
+    let port = |net: &mut Network, client: &str| {
+        let sent = packet((VM, G_IN), (client, "8.8.8.8")).udp(4000, 53);
+        let outcome = net.probe("vm", sent);
+        let kept = outcome.got[0].contains(" 203.0.113.1.4000 > ");
+        net.run(121_000);
+        assert_eq!(net.node("gw").connections.len(), 0, "it has ended");
+        kept
+    };
+    assert!(port(&mut net, "10.0.0.10"));
+    net.run(30_000);
+    assert!(port(&mut net, "10.0.0.10"), "its own");
+    net.run(30_000);
+    assert!(!port(&mut net, "10.0.0.13"), "held");
+    net.run(60_000);
+    assert!(port(&mut net, "10.0.0.13"), "free again");
+    net.node("gw").connections.set_hold_down(0);
+    assert!(port(&mut net, "10.0.0.14"), "nothing is held any more");
 }
 
 /// 65,536 identifiers of echoes to one destination, from many clients.

@@ -540,6 +540,55 @@ fn connections_end_by_time_and_by_reset() {
     assert_eq!(net.node("gw").connections.len(), 0);
 }
 
+/// A segment from 8.8.8.8 with these numbers; its headers are 54 bytes.
+fn from_server(flags: u8, seq: u32, ack: u32) -> Builder {
+    back("8.8.8.8", "203.0.113.1")
+        .tcp(80, 4000, flags)
+        .tcp_state(seq, ack, 1000)
+}
+
+#[test]
+fn a_rst_counts_only_from_where_the_stream_is() {
+    let mut net = nat();
+    let mine = |flags, seq, ack| {
+        out("8.8.8.8")
+            .tcp(4000, 80, flags)
+            .tcp_state(seq, ack, 1000)
+    };
+    net.probe("vm", mine(tcp::SYN, 999, 0));
+    net.probe("up", from_server(tcp::SYN | tcp::ACK, 0x8000_0000, 1000));
+    net.probe("vm", mine(tcp::ACK, 1000, 0x8000_0001));
+    net.probe(
+        "up",
+        from_server(tcp::ACK, 0x8000_0001, 1000).payload(&[7; 500]),
+    );
+    let state = |net: &Network| {
+        let mut states = Vec::new();
+        let table = &net.node("gw").connections;
+        table.scan(0, usize::MAX, |connection| {
+            states.push(connection.state.name())
+        });
+        states
+    };
+    let passes = "vm: 02:00:00:00:01:01 > 02:00:00:00:00:10 8.8.8.8.80 > 10.0.0.10.4000 tcp";
+    for seq in [0, 0x7000_0000, 0x9000_0000] {
+        let seen = net.probe("up", from_server(tcp::RST, seq, 0));
+        assert!(seen.got[0].starts_with(passes), "{seen:?}");
+        assert_eq!(seen.moved, ["gw: established 1, rst-disbelieved 1"]);
+        assert_eq!(state(&net), ["established"]);
+    }
+    net.probe("vm", mine(tcp::RST, 0x7000_0000, 0));
+    assert_eq!(state(&net), ["established"], "nor from inside");
+    // Forged FINs of both sides leave it as it was, for its time.
+    net.probe("vm", mine(tcp::FIN | tcp::ACK, 0x7000_0000, 0));
+    net.probe("up", from_server(tcp::FIN | tcp::ACK, 0x7000_0000, 0));
+    assert_eq!(state(&net), ["fin-original"]);
+    net.probe("up", from_server(tcp::RST, 0x8000_0001 + 500, 0));
+    assert_eq!(state(&net), ["reset-reply"]);
+    net.run(300_000);
+    assert_eq!(net.node("gw").connections.len(), 0);
+}
+
 /// The upstream router's MAC has left the FDB while its address is still known: the packet goes to all that take
 /// unknown MACs, translated all the same.
 #[test]

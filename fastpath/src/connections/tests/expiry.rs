@@ -64,7 +64,7 @@ fn packets_of_either_direction_prolong() {
         now = now.plus(idle - 1000);
         assert_eq!(worker.expire(now, 100, |_, _| ()), 0);
         assert_eq!(
-            worker.touch(conn, direction, 1, TcpFlags::NONE, now),
+            touch(&mut worker, conn, direction, 1, TcpFlags::NONE, now),
             Touch::Same
         );
     }
@@ -85,7 +85,14 @@ fn a_state_with_a_shorter_time_ends_by_that() {
         to: State::TcpResetReply,
     };
     assert_eq!(
-        worker.touch(conn, Direction::Reply, 54, TcpFlags::RST, START.plus(50)),
+        touch(
+            &mut worker,
+            conn,
+            Direction::Reply,
+            54,
+            TcpFlags::RST,
+            START.plus(50)
+        ),
         changed
     );
     let idle = Timeouts::default().tcp_reset;
@@ -166,7 +173,10 @@ fn random_lives_end_on_time() {
                         to: next,
                     }
                 };
-                assert_eq!(worker.touch(*conn, direction, 1, flags, now), expected);
+                assert_eq!(
+                    touch(&mut worker, *conn, direction, 1, flags, now),
+                    expected
+                );
                 (*state, *seen) = (next, now);
             }
             now = now.plus(match dice.roll(40) {
@@ -191,4 +201,73 @@ fn random_lives_end_on_time() {
             assert_eq!(table.len(), alive.len());
         }
     }
+}
+
+#[test]
+fn times_set_for_all_workers_are_taken_over_by_each() {
+    let table = table(4, 2);
+    let mut workers = [worker(&table, 0), worker(&table, 1)];
+    let (orders, own) = (
+        table.orders(),
+        Timeouts {
+            udp: 7,
+            ..Timeouts::default()
+        },
+    );
+    workers[1].set_timeouts(own);
+    workers[1].heed();
+    assert_eq!(*workers[1].timeouts(), own, "nothing was set");
+    let all = Timeouts {
+        other_unreplied: 9,
+        tcp_syn_sent: 3,
+        ..Timeouts::default()
+    };
+    table.set_timeouts(&all);
+    assert_eq!(table.timeouts(), all);
+    assert_ne!(table.orders(), orders);
+    for worker in &mut workers {
+        worker.heed();
+        assert_eq!(*worker.timeouts(), all);
+    }
+}
+
+#[test]
+fn connections_are_closed_by_their_owners_when_they_are_named() {
+    let table = table(8, 2);
+    let [mut a, mut b] = [worker(&table, 0), worker(&table, 1)];
+    let mine = a.insert(&snat(1, State::UdpNew), START).unwrap().conn;
+    let theirs = b.insert(&snat(2, State::UdpNew), START).unwrap().conn;
+    let nobodys = a
+        .insert_unowned(&snat(3, State::UdpNew), START)
+        .unwrap()
+        .conn;
+    let gone = a.insert(&snat(4, State::UdpNew), START).unwrap().conn;
+    for conn in [mine, theirs, nobodys, gone] {
+        assert!(table.ask_to_close(&table.read(conn).unwrap()));
+    }
+    a.close(gone).unwrap();
+    let closed = |worker: &mut WorkerConnections| {
+        let mut closed = Vec::new();
+        while let Some(conn) = worker.next_condemned(START) {
+            closed.extend(worker.close(conn).map(|copy| copy.conn));
+        }
+        closed
+    };
+    assert_eq!(closed(&mut b), [theirs]);
+    assert_eq!(closed(&mut a), [mine, nobodys]);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn no_more_wait_to_be_closed_than_there_is_room_for() {
+    let table = table(1, 1);
+    let mut worker = worker(&table, 0);
+    let conn = worker.insert(&snat(1, State::UdpNew), START).unwrap().conn;
+    let copy = table.read(conn).unwrap();
+    let asked = (0..100_000)
+        .take_while(|_| table.ask_to_close(&copy))
+        .count();
+    assert!((1_000..10_000).contains(&asked), "{asked}");
+    assert!(worker.next_condemned(START).is_some());
+    assert!(table.ask_to_close(&copy));
 }

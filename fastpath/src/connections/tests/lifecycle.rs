@@ -96,12 +96,26 @@ fn copies_carry_everything_and_end_with_the_connection() {
     let new = snat(300, State::TcpSynSent);
     let conn = worker.insert(&new, START).unwrap().conn;
     assert_eq!(
-        worker.touch(conn, Direction::Original, 60, TcpFlags::SYN, START.plus(1)),
+        touch(
+            &mut worker,
+            conn,
+            Direction::Original,
+            60,
+            TcpFlags::SYN,
+            START.plus(1)
+        ),
         Touch::Same
     );
     let synack = TcpFlags::SYN.and(TcpFlags::ACK);
     assert_eq!(
-        worker.touch(conn, Direction::Reply, 64, synack, START.plus(20)),
+        touch(
+            &mut worker,
+            conn,
+            Direction::Reply,
+            64,
+            synack,
+            START.plus(20)
+        ),
         Touch::Changed {
             from: State::TcpSynSent,
             to: State::TcpSynReceived
@@ -133,7 +147,14 @@ fn copies_carry_everything_and_end_with_the_connection() {
     assert_eq!(table.read(conn), None);
     assert_eq!(worker.path(conn, Direction::Original), None);
     assert_eq!(
-        worker.touch(conn, Direction::Original, 1, TcpFlags::NONE, START),
+        touch(
+            &mut worker,
+            conn,
+            Direction::Original,
+            1,
+            TcpFlags::NONE,
+            START
+        ),
         Touch::Gone
     );
     assert!(!worker.set_path(conn, Direction::Original, PathId(0)));
@@ -152,7 +173,14 @@ fn an_old_reference_does_not_reach_the_next_tenant_of_its_slot() {
     assert_eq!(second.slot(), first.slot());
     assert_eq!(table.read(first), None);
     assert_eq!(
-        worker.touch(first, Direction::Reply, 1, TcpFlags::NONE, START),
+        touch(
+            &mut worker,
+            first,
+            Direction::Reply,
+            1,
+            TcpFlags::NONE,
+            START
+        ),
         Touch::Gone
     );
     assert_eq!(worker.close(first), None);
@@ -404,7 +432,7 @@ fn the_first_packet_counts_as_if_it_came_later() {
         let a = worker.open(&at_once, hashes, first, START).unwrap().conn;
         let b = worker.insert(&later, START).unwrap().conn;
         let flags = TcpFlags::SYN;
-        let touched = worker.touch(b, Direction::Original, 60, flags, START);
+        let touched = touch(&mut worker, b, Direction::Original, 60, flags, START);
         assert_eq!(touched, Touch::Same);
         let (a, b) = (table.read(a).unwrap(), table.read(b).unwrap());
         assert_eq!((a.packets, a.bytes), ([1, 0], [60, 0]));

@@ -9,6 +9,7 @@ mod interleaving;
 mod lifecycle;
 mod model;
 mod ports;
+mod segments;
 mod states;
 
 use std::sync::Arc;
@@ -56,6 +57,21 @@ fn snat(n: u32, state: State) -> NewConnection {
         paths: [PathId(2 * n), PathId(2 * n + 1)],
         state,
         flags: Flags(n as u8),
+    }
+}
+
+/// Touches with a segment whose numbers cannot be read.
+fn touch(
+    worker: &mut WorkerConnections,
+    conn: ConnRef,
+    direction: Direction,
+    bytes: u32,
+    flags: TcpFlags,
+    now: Tick,
+) -> Touch {
+    match worker.touch(conn, direction, bytes, flags, now) {
+        Touch::Unread => worker.touch_segment(conn, direction, (bytes, flags, None), now),
+        other => other,
     }
 }
 

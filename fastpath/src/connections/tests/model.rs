@@ -123,7 +123,7 @@ impl Model {
         let Some(conn) = self.conn(n) else { return };
         let life = self.lives.get_mut(&conn).unwrap();
         let to = life.state.next(direction, flags);
-        let touch = self.worker.touch(conn, direction, 10, flags, self.now);
+        let touch = touch(&mut self.worker, conn, direction, 10, flags, self.now);
         let expected = if to == life.state {
             Touch::Same
         } else {

@@ -12,6 +12,8 @@ fn request(proto: u8, original: u16) -> PortRequest {
         remote: 0xc633_6407,
         remote_port: 443,
         zone: OUTSIDE,
+        source: 0x0a00_0001,
+        now: START,
     }
 }
 
@@ -190,4 +192,85 @@ fn a_clone_chooses_the_same_and_leaves_the_original_alone() {
         chooser.choose(&table, &request(key::UDP, 0), |_| true),
         first
     );
+}
+
+#[test]
+fn a_port_that_is_held_down_goes_to_the_source_that_had_it() {
+    let table = table(4096, 1);
+    let mut worker = worker(&table, 0);
+    let mut chooser = PortChooser::new([1, 2]);
+    let own = request(key::UDP, 5000);
+    let other = PortRequest {
+        source: own.source + 1,
+        ..own
+    };
+    let elsewhere = PortRequest {
+        remote: own.remote + 1,
+        ..other
+    };
+    let use_once = |worker: &mut WorkerConnections, now: Tick| {
+        let reply = own.reply_key(5000);
+        let original = FlowKey4 {
+            src: own.source,
+            zone: INSIDE,
+            ..reply.reversed(INSIDE)
+        };
+        let new = NewConnection {
+            original,
+            reply,
+            ..snat(1, State::UdpNew)
+        };
+        worker.expire(now, 0, |_, _| ());
+        let conn = worker.insert(&new, now).unwrap().conn;
+        worker.close(conn).unwrap();
+    };
+    let mut given = |request: &PortRequest, now: Tick| {
+        let request = PortRequest { now, ..*request };
+        chooser.choose(&table, &request, |_| true).unwrap().port
+    };
+    use_once(&mut worker, START);
+    assert_eq!(
+        given(&other, START),
+        5000,
+        "nothing is held unless it is asked for"
+    );
+    table.set_hold_down(1000);
+    use_once(&mut worker, START);
+    let last = START.plus(999);
+    assert_eq!(given(&own, last), 5000);
+    assert_eq!(given(&elsewhere, last), 5000);
+    assert_ne!(given(&other, last), 5000);
+    assert_eq!(given(&other, START.plus(1000)), 5000);
+    use_once(&mut worker, last);
+    assert_ne!(
+        given(&other, START.plus(1000)),
+        5000,
+        "used again, held again"
+    );
+    table.set_hold_down(0);
+    assert_eq!(given(&other, START.plus(1000)), 5000);
+}
+
+/// More ports than there is room for: some are free too early, none for ever, and the table goes on.
+#[test]
+fn holds_are_bounded() {
+    let table = table(1024, 1);
+    let mut worker = worker(&table, 0);
+    table.set_hold_down(10_000);
+    let mut held = 0;
+    for n in 0..10_000 {
+        let new = snat(n, State::UdpNew);
+        let conn = worker.insert(&new, START).unwrap().conn;
+        worker.close(conn).unwrap();
+        let hash = table.hash(&new.reply);
+        assert!(!table.holds.holds(hash, new.original.src, START), "its own");
+        held += u32::from(table.holds.holds(hash, new.original.src + 1, START));
+        assert!(
+            !table
+                .holds
+                .holds(hash, new.original.src + 1, START.plus(10_000))
+        );
+    }
+    // The twelve bits of two sources are equal now and then.
+    assert!(held > 9_900, "{held}");
 }

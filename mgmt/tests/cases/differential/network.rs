@@ -25,11 +25,16 @@ pub fn network() -> Network {
         connections: 64,
         timeouts: Timeouts {
             tcp_established: 9_000,
-            tcp_transitory: 4_000,
+            tcp_fin_wait: 9_000,
+            tcp_syn_sent: 4_000,
+            tcp_syn_received: 4_000,
+            tcp_last_ack: 4_000,
+            tcp_time_wait: 4_000,
             tcp_reset: 1_000,
             udp: 5_000,
             udp_unreplied: 3_000,
             icmp: 2_000,
+            icmp_unreplied: 2_000,
             ..Timeouts::default()
         },
         ..NodeOptions::default()

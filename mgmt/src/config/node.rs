@@ -19,6 +19,10 @@ pub struct Node {
     pub interfaces: BTreeMap<String, Interface>,
     /// Physical networks of localnet ports: network name to interface name.
     pub bridge_mappings: BTreeMap<String, String>,
+    /// How long connections may be idle, in seconds, where the file says so.
+    pub timeouts: BTreeMap<Timeout, u32>,
+    /// What one source may have, and when ports are used again.
+    pub connections: Connections,
     /// How tunnels leave this node; `None` is a node without tunnels.
     pub underlay: Option<Underlay>,
     /// The control socket.
@@ -66,6 +70,101 @@ pub enum Hugepages {
     On,
     /// Never.
     Off,
+}
+
+/// What a connection is doing while it is idle for a time that can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timeout {
+    /// TCP: a SYN was sent.
+    TcpSynSent,
+    /// TCP: it was answered.
+    TcpSynReceived,
+    /// TCP: established.
+    TcpEstablished,
+    /// TCP: one side has finished.
+    TcpFinWait,
+    /// TCP: both have, the last FIN is not acknowledged.
+    TcpLastAck,
+    /// TCP: both have, and all is acknowledged.
+    TcpTimeWait,
+    /// TCP: a RST was seen.
+    TcpReset,
+    /// UDP with an answer.
+    Udp,
+    /// UDP without.
+    UdpUnreplied,
+    /// Echo with an answer.
+    Icmp,
+    /// Echo without.
+    IcmpUnreplied,
+    /// Another protocol with an answer.
+    Other,
+    /// Another protocol without.
+    OtherUnreplied,
+}
+
+impl Timeout {
+    /// All of them.
+    pub const ALL: [Timeout; 13] = [
+        Timeout::TcpSynSent,
+        Timeout::TcpSynReceived,
+        Timeout::TcpEstablished,
+        Timeout::TcpFinWait,
+        Timeout::TcpLastAck,
+        Timeout::TcpTimeWait,
+        Timeout::TcpReset,
+        Timeout::Udp,
+        Timeout::UdpUnreplied,
+        Timeout::Icmp,
+        Timeout::IcmpUnreplied,
+        Timeout::Other,
+        Timeout::OtherUnreplied,
+    ];
+
+    /// Its key in `[timeouts]`.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Timeout::TcpSynSent => "tcp_syn_sent",
+            Timeout::TcpSynReceived => "tcp_syn_received",
+            Timeout::TcpEstablished => "tcp_established",
+            Timeout::TcpFinWait => "tcp_fin_wait",
+            Timeout::TcpLastAck => "tcp_last_ack",
+            Timeout::TcpTimeWait => "tcp_time_wait",
+            Timeout::TcpReset => "tcp_reset",
+            Timeout::Udp => "udp",
+            Timeout::UdpUnreplied => "udp_unreplied",
+            Timeout::Icmp => "icmp",
+            Timeout::IcmpUnreplied => "icmp_unreplied",
+            Timeout::Other => "other",
+            Timeout::OtherUnreplied => "other_unreplied",
+        }
+    }
+
+    /// The least that an RFC asks of a NAT, in seconds, and which one; `None` where none does.
+    #[must_use]
+    pub const fn least(self) -> Option<(u32, &'static str)> {
+        match self {
+            Timeout::TcpSynSent
+            | Timeout::TcpSynReceived
+            | Timeout::TcpLastAck
+            | Timeout::TcpTimeWait => Some((240, "RFC 5382 REQ-5")),
+            Timeout::TcpEstablished | Timeout::TcpFinWait => Some((7440, "RFC 5382 REQ-5")),
+            Timeout::TcpReset => Some((240, "RFC 7857 section 2.2")),
+            Timeout::Udp | Timeout::UdpUnreplied => Some((120, "RFC 4787 REQ-5")),
+            Timeout::Icmp | Timeout::IcmpUnreplied => Some((60, "RFC 5508 REQ-1")),
+            Timeout::Other | Timeout::OtherUnreplied => None,
+        }
+    }
+}
+
+/// What one source may have, and when ports are used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Most connections of one source address at one time; 0 is any number.
+    pub per_source: u32,
+    /// Seconds for which a source port that was given back goes to nobody else; 0 is not at all.
+    pub port_hold_down: u32,
 }
 
 /// A DPDK device.

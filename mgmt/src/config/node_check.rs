@@ -37,6 +37,7 @@ pub(super) fn check(
     check.gateways();
     check.unused();
     check.socket();
+    check.timeouts();
     check.found
 }
 
@@ -86,6 +87,21 @@ impl<'a> Check<'a> {
         let mut error = Diagnostic::error(format!("the topology has no chassis `{chassis}`"));
         error.help = help;
         self.push(error, &["chassis"]);
+    }
+
+    fn timeouts(&mut self) {
+        for (timeout, seconds) in &self.node.timeouts {
+            if let Some((least, rfc)) = timeout.least()
+                && *seconds < least
+            {
+                let key = timeout.key();
+                let message =
+                    format!("`{key}` is {seconds} seconds: {rfc} asks for {least} at least");
+                let help =
+                    "connections that are still in use may end; leave it out for the default";
+                self.warning(&["timeouts", key], message, help);
+            }
+        }
     }
 
     fn devices(&mut self) {

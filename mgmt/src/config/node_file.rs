@@ -7,7 +7,8 @@ use toml::de::DeTable;
 
 use super::host::Host;
 use super::node::{
-    Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node, Underlay,
+    Connections, Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node,
+    Timeout, Underlay,
 };
 use super::section::{Findings, Section};
 use super::values::Size;
@@ -16,6 +17,8 @@ const ROOT: &[&str] = &[
     "chassis",
     "topology",
     "dataplane",
+    "timeouts",
+    "connections",
     "interface",
     "bridge_mappings",
     "underlay",
@@ -31,13 +34,38 @@ const DATAPLANE: &[&str] = &[
     "neighbors",
     "fdb",
 ];
+const TIMEOUTS: &[&str] = &[
+    "tcp_syn_sent",
+    "tcp_syn_received",
+    "tcp_established",
+    "tcp_fin_wait",
+    "tcp_last_ack",
+    "tcp_time_wait",
+    "tcp_reset",
+    "udp",
+    "udp_unreplied",
+    "icmp",
+    "icmp_unreplied",
+    "other",
+    "other_unreplied",
+];
+const CONNECTIONS: &[&str] = &["per_source", "port_hold_down"];
 const INTERFACE: &[&str] = &["device", "mtu", "iface_id"];
 const UNDERLAY: &[&str] = &["interface", "address", "gateway", "mtu", "vlan"];
 const CONTROL: &[&str] = &["socket"];
 const LOG: &[&str] = &["level", "format"];
 
 #[cfg(test)]
-pub(super) const KEYS: &[&[&str]] = &[ROOT, DATAPLANE, INTERFACE, UNDERLAY, CONTROL, LOG];
+pub(super) const KEYS: &[&[&str]] = &[
+    ROOT,
+    DATAPLANE,
+    TIMEOUTS,
+    CONNECTIONS,
+    INTERFACE,
+    UNDERLAY,
+    CONTROL,
+    LOG,
+];
 
 const DEFAULT_MTU: u16 = 1500;
 const DEFAULT_CONNECTIONS: u32 = 1 << 20;
@@ -49,6 +77,8 @@ const LEAST_MTU: u64 = 576;
 const LARGEST_MTU: u64 = 9216;
 /// Table sizes are allocated at start; a wrong zero too many should not take all memory.
 const LARGEST_TABLE: u64 = 1 << 27;
+/// Longest idle time and hold-down, in seconds: a week, which the clock of the packet path can tell from less.
+const LONGEST_TIME: u64 = 7 * 24 * 3600;
 
 /// Reads a node file; `directory` is where it is. Without chassis or topology there is no node,
 /// and errors have been noted.
@@ -65,6 +95,8 @@ pub(super) fn read<'d>(
     let chassis = root.value::<String>("chassis");
     let topology = root.value::<String>("topology");
     let dataplane = dataplane(root.table("dataplane", "[dataplane]", DATAPLANE), host);
+    let timeouts = timeouts(root.table("timeouts", "[timeouts]", TIMEOUTS));
+    let connections = connections(root.table("connections", "[connections]", CONNECTIONS));
     let interfaces: BTreeMap<_, _> = root
         .named("interface", "an interface", INTERFACE)
         .filter_map(|(name, section)| Some((name.to_owned(), interface(section)?)))
@@ -90,6 +122,8 @@ pub(super) fn read<'d>(
         },
         chassis,
         dataplane,
+        timeouts,
+        connections,
         interfaces,
         bridge_mappings: mappings,
         underlay,
@@ -125,6 +159,22 @@ fn dataplane(section: Option<Section<'_, '_>>, host: &Host) -> Dataplane {
         connections: size("connections", DEFAULT_CONNECTIONS),
         neighbors: size("neighbors", DEFAULT_NEIGHBORS),
         fdb: size("fdb", DEFAULT_FDB),
+    }
+}
+
+fn timeouts(section: Option<Section<'_, '_>>) -> BTreeMap<Timeout, u32> {
+    let written = |timeout: Timeout| {
+        let seconds = section?.number(timeout.key(), 1..=LONGEST_TIME)?;
+        Some((timeout, seconds))
+    };
+    Timeout::ALL.into_iter().filter_map(written).collect()
+}
+
+fn connections(section: Option<Section<'_, '_>>) -> Connections {
+    let number = |key, most| section.and_then(|section| section.number(key, 0..=most));
+    Connections {
+        per_source: number("per_source", LARGEST_TABLE).unwrap_or_default(),
+        port_hold_down: number("port_hold_down", LONGEST_TIME).unwrap_or_default(),
     }
 }
 

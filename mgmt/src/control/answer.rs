@@ -12,6 +12,7 @@ use sluice_fastpath::tables::Tables;
 use sluice_fastpath::worker::PICK_UP;
 use sluice_slowpath::AgentRequest;
 
+use super::flush;
 use super::protocol::{Command, Flush, Reply};
 use crate::metrics;
 use crate::reload::ReloadReport;
@@ -109,11 +110,7 @@ fn forget(state: &State, flush: Flush) -> Result<String, Reply> {
             }
             Ok(format!("{forgotten} MACs forgotten"))
         }
-        Flush::Connections => {
-            let open = state.connections.len();
-            state.connections.ask_to_close_all();
-            Ok(format!("{open} connections are being closed"))
-        }
+        Flush::Connections { filter } => flush::connections(state, *filter),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod protocol;
 pub mod server;
 
 mod answer;
+pub(crate) mod flush;
 #[cfg(test)]
 mod tests;
 

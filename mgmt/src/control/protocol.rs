@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::show::Query;
+use crate::show::{Filter, Query};
 use crate::trace::TraceRequest;
 
 /// Version of requests and replies. A change that an older side would misread raises it.
@@ -60,7 +60,11 @@ pub enum Flush {
         switch: Option<String>,
     },
     /// Connections: what is open now ends; packets that follow may open it anew.
-    Connections,
+    Connections {
+        /// Only these; all when nothing is said. Filters are those of [`What::Connections`](crate::show::What).
+        #[serde(default)]
+        filter: Box<Filter>,
+    },
 }
 
 /// One line of an answer.

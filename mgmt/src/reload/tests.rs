@@ -99,6 +99,33 @@ fn a_right_file_is_published_and_told() {
 }
 
 #[test]
+fn times_and_limits_of_connections_take_effect() {
+    let mut files = Files::new();
+    let table = Arc::clone(&files.bench.state.connections);
+    let before = table.timeouts();
+    let more = "[timeouts]\nudp = 200\ntcp_established = 60\n[connections]\nper_source = 9\n";
+    let report = files.reload(TOPOLOGY, &format!("{NODE}{more}"));
+    assert_eq!(report.errors, None);
+    assert!(report.restart.is_empty(), "{:?}", report.restart);
+    assert_eq!(
+        report.warnings,
+        ["`tcp_established` is 60 seconds: RFC 5382 REQ-5 asks for 7440 at least"]
+    );
+    let after = table.timeouts();
+    assert_eq!((after.udp, after.tcp_established), (200_000, 60_000));
+    assert_eq!(after.icmp, before.icmp);
+    let orders = table.orders();
+    files.reload(TOPOLOGY, &format!("{NODE}{more}"));
+    assert_eq!(table.orders(), orders, "nothing new is not told again");
+    files.reload(TOPOLOGY, NODE);
+    assert_eq!(
+        table.timeouts(),
+        before,
+        "what is left out is the default again"
+    );
+}
+
+#[test]
 fn nothing_new_changes_nothing() {
     let mut files = Files::new();
     let report = files.reload(TOPOLOGY, NODE);

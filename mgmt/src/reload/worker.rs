@@ -15,7 +15,7 @@ use super::restart::{in_effect, needs_restart};
 use super::{node_view, render_problems};
 use crate::compile::{Compiled, Compiler};
 use crate::config::{Loaded, Loader, Node};
-use crate::runtime::{Configuration, State};
+use crate::runtime::{Configuration, State, limits};
 
 /// How often the thread looks whether old tables can go, or whether it is to end.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -145,6 +145,7 @@ impl Reloader {
         );
         let old = state.tables.publish(self.compiler.commit(compiled));
         self.retired.push(old);
+        limits::apply(&node, &state.connections);
         state.configure(Configuration {
             file: running.file.clone(),
             node,

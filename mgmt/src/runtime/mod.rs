@@ -7,6 +7,7 @@
 //! ```
 
 mod interfaces;
+pub(crate) mod limits;
 mod start;
 mod state;
 mod supervisor;

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime};
 
 use crossbeam::sync::Parker;
-use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::connections::ConnectionTable;
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
 use sluice_fastpath::ids::{Tick, WorkerId};
@@ -23,7 +23,7 @@ use sluice_slowpath::{Agent, AgentConfig, Settings};
 use thiserror::Error;
 
 use super::state::{Configuration, State, WorkerState};
-use super::{Interfaces, supervisor};
+use super::{Interfaces, limits, supervisor};
 use crate::compile::{Compiler, ROLE_CAPACITY};
 use crate::config::{Idle, Loaded, Node};
 use crate::reload::{Reloader, node_view, render_problems};
@@ -259,11 +259,12 @@ impl Stores {
                 plane.fdb as usize,
                 ROLE_CAPACITY,
             )),
-            connections: ConnectionTable::new(
-                plane.connections as usize,
-                workers.len(),
-                entropy()?,
-            ),
+            connections: {
+                let capacity = plane.connections as usize;
+                let table = ConnectionTable::new(capacity, workers.len(), entropy()?);
+                limits::apply(node, &table);
+                table
+            },
             workers,
         })
     }
@@ -298,7 +299,7 @@ where
     let sender = |device| queues.tx_worker(DeviceId(device), index).unwrap_or(index) as u8;
     let connections = state
         .connections
-        .worker(worker.id, Timeouts::default(), Tick(0));
+        .worker(worker.id, state.connections.timeouts(), Tick(0));
     Ok(WorkerSetup {
         id: worker.id,
         ports,

@@ -30,6 +30,8 @@ pub const fn layout(what: What) -> Layout {
         What::Neighbors => Layout::Table(NEIGHBORS),
         What::Tunnels => Layout::Table(TUNNELS),
         What::Connections => Layout::Table(CONNECTIONS),
+        What::Talkers => Layout::Table(TALKERS),
+        What::Totals => Layout::Table(TOTALS),
         What::Nat => Layout::Table(NAT),
         What::Lb => Layout::Table(LB),
         What::Acl => Layout::Table(ACL),
@@ -173,6 +175,21 @@ const CONNECTIONS: &[Column] = &[
     ("ANSWERS", "reply_packets"),
     ("EXPIRES (s)", "expires_seconds"),
     ("WORKER", "worker"),
+];
+const TALKERS: &[Column] = &[
+    ("SOURCE", "src"),
+    ("ZONE", "zone"),
+    ("CONNECTIONS", "connections"),
+    ("HALF-OPEN", "half_open"),
+    ("PACKETS", "packets"),
+    ("BYTES", "bytes"),
+];
+const TOTALS: &[Column] = &[
+    ("PROTO", "proto"),
+    ("STATE", "state"),
+    ("CONNECTIONS", "connections"),
+    ("PACKETS", "packets"),
+    ("BYTES", "bytes"),
 ];
 const NAT: &[Column] = &[
     ("ROUTER", "router"),

@@ -1,29 +1,28 @@
 //! Connections and the rules that translate them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
-use sluice_fastpath::connections::{Connection, FlowKey4, State as FlowState, Timeouts};
+use sluice_fastpath::connections::{Connection, FlowKey4, State as FlowState};
 use sluice_fastpath::ids::{DatapathId, Zone};
 use sluice_fastpath::tables::{Dnat, DnatKind, Piece, PieceKind, Router, Snat, SnatKind, Tables};
 
 use super::node::pieces;
-use super::query::{Filter, fits, protocol, protocol_name};
+use super::query::{Filter, fits, protocol_name};
 use super::rows::{More, Rows};
+use super::selection::{SCAN, Selection};
 use super::switching::seconds;
 use crate::runtime::State;
 
-/// Slots looked at between two pieces of an answer.
-const SCAN: usize = 4096;
-
 pub(super) fn connections(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Result<()> {
     let tables = state.tables.current();
+    let selection = Selection::of(filter, &tables);
     let mut next = Some(0);
     while let Some(from) = next {
         let mut found = Vec::new();
         next = state.connections.scan(from, SCAN, |connection| {
-            if wanted(filter, &connection) {
+            if selection.has(&connection) {
                 found.push(connection);
             }
         });
@@ -34,27 +33,6 @@ pub(super) fn connections(state: &State, filter: &Filter, rows: &mut Rows<'_>) -
         }
     }
     Ok(())
-}
-
-/// Sources and destinations count as they are before translation and after.
-fn wanted(filter: &Filter, connection: &Connection) -> bool {
-    let (original, reply) = (&connection.original, &connection.reply);
-    let address = |wanted: &Option<IpAddr>, before: u32, after: u32| match wanted {
-        None => true,
-        Some(IpAddr::V4(wanted)) => [before, after].contains(&wanted.to_bits()),
-        Some(IpAddr::V6(_)) => false,
-    };
-    let port = |wanted: Option<u16>, before: u16, after: u16| {
-        wanted.is_none_or(|wanted| [before, after].contains(&wanted))
-    };
-    address(&filter.src, original.src, reply.dst)
-        && address(&filter.dst, original.dst, reply.src)
-        && port(filter.sport, original.src_port, reply.dst_port)
-        && port(filter.dport, original.dst_port, reply.src_port)
-        && filter
-            .proto
-            .as_ref()
-            .is_none_or(|wanted| protocol(wanted) == Some(original.proto))
 }
 
 fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
@@ -83,7 +61,7 @@ fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
         "reply_packets": reply_packets,
         "reply_bytes": reply_bytes,
         "age_seconds": seconds(connection.created, now),
-        "expires_seconds": connection.remaining(&Timeouts::default(), now) / 1000,
+        "expires_seconds": connection.remaining(&state.connections.timeouts(), now) / 1000,
     })
 }
 
@@ -92,7 +70,7 @@ fn end(ip: Ipv4Addr, port: u16) -> String {
 }
 
 /// A zone is that of a datapath.
-fn zone(tables: &Tables, zone: Zone) -> String {
+pub(super) fn zone(tables: &Tables, zone: Zone) -> String {
     let piece = zone
         .0
         .checked_sub(1)

@@ -1,9 +1,13 @@
 //! Filters must name something that there is: an empty table would hide a slip of the pen.
 
+use std::collections::BTreeSet;
+
+use sluice_fastpath::connections::State;
 use sluice_fastpath::verdict::DropReason;
 
-use super::query::{Query, What};
-use crate::runtime::State;
+use super::flows::state_name as connection_state;
+use super::query::{Query, What, protocol};
+use crate::runtime;
 use crate::topology::Resolved;
 
 /// Names that are suggested at most, and listed at most when none is alike.
@@ -15,9 +19,9 @@ const ALIKE: f64 = 0.75;
 
 /// A name that nothing has, and what would be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unknown {
-    pub message: String,
-    pub help: String,
+pub(crate) struct Unknown {
+    pub(crate) message: String,
+    pub(crate) help: String,
 }
 
 /// Does every name in the filter belong to something of the topology, the node or the fast path? What the topology
@@ -25,7 +29,7 @@ pub(super) struct Unknown {
 ///
 /// # Errors
 /// The first name that does not.
-pub(super) fn check(state: &State, query: &Query) -> Result<(), Unknown> {
+pub(crate) fn check(state: &runtime::State, query: &Query) -> Result<(), Unknown> {
     let filter = &query.filter;
     let configuration = state.configuration();
     let (node, topology) = (&configuration.node, &configuration.topology);
@@ -54,6 +58,23 @@ pub(super) fn check(state: &State, query: &Query) -> Result<(), Unknown> {
     }
     if let Some(wanted) = &filter.chassis {
         find("chassis", "show topology", wanted, chassis())?;
+    }
+    if let Some(wanted) = &filter.zone {
+        let datapaths = switches().into_iter().chain(routers()).collect();
+        find("switch or router", "show topology", wanted, datapaths)?;
+    }
+    if let Some(wanted) = &filter.state {
+        let states = State::ALL.map(connection_state).into_iter();
+        let states: BTreeSet<&str> = states.collect();
+        let states = states.into_iter().collect();
+        find("state of connections", "show totals", wanted, states)?;
+    }
+    if let Some(wanted) = &filter.proto
+        && protocol(wanted).is_none()
+    {
+        let message = format!("there is no protocol `{wanted}`");
+        let help = "tcp, udp, icmp, sctp, or the number of another".to_owned();
+        return Err(Unknown { message, help });
     }
     if let Some(wanted) = &filter.reason {
         find("drop reason", "show drops --all", wanted, reasons())?;

@@ -3,7 +3,8 @@
 //!
 //! - [`query`]: what can be asked, and which filters it knows
 //! - [`columns`]: the tables as people see them
-//! - `node`, `switching`, `routing`, `flows`, `balancing`, `access`: the rows
+//! - `selection`: which connections a filter is for
+//! - `node`, `switching`, `routing`, `flows`, `talkers`, `balancing`, `access`: the rows
 
 pub mod columns;
 pub mod query;
@@ -15,16 +16,20 @@ mod known;
 mod node;
 mod routing;
 mod rows;
+mod selection;
 mod switching;
+mod talkers;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 
 pub(crate) use flows::state_name as connection_state;
+pub(crate) use known::check as known;
 pub(crate) use node::device_traffic;
 pub use query::{Filter, Query, What};
 pub(crate) use routing::{kind as encap_kind, role, source as route_source};
+pub(crate) use selection::{SCAN, Selection};
 pub(crate) use switching::place;
 
 use crate::control::Reply;
@@ -63,6 +68,8 @@ pub fn show(
         What::Neighbors => routing::neighbors(state, filter, &mut rows)?,
         What::Tunnels => routing::tunnels(state, filter, &mut rows)?,
         What::Connections => flows::connections(state, filter, &mut rows)?,
+        What::Talkers => talkers::talkers(state, query, &mut rows)?,
+        What::Totals => talkers::totals(state, filter, &mut rows)?,
         What::Nat => flows::nat(state, filter, &mut rows)?,
         What::Lb => balancing::balancers(state, filter, &mut rows)?,
         What::Acl => access::acls(state, filter, &mut rows)?,

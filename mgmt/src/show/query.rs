@@ -33,6 +33,10 @@ pub enum What {
     Tunnels,
     /// Tracked and translated connections.
     Connections,
+    /// Who opened most of the connections that are open.
+    Talkers,
+    /// How many connections there are of each protocol and state.
+    Totals,
     /// Translation rules and how many connections use them.
     Nat,
     /// Load balancers: who serves, how many connections, and how many new ones so far.
@@ -47,7 +51,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 17] = [
+    pub const ALL: [What; 19] = [
         What::Version,
         What::Topology,
         What::Interfaces,
@@ -60,6 +64,8 @@ impl What {
         What::Neighbors,
         What::Tunnels,
         What::Connections,
+        What::Talkers,
+        What::Totals,
         What::Nat,
         What::Lb,
         What::Acl,
@@ -83,6 +89,8 @@ impl What {
             What::Neighbors => "neighbors",
             What::Tunnels => "tunnels",
             What::Connections => "connections",
+            What::Talkers => "talkers",
+            What::Totals => "totals",
             What::Nat => "nat",
             What::Lb => "lb",
             What::Acl => "acl",
@@ -104,7 +112,9 @@ impl What {
             What::Routes => &["router", "port", "dst"],
             What::Neighbors => &["router", "port", "ip", "mac"],
             What::Tunnels => &["chassis"],
-            What::Connections => &["src", "dst", "proto", "sport", "dport"],
+            What::Connections | What::Talkers | What::Totals => {
+                &["src", "dst", "proto", "sport", "dport", "state", "zone"]
+            }
             What::Nat => &["router"],
             What::Lb => &["switch", "router"],
             What::Drops => &["reason", "all"],
@@ -164,6 +174,14 @@ pub struct Filter {
     #[arg(long, value_name = "PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dport: Option<u16>,
+    /// Connections in this state, as `show connections` names it.
+    #[arg(long, value_name = "STATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Connections of this zone: a switch or router, on either side.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Dropped for this reason.
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,6 +253,8 @@ impl Filter {
             ("proto", self.proto.is_some()),
             ("sport", self.sport.is_some()),
             ("dport", self.dport.is_some()),
+            ("state", self.state.is_some()),
+            ("zone", self.zone.is_some()),
             ("reason", self.reason.is_some()),
             ("all", self.all),
         ];

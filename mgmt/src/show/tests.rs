@@ -325,6 +325,11 @@ fn connections_are_filtered_before_and_after_translation() {
             },
             0,
         ),
+        (of_state("syn-sent"), 1),
+        (of_state("established"), 0),
+        (of_zone("gw1"), 1),
+        (of_zone("outside"), 1),
+        (of_zone("ls1"), 0),
     ];
     for (filter, count) in cases {
         assert_eq!(
@@ -333,6 +338,109 @@ fn connections_are_filtered_before_and_after_translation() {
             "{filter:?}"
         );
     }
+}
+
+fn of_state(state: &str) -> Filter {
+    Filter {
+        state: Some(state.to_owned()),
+        ..Filter::default()
+    }
+}
+
+fn of_zone(zone: &str) -> Filter {
+    Filter {
+        zone: Some(zone.to_owned()),
+        ..Filter::default()
+    }
+}
+
+#[test]
+fn a_filter_of_connections_names_what_there_is() {
+    let bench = gateway();
+    let refused = |filter| {
+        let query = Query {
+            filter,
+            ..Query::all(What::Connections)
+        };
+        ask(&bench, &query).expect_err("refused")
+    };
+    assert_eq!(
+        refused(of_state("wedged")),
+        "there is no state of connections `wedged`"
+    );
+    assert_eq!(
+        refused(of_zone("gw7")),
+        "there is no switch or router `gw7`"
+    );
+    let proto = Some("tpc".to_owned());
+    assert_eq!(
+        refused(Filter {
+            proto,
+            ..Filter::default()
+        }),
+        "there is no protocol `tpc`"
+    );
+}
+
+#[test]
+fn talkers_and_totals_add_up() {
+    let mut bench = gateway();
+    for sport in 4001..4010 {
+        open(&mut bench, sport);
+    }
+    bench.settle();
+    let shown = rows(&bench, What::Talkers, Filter::default());
+    let [talker] = &shown[..] else {
+        panic!("{shown:?}")
+    };
+    for (field, value) in [
+        ("src", json!("172.18.100.10")),
+        ("zone", json!("gw1")),
+        ("connections", json!(10)),
+        ("half_open", json!(10)),
+        ("packets", json!(10)),
+    ] {
+        assert_eq!(talker[field], value, "{field} of {talker}");
+    }
+    let shown = rows(&bench, What::Totals, of_zone("gw1"));
+    let [total] = &shown[..] else {
+        panic!("{shown:?}")
+    };
+    assert_eq!(
+        (&total["proto"], &total["state"], &total["connections"]),
+        (&json!("tcp"), &json!("syn-sent"), &json!(10))
+    );
+    assert!(rows(&bench, What::Totals, of_state("reset")).is_empty());
+}
+
+#[test]
+fn exactly_the_connections_that_are_named_end() {
+    let mut bench = gateway();
+    for sport in 4001..4010 {
+        open(&mut bench, sport);
+    }
+    bench.settle();
+    assert_eq!(bench.connections(), 10);
+    let flush = |bench: &mut Bench, filter| {
+        let told = crate::control::flush::connections(&bench.state, filter);
+        bench.settle();
+        told
+    };
+    let one = Filter {
+        sport: Some(4003),
+        ..Filter::default()
+    };
+    let told = flush(&mut bench, one.clone());
+    assert_eq!(told.as_deref(), Ok("1 connections are being closed"));
+    assert_eq!(bench.connections(), 9);
+    assert!(rows(&bench, What::Connections, one).is_empty());
+    let told = flush(&mut bench, of_state("established"));
+    assert_eq!(told.as_deref(), Ok("0 connections are being closed"));
+    assert_eq!(bench.connections(), 9);
+    assert!(flush(&mut bench, of_state("wedged")).is_err());
+    let told = flush(&mut bench, of_state("syn-sent"));
+    assert_eq!(told.as_deref(), Ok("9 connections are being closed"));
+    assert_eq!(bench.connections(), 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sluice_mgmt::show::{Filter, What};
+use sluice_mgmt::show::{Filter, Query, What};
 use sluice_mgmt::trace::{PacketSpec, Start, TraceRequest};
 use sluice_net::Mac;
 
@@ -28,6 +28,8 @@ pub(super) struct Cli {
 pub(super) enum Action {
     /// Shows a table.
     Show(Box<Show>),
+    /// Shows tracked connections, or ends some.
+    Connections(Box<Connections>),
     /// Says step by step what would happen to a packet.
     Trace(Box<Trace>),
     /// Reads the configuration anew and puts it into effect, or says what is wrong with it.
@@ -176,7 +178,100 @@ pub(super) enum Forget {
         switch: Option<String>,
     },
     /// Connections: what is open now ends; packets that follow may open it anew.
-    Connections,
+    Connections(Box<Flows>),
+}
+
+/// Tracked connections: which there are, who has most, how many, and an end to some.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Connections {
+    #[command(subcommand)]
+    pub(super) end: Option<End>,
+    #[command(flatten)]
+    pub(super) flows: Flows,
+    /// The sources with most of them, so many.
+    #[arg(long, value_name = "N", conflicts_with_all = ["count", "limit"])]
+    pub(super) top: Option<u64>,
+    /// How many there are of each protocol and state, and nothing more.
+    #[arg(long, conflicts_with = "limit")]
+    pub(super) count: bool,
+    /// Connections at most.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum End {
+    /// Ends those that are open now and no others; packets that follow may open them anew.
+    Flush(Box<Doomed>),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true)
+    .args(["src", "dst", "sport", "dport", "proto", "state", "zone", "all"]))]
+pub(super) struct Doomed {
+    #[command(flatten)]
+    pub(super) flows: Flows,
+    /// Whatever they are.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// Which connections.
+#[derive(Debug, Default, Args)]
+pub(super) struct Flows {
+    /// From this address, before or after translation.
+    #[arg(long, value_name = "IP")]
+    src: Option<IpAddr>,
+    /// To this address, before or after translation.
+    #[arg(long, value_name = "IP")]
+    dst: Option<IpAddr>,
+    /// From this port, before or after translation.
+    #[arg(long, value_name = "PORT")]
+    sport: Option<u16>,
+    /// To this port, before or after translation.
+    #[arg(long, value_name = "PORT")]
+    dport: Option<u16>,
+    /// tcp, udp, icmp, sctp or a number.
+    #[arg(long, value_name = "PROTOCOL")]
+    proto: Option<String>,
+    /// In this state, as the table names it.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Of this zone: a switch or router, on either side.
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+}
+
+impl From<Flows> for Filter {
+    fn from(flows: Flows) -> Filter {
+        Filter {
+            src: flows.src,
+            dst: flows.dst,
+            sport: flows.sport,
+            dport: flows.dport,
+            proto: flows.proto,
+            state: flows.state,
+            zone: flows.zone,
+            ..Filter::default()
+        }
+    }
+}
+
+impl Connections {
+    /// What is to be shown.
+    pub(super) fn query(self) -> Query {
+        let (what, limit) = match self.top {
+            Some(top) => (What::Talkers, Some(top)),
+            None if self.count => (What::Totals, None),
+            None => (What::Connections, self.limit),
+        };
+        Query {
+            what,
+            filter: self.flows.into(),
+            limit,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +294,54 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    fn connections(words: &str) -> Result<Connections, String> {
+        let words = format!("sluicectl connections {words}");
+        match Cli::try_parse_from(words.split_whitespace())
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Action::Connections(args) => Ok(*args),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn connections_are_shown_counted_and_ended() {
+        let asked = |words: &str| connections(words).map(|args| (args.end.is_some(), args.query()));
+        let query = |what, limit| Query {
+            what,
+            limit,
+            filter: Filter {
+                proto: Some("tcp".to_owned()),
+                ..Filter::default()
+            },
+        };
+        let shown = |what, limit| Ok((false, query(what, limit)));
+        assert_eq!(asked("--proto tcp"), shown(What::Connections, None));
+        assert_eq!(
+            asked("--proto tcp --limit 3"),
+            shown(What::Connections, Some(3))
+        );
+        assert_eq!(asked("--top 5 --proto tcp"), shown(What::Talkers, Some(5)));
+        assert_eq!(asked("--count --proto tcp"), shown(What::Totals, None));
+        let ended = connections("flush --state time-wait --zone r1").map(|args| args.end);
+        let Ok(Some(End::Flush(doomed))) = ended else {
+            panic!("{ended:?}");
+        };
+        let filter = Filter::from(doomed.flows);
+        assert_eq!(filter.state.as_deref(), Some("time-wait"));
+        assert_eq!(filter.zone.as_deref(), Some("r1"));
+        assert!(connections("flush --all").is_ok());
+        for wrong in [
+            "flush",
+            "--top 3 --count",
+            "--proto tcp flush --all",
+            "flush --top 1",
+        ] {
+            assert!(connections(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sluice_mgmt::reload::ReloadReport;
 use sluice_mgmt::show::{Query, What};
 use sluice_mgmt::trace::{Trace, TraceRequest};
 
-use super::args::{Action, Cli, Forget};
+use super::args::{Action, Cli, End, Forget};
 use super::print::{JsonRows, Tables};
 
 /// Does what the command line says.
@@ -40,6 +40,17 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
             };
             rows(&mut ask()?, show.what, query, json)
         }
+        Action::Connections(mut connections) => match connections.end.take() {
+            Some(End::Flush(doomed)) => {
+                let filter = Box::new(doomed.flows.into());
+                let flush = Flush::Connections { filter };
+                plain(&mut ask()?, Command::Flush(flush))
+            }
+            None => {
+                let query = connections.query();
+                rows(&mut ask()?, query.what, query, json)
+            }
+        },
         Action::Trace(request) => traced(&mut ask()?, (*request).into(), json),
         Action::Reload => report(&mut ask()?, Command::Reload, json, "reloaded"),
         Action::Check { config } => {
@@ -60,7 +71,9 @@ fn flush(forget: Forget) -> Flush {
     match forget {
         Forget::Neighbors { port, ip } => Flush::Neighbors { port, ip },
         Forget::Fdb { switch } => Flush::Fdb { switch },
-        Forget::Connections => Flush::Connections,
+        Forget::Connections(flows) => Flush::Connections {
+            filter: Box::new((*flows).into()),
+        },
     }
 }
 

@@ -50,6 +50,13 @@ pub enum Work {
         /// Router port the packet came in by.
         port: PortId,
     },
+    /// Tell the sender that an ACL rejects its packet.
+    Refuse {
+        /// The switch port in whose name.
+        port: PortId,
+        /// Ethernet addresses that the packet had there: destination, source.
+        macs: (Mac, Mac),
+    },
 }
 
 impl Work {
@@ -57,7 +64,7 @@ impl Work {
     pub fn class(&self) -> PuntClass {
         match self {
             Work::Punt(punt) => punt.class(),
-            Work::Error { .. } => PuntClass::Icmp,
+            Work::Error { .. } | Work::Refuse { .. } => PuntClass::Icmp,
         }
     }
 }

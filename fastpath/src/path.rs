@@ -137,6 +137,8 @@ pub struct Way {
     pub ttl_steps: u8,
     /// Bytes of IP that fit all the way.
     pub mtu: u16,
+    /// Each packet walks all the same: ACLs look at more of it than what makes a flow.
+    pub each: bool,
     /// The way out.
     pub egress: Egress,
     /// Learned neighbor whose MAC that is.
@@ -428,6 +430,9 @@ impl Paths {
             return Some(());
         }
         let way = self.fresh(id, tables, learned, changes, now)?;
+        if way.each {
+            return None;
+        }
         let leg = Leg {
             stamp,
             marked: now,

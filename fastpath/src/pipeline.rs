@@ -6,8 +6,9 @@
 //!        ├─ keyed tunnel: router ────────────────► router egress at a gateway port
 //!        └─ slow path ───────────────────────────► switch forwarding, or routing
 //!
-//! switch ingress:  port security ► source MAC ► ARP/ND answered ► balancers ► forwarding by MAC ► switch egress
-//! switch egress:   device | chassis | router ingress | gateway port: router ingress or its chassis
+//! switch ingress:  port security ► source MAC ► ACLs ► balancers ► ACLs ► ARP/ND answered ► forwarding by MAC ► switch egress
+//! from a router:   ACLs ► forwarding by MAC ► switch egress
+//! switch egress:   ACLs ► device | chassis | router ingress | gateway port: router ingress or its chassis
 //! router ingress:  admission ► destination ► for the router itself? ► forward
 //! forward:         route ► TTL ► gateway redirect ► MTU ► neighbor ► source ► the next switch or router
 //!                    └ by a gateway port to an address of the router's own NAT rules: source ► router ingress
@@ -39,12 +40,13 @@ use crate::stage::gateway::{self, Seat};
 use crate::stage::nat::{self, Proposal};
 use crate::stage::{admission, neighbor, route, security};
 use crate::tables::{
-    Audience, Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort, Tables,
-    UNDERLAY_PORT,
+    AclDirection, Audience, Peer, Piece, PieceKind, Place, Router, RouterPort, Switch, SwitchPort,
+    Tables, UNDERLAY_PORT,
 };
 use crate::trace::{Event, Recorder};
 use crate::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Step, Verdict};
 
+mod acl;
 mod balance;
 mod destination;
 mod leave;
@@ -52,6 +54,7 @@ mod outcome;
 mod quoted;
 mod translate;
 
+pub use acl::Asked;
 pub use balance::Assigned;
 pub use outcome::Outcome;
 
@@ -333,9 +336,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
             });
             self.look_at_source(switch, port);
         }
+        self.ask(piece, switch, AclDirection::FromLport, port, None)?;
         self.sight_sender(switch, port);
-        self.answer_neighbor(switch, index)?;
         self.balance(piece, switch, port)?;
+        self.ask(piece, switch, AclDirection::FromLportAfterLb, port, None)?;
+        self.answer_neighbor(switch, index)?;
         Continue(At::Bridge {
             switch: id,
             port: index,
@@ -501,7 +506,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if !port.enabled {
             return drop(DropReason::PortDisabled);
         }
-        if from == Some(out) {
+        // An ACL's answer to a port is said in its own name.
+        if from == Some(out) && !matches!(self.entered.entry, Entry::Owner(_)) {
             return drop(DropReason::Hairpin);
         }
         let source = from.and_then(|index| switch.ports.get(usize::from(index)));
@@ -512,6 +518,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if !port.router {
             self.unbalance(piece, switch)?;
         }
+        self.ask(piece, switch, AclDirection::ToLport, source, Some(port))?;
         match port.place {
             Place::Unbound => drop(DropReason::PortUnbound),
             Place::Device { device, vlan } => self.leave(Egress::Device {
@@ -574,6 +581,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (piece, switch) = gone(self.view.tables.switch(id))?;
         self.outcome.deps.crosses(id, piece.epoch);
         Continue((piece, switch))
+    }
+
+    /// From a router, by its port of the switch.
+    fn enter_switch(&mut self, id: DatapathId, index: u16) -> Step<At> {
+        let (piece, switch) = self.cross_switch(id)?;
+        let port = switch.ports.get(usize::from(index));
+        self.ask(piece, switch, AclDirection::FromLport, port, None)?;
+        self.ask(piece, switch, AclDirection::FromLportAfterLb, port, None)?;
+        Continue(At::Bridge {
+            switch: id,
+            port: Some(index),
+        })
     }
 
     fn enter_router(&mut self, id: PortId) -> Step<At> {
@@ -644,10 +663,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             // A host that asks for the next hop: out on the external switch as it is.
             (L3::Arp(_), Peer::Switch { switch, port }) => {
                 self.from = From::Router;
-                Continue(At::Bridge {
-                    switch,
-                    port: Some(port),
-                })
+                self.enter_switch(switch, port)
             }
             _ => drop(DropReason::RouterNotIp),
         }
@@ -726,10 +742,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.translate(piece, router, in_index, routed.index)?;
         self.from = From::Router;
         match port.peer {
-            Peer::Switch { switch, port } => Continue(At::Bridge {
-                switch,
-                port: Some(port),
-            }),
+            Peer::Switch { switch, port } => self.enter_switch(switch, port),
             Peer::Router { router, port } => Continue(At::RouterIngress { router, port }),
             Peer::None => drop(DropReason::PortUnbound),
         }

@@ -30,6 +30,14 @@ pub enum Verdict {
         /// The router port the packet came in by; its address is the error's source.
         port: PortId,
     },
+    /// Dropped by an ACL, and the sender is told in the name of a switch port (rate limited): TCP is reset, all else is
+    /// unreachable. Counted as [`DropReason::AclReject`].
+    Refuse {
+        /// Who refuses it: the port that it came from, or was to go to.
+        port: PortId,
+        /// Ethernet addresses that it has there: destination, source.
+        macs: (Mac, Mac),
+    },
     /// Dropped.
     Drop(DropReason),
 }

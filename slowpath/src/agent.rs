@@ -317,6 +317,7 @@ impl<P: FramePool> Agent<P> {
             Work::Punt(Punt::Echo { port }) => self.echo(tables, &punted, port),
             Work::Punt(Punt::Fragment { mtu, .. }) => self.fragment(&punted, mtu),
             Work::Error { error, port } => self.error(tables, &punted, error, port),
+            Work::Refuse { port, macs } => self.refuse(tables, &punted, port, macs),
         }
         self.apply_effects(tables);
     }

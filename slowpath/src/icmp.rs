@@ -83,6 +83,8 @@ pub enum Trouble {
     HostUnreachable,
     /// No one listens there.
     PortUnreachable,
+    /// A rule forbids it.
+    Prohibited,
     /// Larger than the next link takes (RFC 1191, RFC 8201).
     TooBig {
         /// Bytes of IP it takes.
@@ -146,7 +148,8 @@ pub fn error(
         .build())
 }
 
-fn admit(headers: &Headers, ip: &Ip, networks: &[IpNet]) -> Result<(), Silence> {
+/// Whether anything may be said about a packet.
+pub(crate) fn admit(headers: &Headers, ip: &Ip, networks: &[IpNet]) -> Result<(), Silence> {
     let broadcast = |address: IpAddr| networks.iter().any(|net| is_broadcast_of(net, address));
     if ip.is_icmp_error() {
         Err(Silence::AboutError)
@@ -194,6 +197,8 @@ impl Trouble {
             (Trouble::PortUnreachable, true) => {
                 (icmpv6::UNREACHABLE, icmpv6::CODE_PORT_UNREACHABLE, NONE)
             }
+            (Trouble::Prohibited, false) => (icmpv4::UNREACHABLE, icmpv4::CODE_PROHIBITED, NONE),
+            (Trouble::Prohibited, true) => (icmpv6::UNREACHABLE, icmpv6::CODE_PROHIBITED, NONE),
             (Trouble::TooBig { mtu }, false) => {
                 let [high, low] = mtu.to_be_bytes();
                 (

@@ -20,6 +20,7 @@ pub mod icmp;
 pub mod limit;
 pub mod nd;
 pub mod neighbor;
+pub mod refusal;
 pub mod role;
 pub mod time;
 

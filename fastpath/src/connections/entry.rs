@@ -97,6 +97,11 @@ impl Control {
         Control(self.0 & !0xff | marks as u64)
     }
 
+    #[inline]
+    const fn with_flags(self, flags: u8) -> Control {
+        Control(self.0 & !(0xff << 8) | (flags as u64) << 8)
+    }
+
     /// The same word with the next generation: odd when it was published, even when it was not.
     #[inline]
     const fn stepped(self) -> Control {
@@ -384,6 +389,13 @@ impl Entry {
     pub(super) fn set_marks(&self, marks: u8) {
         for line in &self.lines {
             line.set_control(line.control().with_marks(marks));
+        }
+    }
+
+    /// Writes the caller's flags into both lines.
+    pub(super) fn set_flags(&self, flags: u8) {
+        for line in &self.lines {
+            line.set_control(line.control().with_flags(flags));
         }
     }
 

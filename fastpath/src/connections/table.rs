@@ -54,6 +54,10 @@ impl Flags {
     pub const BALANCED: Flags = Flags(2);
     /// That is one of the switch that it entered.
     pub const BY_SWITCH: Flags = Flags(4);
+    /// ACLs of the switch port that its first packet came from let answers and errors pass.
+    pub const TRACKED_FROM: Flags = Flags(8);
+    /// Those of the switch port that it went to do.
+    pub const TRACKED_TO: Flags = Flags(16);
 
     /// Both sets.
     #[must_use]

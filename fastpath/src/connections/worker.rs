@@ -470,6 +470,15 @@ impl WorkerConnections {
         true
     }
 
+    /// Sets its flags anew. False when the connection is not this worker's.
+    pub fn set_flags(&mut self, conn: ConnRef, flags: Flags) -> bool {
+        let Some(entry) = self.own(conn) else {
+            return false;
+        };
+        entry.set_flags(flags.0);
+        true
+    }
+
     /// Takes a connection that belongs to nobody; its idle time begins anew and it has no paths
     /// ([`PathId::NONE`], also where a [`Hit`](super::Hit) from before says otherwise). True when it is this
     /// worker's now; false when another was faster or it is gone.

@@ -27,6 +27,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// What the way out decides of connections; another verdict when the packet may not go it.
     fn settle(&mut self, verdict: Verdict) -> Step<()> {
         let tables = self.view.tables;
+        if matches!(verdict, Verdict::Transmit(_) | Verdict::Flood(_)) {
+            self.track_by_acls();
+        }
         let zone = match verdict {
             Verdict::Transmit(egress) => reply_zone(tables, &egress, self.nat.zone),
             Verdict::Flood(flood) => flood_zone(tables, &flood, self.nat.zone),

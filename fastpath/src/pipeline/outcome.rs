@@ -8,7 +8,7 @@ use crate::exchange::Sighting;
 use crate::ids::Tick;
 use crate::learned::Learned;
 use crate::path::{Deps, FdbUse, NeighborUse, Way};
-use crate::pipeline::Assigned;
+use crate::pipeline::{Asked, Assigned};
 use crate::stage::enter::Entered;
 use crate::stage::nat::Proposal;
 use crate::verdict::{DropReason, Verdict};
@@ -26,6 +26,8 @@ pub struct Outcome {
     pub proposal: Option<Proposal>,
     /// The backend that a load balancer gave it.
     pub assigned: Option<Assigned>,
+    /// What ACLs said of it.
+    pub asked: Asked,
     /// The connection it belongs to must end: its rule is gone.
     pub close: bool,
     /// It has the addresses of the connection and does not belong to it.
@@ -55,6 +57,7 @@ impl Outcome {
             quoted: None,
             proposal: None,
             assigned: None,
+            asked: Asked::default(),
             close: false,
             aside: false,
             ttl_steps: 0,
@@ -85,6 +88,7 @@ impl Outcome {
             eth_src: self.headers.eth_src,
             ttl_steps: self.ttl_steps,
             mtu: self.mtu,
+            each: self.asked.each,
             egress,
             neighbor: self.neighbor,
             underlay: self.underlay,

@@ -19,6 +19,8 @@ pub(super) struct Translated {
     pub(super) back: bool,
     /// The connection that the packet answers, where it was not found at the entry.
     pub(super) answers: Option<Connection>,
+    /// It belongs to a connection that was not found at the entry.
+    pub(super) known: bool,
     /// A source port that is chosen at the end of the walk.
     pub(super) turned: Option<Turned>,
     /// Where answers to the packet come by: zone of the switch or router that chose its destination, that tracks it, or
@@ -95,6 +97,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         });
         match (known, rule) {
             (Some((connection, direction)), rule) => {
+                self.nat.known = true;
                 self.recorder.record(Event::Connection {
                     reply: direction == Direction::Reply,
                     translated: connection.is_snat() || connection.is_dnat(),

@@ -322,8 +322,8 @@ pub fn zone(tables: &Tables, entry: &Entry) -> Zone {
                         Some(Place::Router(router) | Place::Gateway { port: router, .. }) => tables
                             .seat(router)
                             .map_or(Zone::NONE, |seat| of(seat.datapath)),
-                        // It may be an answer to a client of the switch's balancers.
-                        Some(Place::Device { .. }) if !switch.balancers.is_empty() => piece.zone(),
+                        // It may be an answer to a client of the switch's balancers, or one that its ACLs let pass.
+                        Some(Place::Device { .. }) if switch.tracks() => piece.zone(),
                         _ => Zone::NONE,
                     }
                 }

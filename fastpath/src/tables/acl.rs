@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use sluice_net::Field;
+
 use crate::tables::Hits;
-use crate::tables::classifier::{Classifier, Packet};
+use crate::tables::classifier::{Classifier, Packet, Subject};
 
 /// Number of tiers.
 pub const TIERS: usize = 4;
@@ -129,6 +131,8 @@ pub struct AclList {
     ends: [u32; TIERS],
     /// Rules of the classifier that are `allow-stateless`, one bit each; empty without any.
     stateless: Box<[u64]>,
+    /// Rules look at more than what makes a flow.
+    beyond_flows: bool,
 }
 
 /// What becomes of a packet.
@@ -173,7 +177,9 @@ impl AclList {
                 any = true;
             }
         }
+        let beyond_flows = classifier.subjects().any(|subject| !is_of_flow(subject));
         Self {
+            beyond_flows,
             classifier,
             acls: acls.into(),
             ends,
@@ -190,6 +196,19 @@ impl AclList {
         &self.classifier
     }
 
+    /// No rule.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.acls.is_empty()
+    }
+
+    /// Packets of one flow (that came in by one port, with the same MACs, addresses, protocol and ports) may fare
+    /// differently: a rule looks at flags, TTL, code points or the like.
+    #[inline]
+    pub fn sees_more_than_flows(&self) -> bool {
+        self.beyond_flows
+    }
+
     /// Some `allow-stateless` rule is for the packet, whatever others say.
     fn is_stateless(&self, packet: &Packet<'_>) -> bool {
         !self.stateless.is_empty()
@@ -201,6 +220,31 @@ impl AclList {
     }
 }
 
+/// All packets of an IPv4 flow that come in by the same port with the same MACs have the same there.
+const fn is_of_flow(subject: Subject) -> bool {
+    use Field::*;
+    match subject {
+        Subject::InPort | Subject::OutPort => true,
+        Subject::Header(field) => matches!(
+            field,
+            EthSrc
+                | EthDst
+                | EthType
+                | IpProto
+                | Ip4Src
+                | Ip4Dst
+                | Ip6Src
+                | Ip6Dst
+                | TcpSrc
+                | TcpDst
+                | UdpSrc
+                | UdpDst
+                | SctpSrc
+                | SctpDst
+        ),
+    }
+}
+
 impl Acls {
     /// The rules of a direction.
     pub fn list(&self, direction: AclDirection) -> &AclList {
@@ -208,6 +252,18 @@ impl Acls {
             AclDirection::FromLport => &self.from_lport,
             AclDirection::FromLportAfterLb => &self.from_lport_after_lb,
             AclDirection::ToLport => &self.to_lport,
+        }
+    }
+
+    /// The other list of packets from ports says what becomes of them, this one has no rule.
+    #[inline]
+    pub fn is_left_out(&self, direction: AclDirection) -> bool {
+        match direction {
+            AclDirection::FromLport => {
+                self.from_lport.is_empty() && !self.from_lport_after_lb.is_empty()
+            }
+            AclDirection::FromLportAfterLb => self.from_lport_after_lb.is_empty(),
+            AclDirection::ToLport => false,
         }
     }
 

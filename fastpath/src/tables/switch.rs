@@ -167,6 +167,12 @@ pub struct SecurityRule {
 }
 
 impl Switch {
+    /// Connections of its VIFs are kept: it has load balancers, or ACLs that let answers pass.
+    #[inline]
+    pub fn tracks(&self) -> bool {
+        !self.balancers.is_empty() || self.acls.as_ref().is_some_and(|acls| acls.stateful)
+    }
+
     /// Who gets a flood in the domain with this index; `None` when there is no such domain.
     #[inline]
     pub fn members(&self, domain: u16, audience: Audience) -> Option<&[FloodMember]> {

@@ -16,7 +16,7 @@ use crate::pipeline::{self, Assigned, Outcome};
 use crate::rewrite::Edit;
 use crate::stage::enter::Entered;
 use crate::stage::nat::{self, Proposal};
-use crate::tables::Piece;
+use crate::tables::{AclVerdict, Piece};
 use crate::verdict::{DropReason, Punt, Verdict};
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -80,7 +80,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             outcome.mark_used(&self.learned, self.now);
         }
         let v6 = pending.entered.headers.ip().is_some_and(Ip::is_v6);
-        if pending.zone == Zone::NONE || v6 {
+        self.count_decisions(&outcome, connection.is_none());
+        if outcome.asked.any {
+            // What ACLs said of it they say of no other flow.
+        } else if pending.zone == Zone::NONE || v6 {
             self.remember(&pending.entered, &outcome, &trail.landmarks);
         } else if connection.is_none() {
             self.remember_opening(&pending, &outcome, &trail);
@@ -103,6 +106,18 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 self.finish(pending, &outcome);
             }
             _ => self.finish(pending, &outcome),
+        }
+    }
+
+    /// Counts what ACLs said of a packet without a connection, and of one that may not pass.
+    fn count_decisions(&self, outcome: &Outcome, unknown: bool) {
+        for (switch, decision) in &outcome.asked.decisions {
+            let found = self.tables.tables().switch(*switch);
+            if let Some(acls) = found.and_then(|(_, switch)| switch.acls.as_deref())
+                && (unknown || decision.verdict != AclVerdict::Allow)
+            {
+                acls.count(*decision);
+            }
         }
     }
 
@@ -149,6 +164,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             } => {
                 self.counters.dropped(reason);
                 let work = SlowWork::Error { error, port };
+                if !self.give_slow_path(frame, entered.inner, origin, work) {
+                    self.counters.count(Work::ErrorPoliced, 1);
+                }
+            }
+            Verdict::Refuse { port, macs } => {
+                self.counters.dropped(DropReason::AclReject);
+                let work = SlowWork::Refuse { port, macs };
                 if !self.give_slow_path(frame, entered.inner, origin, work) {
                     self.counters.count(Work::ErrorPoliced, 1);
                 }
@@ -254,12 +276,23 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         };
         let entered = &pending.entered;
         self.touch_parsed(&pending.frame, entered, connection.conn, direction);
+        if direction == Direction::Original {
+            self.renew_flags(connection, outcome);
+        }
         let before = connection.paths[direction.index()];
         let path = self.path_for(entered, outcome);
         if self.connections.set_path(connection.conn, direction, path) {
             self.paths.release(before);
         } else {
             self.paths.release(path);
+        }
+    }
+
+    /// ACLs may track other ends of the connection than before.
+    pub(super) fn renew_flags(&mut self, connection: &Connection, outcome: &Outcome) {
+        let flags = outcome.asked.ends(connection.flags);
+        if flags != connection.flags {
+            self.connections.set_flags(connection.conn, flags);
         }
     }
 
@@ -280,7 +313,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 /// The packet comes as those the way was made for, lives long enough for it and fits.
 #[inline]
 fn expected(way: &Way, entered: &Entered, ip: &Ip) -> bool {
-    way.entry == entered.entry
+    !way.each
+        && way.entry == entered.entry
         && way.macs == (entered.headers.eth_dst, entered.headers.eth_src)
         && way.carries(ip.ttl, ip.total_len)
 }

@@ -1,5 +1,6 @@
 //! Sending: the edit, the VLAN tag, the outer headers, the buffer of the device; and copies for floods.
 
+use std::ops::ControlFlow::Break;
 use std::sync::Arc;
 
 use sluice_net::flow_hash;
@@ -12,9 +13,10 @@ use crate::exchange::{HandedOff, HandedTo};
 use crate::ids::{PortId, WorkerId};
 use crate::io::{Burst, DeviceId, Frame, FramePool, Ports};
 use crate::rewrite::{self, Edit};
-use crate::stage::enter::Entered;
-use crate::tables::{FloodMember, Tables, UNDERLAY_PORT};
-use crate::verdict::{DropReason, Egress, Flood};
+use crate::stage::acl;
+use crate::stage::enter::{Entered, Entry};
+use crate::tables::{AclDirection, FloodMember, Switch, Tables, UNDERLAY_PORT};
+use crate::verdict::{DropReason, Egress, Flood, Verdict};
 
 /// Copies that one loop makes at most.
 pub(super) const FLOOD_COPIES: u32 = 4096;
@@ -239,9 +241,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let tables = Arc::clone(self.tables.tables());
         let members = tables.switch(flood.switch).and_then(|(piece, switch)| {
             let members = switch.members(flood.domain, flood.audience)?;
-            Some((piece.vni, members))
+            Some((piece.vni, switch, members))
         });
-        let Some((vni, members)) = members else {
+        let Some((vni, switch, members)) = members else {
             return self.counters.dropped(DropReason::InjectStale);
         };
         let mut copies = 0;
@@ -257,6 +259,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 },
             };
             copies += 1;
+            if switch.acls.is_some()
+                && let Err(reason) = may_leave(&tables, switch, entered, &flood, egress)
+            {
+                self.counters.dropped(reason);
+                continue;
+            }
             if !fits(&tables, entered, egress) {
                 self.counters.dropped(DropReason::TunnelMtu);
                 continue;
@@ -276,6 +284,34 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         self.counters.count(Work::Flood, 1);
         self.counters.count(Work::Copy, copies);
+    }
+}
+
+/// What the ACLs of the switch say of a copy that leaves by one of its ports. The sender is not told of a copy.
+#[cold]
+fn may_leave(
+    tables: &Tables,
+    switch: &Switch,
+    entered: &Entered,
+    flood: &Flood,
+    egress: Egress,
+) -> Result<(), DropReason> {
+    let (Egress::Device { port, .. }, Some(acls)) = (egress, &switch.acls) else {
+        return Ok(());
+    };
+    let seat = |port| tables.switch_port(port).map(|(_, _, port)| port);
+    let (from, to) = (flood.except.and_then(seat), seat(port));
+    if matches!(entered.entry, Entry::Owner(_)) {
+        return Ok(());
+    }
+    let to_lport = AclDirection::ToLport;
+    let Some(decision) = acl::decide(switch, to_lport, from, to, &entered.headers) else {
+        return Ok(());
+    };
+    acls.count(decision);
+    match acl::admit(decision) {
+        Break(Verdict::Drop(reason)) => Err(reason),
+        _ => Ok(()),
     }
 }
 

@@ -354,7 +354,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Verdict::Punt(punt) => self.punt(frame, 0, origin, punt),
             Verdict::Drop(reason) | Verdict::Reject { reason, .. } => self.counters.dropped(reason),
             // Entering decides nothing else.
-            Verdict::Transmit(_) | Verdict::Flood(_) => {}
+            Verdict::Transmit(_) | Verdict::Flood(_) | Verdict::Refuse { .. } => {}
         }
     }
 

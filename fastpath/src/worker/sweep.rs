@@ -153,6 +153,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         match outcome.verdict {
             // The way in has gone: nothing of it can come or go any more.
             Verdict::Drop(DropReason::InjectStale) => false,
+            Verdict::Transmit(_) if !outcome.close && !outcome.aside => {
+                self.renew_flags(connection, &outcome);
+                true
+            }
             // A way that leads past its router is none.
             _ => !outcome.close && !outcome.aside,
         }

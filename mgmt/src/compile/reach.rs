@@ -1,4 +1,4 @@
-//! Which datapaths this node needs, and which of them can meet a NAT.
+//! Which datapaths this node needs, and which of them can meet a NAT or anything else that keeps connections.
 //!
 //! A node needs what a packet can walk into from where it enters: from the VIFs bound here, the localnets of
 //! mapped networks, and the routers and gateway ports that may be this node's. The walk ends where another
@@ -10,8 +10,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::node::NodeView;
 use crate::topology::{
-    Attachment, Peer, Resolved, ResolvedRouter, ResolvedRouterPort, ResolvedSwitch,
-    ResolvedSwitchPort,
+    AclAction, Attachment, Peer, Resolved, ResolvedAcl, ResolvedRouter, ResolvedRouterPort,
+    ResolvedSwitch, ResolvedSwitchPort,
 };
 
 /// A switch or a router, by name.
@@ -54,7 +54,7 @@ impl<'t> Reach<'t> {
         self.stateful.contains_key(&owner)
     }
 
-    /// True when a packet in the datapath can meet a NAT or load balancer of this node.
+    /// True when a packet in the datapath can meet a NAT, load balancer or stateful ACL of this node.
     pub(super) fn stateful(&self, owner: Owner<'_>) -> bool {
         self.stateful.get(&owner).copied().unwrap_or(false)
     }
@@ -175,7 +175,19 @@ pub(super) fn balances(resolved: &Resolved, node: &NodeView, switch: &ResolvedSw
     !switch.load_balancers.is_empty() && switch.ports.iter().any(enters)
 }
 
-/// What hangs together with a router whose rules this node may carry out, or a switch whose load balancers it does.
+/// Some ACL that holds in the switch lets answers pass, so connections are kept.
+pub(super) fn tracks(resolved: &Resolved, name: &str, switch: &ResolvedSwitch) -> bool {
+    let related = |acls: &[ResolvedAcl]| {
+        let mut acls = acls.iter();
+        acls.any(|acl| acl.acl.action == AclAction::AllowRelated)
+    };
+    let mut groups = resolved.port_groups.values();
+    related(&switch.acls)
+        || groups.any(|group| related(&group.acls) && group.ports.contains_key(name))
+}
+
+/// What hangs together with a router whose rules this node may carry out, or a switch whose load balancers or
+/// stateful ACLs it does.
 fn spread<'t>(
     resolved: &'t Resolved,
     node: &NodeView,
@@ -186,10 +198,9 @@ fn spread<'t>(
             .routers
             .get(*name)
             .is_some_and(|router| has_rules(router) && may_be_here(node, router)),
-        Owner::Switch(name) => resolved
-            .switches
-            .get(*name)
-            .is_some_and(|switch| balances(resolved, node, switch)),
+        Owner::Switch(name) => resolved.switches.get(*name).is_some_and(|switch| {
+            balances(resolved, node, switch) || tracks(resolved, name, switch)
+        }),
     };
     let mut open: Vec<Owner<'t>> = reached.iter().copied().filter(translates).collect();
     let mut stateful = HashSet::new();

@@ -47,29 +47,7 @@ pub(super) fn outline_all<'t>(
     }
     let mut warnings: Vec<String> = not_bound(resolved, node).into_iter().collect();
     warnings.extend(not_reached(node, unreachable));
-    warnings.extend(not_applied(resolved, reach));
     (outlines, warnings)
-}
-
-/// ACLs are compiled, and no switch asks them yet: nobody shall believe to be protected.
-fn not_applied(resolved: &Resolved, reach: &Reach<'_>) -> Option<String> {
-    let groups = resolved.port_groups.values();
-    let in_group = |name: &String| {
-        let mut groups = groups.clone();
-        groups.any(|group| !group.acls.is_empty() && group.ports.contains_key(name))
-    };
-    let switches = resolved.switches.iter();
-    let mut with = switches.filter(|(name, switch)| {
-        reach.contains(Owner::Switch(name)) && (!switch.acls.is_empty() || in_group(name))
-    });
-    let (name, _) = with.next()?;
-    let more = match with.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!(
-        "switch `{name}`{more}: ACLs are not applied in this version, all packets pass"
-    ))
 }
 
 /// VIFs that others look for on this node, without an interface.

@@ -28,7 +28,7 @@ use sluice_fastpath::connections::PortChooser;
 use sluice_fastpath::pipeline::{self, View};
 use sluice_fastpath::stage::{enter, nat};
 use sluice_fastpath::trace::Event;
-use sluice_fastpath::verdict::Verdict;
+use sluice_fastpath::verdict::{DropReason, Verdict};
 use sluice_net::L4;
 use thiserror::Error;
 
@@ -158,6 +158,7 @@ fn finish(
 ) -> Trace {
     let reason = match verdict {
         Verdict::Drop(reason) | Verdict::Reject { reason, .. } => Some(reason.name().to_owned()),
+        Verdict::Refuse { .. } => Some(DropReason::AclReject.name().to_owned()),
         _ => None,
     };
     Trace {

@@ -69,6 +69,7 @@ pub(super) fn explain(view: View<'_>, context: &Context, verdict: &Verdict) -> O
     let (reason, error) = match *verdict {
         Verdict::Drop(reason) => (reason, None),
         Verdict::Reject { reason, error, .. } => (reason, Some(error)),
+        Verdict::Refuse { .. } => (DropReason::AclReject, None),
         _ => return None,
     };
     let why = Why {

@@ -18,7 +18,7 @@ pub(super) fn kind(verdict: &Verdict) -> &'static str {
         Verdict::Transmit(_) => "transmit",
         Verdict::Flood(_) => "flood",
         Verdict::Punt(_) => "punt",
-        Verdict::Reject { .. } => "reject",
+        Verdict::Reject { .. } | Verdict::Refuse { .. } => "reject",
         Verdict::Drop(_) => "drop",
     }
 }
@@ -45,6 +45,9 @@ pub(super) fn fields(tables: &Tables, verdict: &Verdict) -> Value {
             port,
         } => json!({
             "reason": reason.name(), "error": error_name(error), "from_port": tables.port_name(*port),
+        }),
+        Verdict::Refuse { port, .. } => json!({
+            "reason": DropReason::AclReject.name(), "from_port": tables.port_name(*port),
         }),
         Verdict::Drop(reason) => json!({ "reason": reason.name() }),
     };
@@ -93,6 +96,11 @@ pub(super) fn text(
                 "{dropped}; the sender is told \"{error}\" by ICMP from {address}, router port {name}"
             )
         }
+        Verdict::Refuse { port, .. } => format!(
+            "{}; the sender is told in the name of port {}",
+            dropped(DropReason::AclReject, why),
+            tables.port_name(*port)
+        ),
         Verdict::Drop(reason) => dropped(*reason, why),
     }
 }

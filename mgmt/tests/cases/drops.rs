@@ -418,17 +418,11 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
         NatRace,
         "nat::a_direct_connection_that_clashes_with_a_translated_one",
     ),
-    (
-        AclDrop,
-        "none: switches do not ask their ACLs yet; fastpath stage::acl has its own tests",
-    ),
-    (
-        AclReject,
-        "none: switches do not ask their ACLs yet; fastpath stage::acl has its own tests",
-    ),
+    (AclDrop, "acl::every_action_without_connections"),
+    (AclReject, "acl::senders_of_rejected_packets_are_told"),
     (
         AclDefault,
-        "none: switches do not ask their ACLs yet; fastpath stage::acl has its own tests",
+        "acl::what_no_rule_is_for_is_dropped_where_that_is_said",
     ),
     (
         NoHeadroom,

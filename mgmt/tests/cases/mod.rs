@@ -1,5 +1,6 @@
 //! The cases, by subject.
 
+mod acl;
 mod balancers;
 mod differential;
 mod dnat;

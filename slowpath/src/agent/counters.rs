@@ -50,9 +50,11 @@ counters! {
     echo_refused = "echo-refused",
     /// ICMP errors sent.
     errors_sent = "icmp-errors-sent",
-    /// ICMP errors not sent because of the rate limits.
+    /// Answers to packets that ACLs reject.
+    refusals_sent = "refusals-sent",
+    /// ICMP errors and answers to rejected packets not sent because of the rate limits.
     errors_limited = "icmp-errors-limited",
-    /// ICMP errors not sent because nothing may be said about such a packet.
+    /// ICMP errors and answers to rejected packets not sent because nothing may be said about such a packet.
     errors_withheld = "icmp-errors-withheld",
     /// Packets fragmented.
     fragmented = "fragmented",

@@ -20,7 +20,7 @@ impl<P: FramePool> Agent<P> {
     /// Takes a new generation.
     pub(super) fn take_generation(&mut self, tables: &Tables) {
         self.take_domains(tables);
-        self.limit.retain(|port| tables.router_port(port).is_some());
+        self.limit.retain(|port| tables.seat(port).is_some());
         self.take_roles(tables);
         let next_hops = tables
             .tunnels

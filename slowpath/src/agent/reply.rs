@@ -7,6 +7,7 @@ use sluice_fastpath::ids::PortId;
 use sluice_fastpath::io::{Frame, FramePool};
 use sluice_fastpath::tables::{Choice, Router, RouterPort, Tables};
 use sluice_fastpath::verdict::IcmpError;
+use sluice_net::Mac;
 use sluice_net::checksum::checksum;
 use sluice_net::wire::udp::UdpHeader;
 use sluice_net::wire::{ethernet, ipv4::Ipv4Header, vlan};
@@ -17,6 +18,7 @@ use super::counters::count;
 use super::resolve::switch_side;
 use crate::fragment::fragment;
 use crate::icmp::{self, Reporter, Trouble};
+use crate::refusal;
 
 impl<P: FramePool> Agent<P> {
     /// An echo request to an address of the router.
@@ -68,6 +70,35 @@ impl<P: FramePool> Agent<P> {
             Some((_, _, port)) => self.report(tables, punted, trouble, port),
             None => count(&self.counters.stale),
         }
+    }
+
+    /// A packet that an ACL rejects, with the Ethernet addresses (destination, source) that it had there: its sender is
+    /// told in the name of a switch port.
+    pub(super) fn refuse(
+        &mut self,
+        tables: &Tables,
+        punted: &Punted<P::Frame>,
+        port: PortId,
+        macs: (Mac, Mac),
+    ) {
+        let Some((frame, mut headers)) = self.inner(punted) else {
+            return;
+        };
+        if tables.switch_port(port).is_none() {
+            return count(&self.counters.stale);
+        }
+        (headers.eth_dst, headers.eth_src) = macs;
+        let (Some(source), Ok(answer)) = (
+            headers.ip().map(|ip| ip.src),
+            refusal::refusal(frame, &headers),
+        ) else {
+            return count(&self.counters.errors_withheld);
+        };
+        if !self.limit.take(port, source, self.now) {
+            return count(&self.counters.errors_limited);
+        }
+        let to = InjectTo::Walk(Origin::SwitchPort(port));
+        self.send(punted.worker, &answer, to, &self.counters.refusals_sent);
     }
 
     /// A packet waited in vain for a next hop behind `out`. Which port it came in by is not known any more; the

@@ -219,6 +219,13 @@ impl Classifier {
         self.dimensions.len()
     }
 
+    /// Where the numbers come from that rules look at, one a dimension.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> + '_ {
+        self.dimensions
+            .iter()
+            .map(|dimension| dimension.part.subject)
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         let rows = &self.rows;

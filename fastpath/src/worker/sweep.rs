@@ -157,6 +157,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 self.renew_flags(connection, &outcome);
                 true
             }
+            // Rules about flags, TTL and the like do not know a packet that is made up.
+            Verdict::Drop(DropReason::AclDrop | DropReason::AclDefault) | Verdict::Refuse { .. }
+                if outcome.asked.each =>
+            {
+                true
+            }
             // A way that leads past its router is none.
             _ => !outcome.close && !outcome.aside,
         }

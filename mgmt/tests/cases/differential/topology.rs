@@ -11,6 +11,7 @@
 ///    m  linked to n; h: h1                         out  wire, o1 (unknown)
 ///                                                    d  10.2.0.1 (c: c1, c2 at hv) ── 198.18.0.1 SNAT, held by gw2 or gw; floating .20 c1, stateless .21 c2, balancer .30
 ///                                                  ext  phys
+///    ACLs: h; with state: b1 and c1; if changed, a
 /// ```
 pub const TOPOLOGY: &str = r#"
 [chassis.gw]
@@ -343,10 +344,55 @@ router_port = "d-ext"
 key = 2
 type = "localnet"
 network = "phys"
+
+[port_group.guarded]
+ports = ["b1", "c1"]
+[address_set.friends]
+addresses = ["10.0.0.0/24", "8.8.8.8"]
+[[port_group.guarded.acl]]
+direction = "to-lport"
+priority = 9
+match = 'outport == @guarded && (ip4.src == $friends || tcp.dst == 1)'
+action = "allow-related"
+[[port_group.guarded.acl]]
+direction = "to-lport"
+priority = 8
+match = 'outport == @guarded && tcp'
+action = "reject"
+[[port_group.guarded.acl]]
+direction = "to-lport"
+priority = 1
+match = 'outport == @guarded && ip'
+action = "drop"
+[[switch.b.acl]]
+direction = "from-lport"
+priority = 1
+match = 'inport == "b1" && (tcp || udp.dst == 2)'
+action = "allow-related"
+[[switch.c.acl]]
+direction = "from-lport"
+priority = 3
+match = 'inport == "c1" && udp.src == 2'
+action = "allow-stateless"
+[[switch.c.acl]]
+direction = "from-lport"
+priority = 2
+match = 'inport == "c1" && ip.ttl < 64'
+action = "drop"
+[[switch.h.acl]]
+direction = "to-lport"
+priority = 1
+match = 'outport == "h1" && udp.dst == 2'
+action = "drop"
+[[switch.h.acl]]
+direction = "from-lport"
+priority = 1
+match = 'inport == "h1" && ip6 && tcp'
+action = "reject"
 "#;
 
 /// Changes of the topology: what is replaced by what.
-pub const CHANGES: [(&str, &str); 13] = [
+pub const CHANGES: [(&str, &str); 15] = [
     ("10.66.0.0/16", "10.6.0.0/20"),
     (
         "logical_ip = \"10.1.0.0/24\"",
@@ -377,6 +423,17 @@ pub const CHANGES: [(&str, &str); 13] = [
     (
         "networks = [\"203.0.113.1/24\"]",
         "networks = [\"203.0.113.1/24\"]\nenabled = false",
+    ),
+    (
+        "\"10.0.0.0/24\", \"8.8.8.8\"",
+        "\"10.0.0.10\", \"203.0.113.0/24\"",
+    ),
+    (
+        "[switch.a.port.a-r1]\n",
+        "[[switch.a.acl]]\ndirection = \"from-lport\"\npriority = 1\nmatch = 'inport == \"a1\" && udp.dst == 2'\n\
+         action = \"drop\"\n[[switch.a.acl]]\ndirection = \"to-lport\"\npriority = 1\nmatch = 'outport == \"a2\" && tcp'\n\
+         action = \"allow-related\"\n[[switch.a.acl]]\ndirection = \"from-lport\"\npriority = 1\napply_after_lb = true\n\
+         match = 'ip4.dst == 10.0.0.11 && udp.dst == 1'\naction = \"drop\"\n[switch.a.port.a-r1]\n",
     ),
 ];
 

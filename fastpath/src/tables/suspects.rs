@@ -24,7 +24,9 @@ const WORDS: usize = 8;
 impl Suspects {
     /// The set of these addresses.
     pub fn of(addresses: impl Iterator<Item = IpAddr>) -> Self {
-        let addresses: Vec<IpAddr> = addresses.collect();
+        let mut addresses: Vec<IpAddr> = addresses.collect();
+        // They come from a hash table; equal sets must be equal, or a reload would think that the router has changed.
+        addresses.sort_unstable();
         let mut few_v4 = Some(ArrayVec::new());
         for address in &addresses {
             if let IpAddr::V4(address) = address {

@@ -158,7 +158,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 true
             }
             // Rules about flags, TTL and the like do not know a packet that is made up.
-            Verdict::Drop(DropReason::AclDrop | DropReason::AclDefault) | Verdict::Refuse { .. }
+            Verdict::Drop(DropReason::AclDrop | DropReason::AclDefault)
+            | Verdict::Refuse { .. }
                 if outcome.asked.each =>
             {
                 true

@@ -22,14 +22,9 @@ pub struct Asked {
     pub each: bool,
     /// The ends of its way that track it.
     pub tracked: Flags,
-}
-
-impl Asked {
-    /// The packet's connection is to know of these ends of its way, and of no others.
-    pub fn ends(&self, flags: Flags) -> Flags {
-        let ends = Flags::TRACKED_FROM.and(Flags::TRACKED_TO);
-        Flags(flags.0 & !ends.0).and(self.tracked)
-    }
+    /// It may not pass; if it is one of the connection that was found, and not one with the same addresses on another
+    /// way, that must end.
+    pub ends: bool,
 }
 
 /// The end of a packet's way at which a list is asked, of packets in the direction of the first.
@@ -106,7 +101,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     ) -> Step<()> {
         if let Some((connection, Direction::Original)) = self.hit {
             let tracked = connection.flags.has(end_of(direction));
-            self.outcome.close |= tracked || !self.outcome.asked.each;
+            self.outcome.asked.ends = tracked || !self.outcome.asked.each;
         }
         let speaker = match direction {
             AclDirection::ToLport => to,

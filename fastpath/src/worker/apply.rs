@@ -88,8 +88,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         } else if connection.is_none() {
             self.remember_opening(&pending, &outcome, &trail);
         }
-        if outcome.close
-            && let Some((connection, _)) = &connection
+        if let Some((connection, direction)) = &connection
+            && (outcome.close
+                || outcome.asked.ends && self.comes_by(connection, *direction, &pending.entered))
         {
             self.close(connection.conn);
         }
@@ -101,7 +102,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 }
                 Err(reason) => self.counters.dropped(reason),
             },
-            (_, Some((connection, direction))) if !outcome.close && !outcome.aside => {
+            (_, Some((connection, direction)))
+                if !outcome.close
+                    && !outcome.aside
+                    && !pending.entered.headers.eth_dst.is_multicast() =>
+            {
                 self.keep(&connection, direction, &pending, &outcome);
                 self.finish(pending, &outcome);
             }
@@ -288,9 +293,19 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    /// ACLs may track other ends of the connection than before.
+    /// The packet comes the way that those of the connection do.
+    fn comes_by(&self, connection: &Connection, direction: Direction, entered: &Entered) -> bool {
+        let way = self.paths.way(connection.paths[direction.index()]);
+        way.is_some_and(|way| {
+            way.entry == entered.entry
+                && way.macs == (entered.headers.eth_dst, entered.headers.eth_src)
+        })
+    }
+
+    /// ACLs may track more ends of the connection than before. What they do not track any more stays known: this packet
+    /// need not be one of the connection, only of its addresses.
     pub(super) fn renew_flags(&mut self, connection: &Connection, outcome: &Outcome) {
-        let flags = outcome.asked.ends(connection.flags);
+        let flags = connection.flags.and(outcome.asked.tracked);
         if flags != connection.flags {
             self.connections.set_flags(connection.conn, flags);
         }

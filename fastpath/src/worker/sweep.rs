@@ -165,7 +165,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 true
             }
             // A way that leads past its router is none.
-            _ => !outcome.close && !outcome.aside,
+            _ => !outcome.close && !outcome.aside && !outcome.asked.ends,
         }
     }
 }

@@ -66,6 +66,15 @@ impl Sources {
         Some(true)
     }
 
+    /// The key's source has as many as it may.
+    pub(super) fn at_limit(&self, key: &FlowKey4) -> bool {
+        let limit = self.limit.load(Relaxed);
+        let counted = self
+            .cells(key)
+            .map(|cells| cells.map(|cell| cell.load(Relaxed)));
+        limit > 0 && counted.is_some_and(|[first, second]| first.min(second) >= limit)
+    }
+
     /// Takes back one that [`Sources::admit`] counted.
     pub(super) fn release(&self, key: &FlowKey4) {
         if let Some([first, second]) = self.cells(key) {

@@ -19,7 +19,7 @@ use super::orders::Orders;
 use super::slots::FreeStack;
 use super::sources::Sources;
 use super::state::{State, Timeouts};
-use super::worker::WorkerConnections;
+use super::worker::{InsertError, WorkerConnections};
 use crate::ids::{PathId, Tick, WorkerId};
 
 /// Keys that go through the stages of [`ConnectionTable::lookup_burst`] together.
@@ -251,6 +251,16 @@ impl ConnectionTable {
     /// before a limit was first set are not counted.
     pub fn set_source_limit(&self, limit: u32) {
         self.sources.set_limit(limit);
+    }
+
+    /// A connection with this original key would now be refused, or open only if another makes room. As of this moment:
+    /// for those who tell what would happen.
+    #[must_use]
+    pub fn foresees(&self, original: &FlowKey4) -> Option<InsertError> {
+        if self.sources.at_limit(original) {
+            return Some(InsertError::SourceLimit);
+        }
+        (self.len() >= self.capacity()).then_some(InsertError::TableFull)
     }
 
     /// How long, in milliseconds, a source port that was given back is given to no other source for the same

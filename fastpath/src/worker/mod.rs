@@ -60,9 +60,6 @@ use tally::Tally;
 
 /// Cached ways a worker holds at most; connections beyond walk every packet.
 const PATHS: usize = 1 << 16;
-/// How long after its start a daemon picks TCP connections up in the middle, in milliseconds: it may have
-/// translated them before it was restarted. Only from inside, and only with the port they have.
-pub const PICK_UP: u32 = 300_000;
 /// Connections looked at for expiry in one loop: more than a burst opens, and few enough that a loop takes less than
 /// 50 us when each of them ends and none is in the cache.
 const EXPIRE_BUDGET: usize = BURST + BURST / 2;

@@ -159,12 +159,25 @@ impl Timeout {
 }
 
 /// What one source may have, and when ports are used again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
     /// Most connections of one source address at one time; 0 is any number.
     pub per_source: u32,
     /// Seconds for which a source port that was given back goes to nobody else; 0 is not at all.
     pub port_hold_down: u32,
+    /// Seconds after the start in which TCP connections are picked up in the middle.
+    pub pick_up: u32,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            per_source: 0,
+            port_hold_down: 0,
+            // Whoever retransmits after a restart does so within minutes.
+            pick_up: 300,
+        }
+    }
 }
 
 /// A DPDK device.

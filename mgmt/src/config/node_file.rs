@@ -49,7 +49,7 @@ const TIMEOUTS: &[&str] = &[
     "other",
     "other_unreplied",
 ];
-const CONNECTIONS: &[&str] = &["per_source", "port_hold_down"];
+const CONNECTIONS: &[&str] = &["per_source", "port_hold_down", "pick_up"];
 const INTERFACE: &[&str] = &["device", "mtu", "iface_id"];
 const UNDERLAY: &[&str] = &["interface", "address", "gateway", "mtu", "vlan"];
 const CONTROL: &[&str] = &["socket"];
@@ -172,9 +172,11 @@ fn timeouts(section: Option<Section<'_, '_>>) -> BTreeMap<Timeout, u32> {
 
 fn connections(section: Option<Section<'_, '_>>) -> Connections {
     let number = |key, most| section.and_then(|section| section.number(key, 0..=most));
+    let default = Connections::default();
     Connections {
-        per_source: number("per_source", LARGEST_TABLE).unwrap_or_default(),
-        port_hold_down: number("port_hold_down", LONGEST_TIME).unwrap_or_default(),
+        per_source: number("per_source", LARGEST_TABLE).unwrap_or(default.per_source),
+        port_hold_down: number("port_hold_down", LONGEST_TIME).unwrap_or(default.port_hold_down),
+        pick_up: number("pick_up", LONGEST_TIME).unwrap_or(default.pick_up),
     }
 }
 

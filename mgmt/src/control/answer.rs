@@ -9,14 +9,13 @@ use sluice_fastpath::ids::PortId;
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::spread::Homes;
 use sluice_fastpath::tables::Tables;
-use sluice_fastpath::worker::PICK_UP;
 use sluice_slowpath::AgentRequest;
 
 use super::flush;
 use super::protocol::{Command, Flush, Reply};
 use crate::metrics;
 use crate::reload::ReloadReport;
-use crate::runtime::State;
+use crate::runtime::{State, limits};
 use crate::show::show;
 use crate::trace::{TraceError, TraceRequest, trace};
 
@@ -54,7 +53,7 @@ fn traced(state: &State, request: &TraceRequest, out: Out<'_>) -> io::Result<()>
         learned: &state.learned,
         connections: &state.connections,
         now: state.now(),
-        pick_up: state.now().0 < PICK_UP,
+        pick_up: state.now().0 < limits::pick_up(&state.configuration().node),
         homes: &Homes::NONE,
     };
     // Only where the chosen source port is concerned; a trace opens nothing.

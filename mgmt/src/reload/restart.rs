@@ -21,6 +21,10 @@ pub fn needs_restart(running: &Node, new: &Node) -> Vec<String> {
     differ("dataplane.neighbors", a.neighbors != b.neighbors);
     differ("dataplane.fdb", a.fdb != b.fdb);
     differ(
+        "connections.pick_up",
+        running.connections.pick_up != new.connections.pick_up,
+    );
+    differ(
         "control.socket",
         running.control.socket != new.control.socket,
     );
@@ -54,6 +58,7 @@ pub fn in_effect(running: &Node, new: &Node) -> Node {
     let mut node = new.clone();
     node.chassis.clone_from(&running.chassis);
     node.dataplane.clone_from(&running.dataplane);
+    node.connections.pick_up = running.connections.pick_up;
     node.control.clone_from(&running.control);
     node.log.clone_from(&running.log);
     node.interfaces.clone_from(&running.interfaces);

@@ -212,7 +212,7 @@ fn what_needs_a_restart_is_named_and_the_rest_applied() {
         .replace("net_null1", "net_null7")
         .replace("iface_id = \"vm2\"", "mtu = 9000")
         + "[interface.tap3]\ndevice = \"net_null2\"\niface_id = \"vm2\"\n\
-           [log]\nlevel = \"debug\"\n";
+           [connections]\npick_up = 0\nper_source = 7\n[log]\nlevel = \"debug\"\n";
     let node = node.replace("connections = 1024", "idle = \"poll\"\nconnections = 65536");
     let report = files.reload(&with_route("10.9.0.0/16"), &node);
     assert_eq!(report.errors, None);
@@ -221,6 +221,7 @@ fn what_needs_a_restart_is_named_and_the_rest_applied() {
         [
             "dataplane.idle",
             "dataplane.connections",
+            "connections.pick_up",
             "log.level",
             "interface.tap2.device",
             "interface.tap2.mtu",
@@ -233,6 +234,8 @@ fn what_needs_a_restart_is_named_and_the_rest_applied() {
         .any(|line| line.starts_with("~ router r1: routes: 1 added"));
     assert!(route, "{:?}", report.changes);
     let running = &files.bench.state.configuration().node;
+    let limits = &running.connections;
+    assert_eq!((limits.pick_up, limits.per_source), (300, 7));
     assert_eq!(running.interfaces.len(), 2);
     assert_eq!(running.interfaces["tap2"].device, "net_null1");
     assert_eq!(

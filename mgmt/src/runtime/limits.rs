@@ -15,6 +15,12 @@ pub(crate) fn apply(node: &Node, table: &ConnectionTable) {
     table.set_hold_down(milliseconds(node.connections.port_hold_down));
 }
 
+/// How long after the start TCP connections are picked up in the middle, in milliseconds: the daemon may have translated
+/// them before it was restarted. Only from inside, and only with the port they have.
+pub(crate) fn pick_up(node: &Node) -> u32 {
+    milliseconds(node.connections.pick_up)
+}
+
 fn milliseconds(seconds: u32) -> u32 {
     seconds.saturating_mul(1000)
 }

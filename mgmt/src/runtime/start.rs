@@ -17,7 +17,7 @@ use sluice_fastpath::io::{DeviceId, FramePool, Ports};
 use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
 use sluice_fastpath::spread::Spread;
-use sluice_fastpath::worker::{IdleMode, PICK_UP, Worker, WorkerSetup};
+use sluice_fastpath::worker::{IdleMode, Worker, WorkerSetup};
 use sluice_net::Mac;
 use sluice_slowpath::{Agent, AgentConfig, Settings};
 use thiserror::Error;
@@ -319,7 +319,7 @@ where
         },
         seed: [entropy()?, entropy()?],
         start: state.start,
-        pick_up: PICK_UP,
+        pick_up: limits::pick_up(&state.configuration().node),
         spreads: spreads.to_vec(),
     })
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sluice_fastpath::io::DeviceId;
+use sluice_fastpath::pipeline::View;
+use sluice_fastpath::spread::Homes;
 use sluice_fastpath::tables::{AclVerdict, Decision, PieceKind};
 use sluice_net::wire::geneve::OvnOption;
 use sluice_net::wire::tcp;
@@ -13,6 +15,7 @@ use super::columns::{Layout, layout};
 use super::{Filter, Query, What, show};
 use crate::control::Reply;
 use crate::runtime::testing::Bench;
+use crate::trace::{PacketSpec, Start, TraceRequest, trace};
 
 const OUTSIDE: DeviceId = DeviceId(1);
 
@@ -441,6 +444,59 @@ fn exactly_the_connections_that_are_named_end() {
     let told = flush(&mut bench, of_state("syn-sent"));
     assert_eq!(told.as_deref(), Ok("9 connections are being closed"));
     assert_eq!(bench.connections(), 0);
+}
+
+#[test]
+fn a_trace_tells_what_comes_after_the_walk() {
+    let mut bench = gateway();
+    bench.state.connections.set_source_limit(1);
+    let notes = |bench: &Bench, sport: u16, flags: &str| {
+        let tables = bench.state.tables.current();
+        let view = View {
+            tables: &tables,
+            learned: &bench.state.learned,
+            connections: &bench.state.connections,
+            now: bench.state.now(),
+            pick_up: false,
+            homes: &Homes::NONE,
+        };
+        let start = Start::Tunnel {
+            chassis: "node2".to_owned(),
+            datapath: "ls3".to_owned(),
+            in_port: Some("ls3-router1".to_owned()),
+            out_port: Some("ls3-gw1".to_owned()),
+        };
+        let packet = PacketSpec {
+            eth_dst: Some(Mac::from_u64(0x02ac_10ff_ff01)),
+            src: "172.18.100.10".parse().ok(),
+            dst: "192.168.209.161".parse().ok(),
+            proto: Some("tcp".to_owned()),
+            sport: Some(sport),
+            dport: Some(80),
+            flags: Some(flags.to_owned()),
+            ..PacketSpec::default()
+        };
+        let trace = trace(view, &TraceRequest { start, packet }, [1, 2]).expect("a trace");
+        assert_eq!(trace.verdict, "transmit", "{trace}");
+        trace.notes
+    };
+    assert_eq!(notes(&bench, 4001, "syn"), [""; 0], "one may be opened");
+    open(&mut bench, 4001);
+    assert_eq!(
+        notes(&bench, 4002, "syn"),
+        [
+            "its connection would not be opened now and the packet dropped as source-limit: \
+          this source has too many connections"
+        ]
+    );
+    assert_eq!(notes(&bench, 4001, "syn"), [""; 0], "it is open");
+    let [note] = &notes(&bench, 4001, "rst")[..] else {
+        panic!("one note")
+    };
+    assert!(
+        note.contains("only if its sequence number is where the stream is"),
+        "{note}"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sluice_fastpath::connections::PortChooser;
+use sluice_fastpath::connections::{PortChooser, TcpFlags};
 use sluice_fastpath::pipeline::{self, View};
 use sluice_fastpath::stage::{enter, nat};
 use sluice_fastpath::trace::Event;
@@ -103,12 +103,15 @@ impl Step {
     }
 }
 
+/// Of a RST it matters where in the stream it comes from, which a trace does not know.
+const RESET: &str = "a RST passes, and ends the connection only if its sequence number is where the stream is, as far as that is known";
+
 /// Walks the packet of a request. `seed` makes source ports as unpredictable as those of a worker.
 ///
 /// # Errors
 /// When the request names what is not there, or leaves out what cannot be guessed.
 pub fn trace(view: View<'_>, request: &TraceRequest, seed: [u64; 2]) -> Result<Trace, TraceError> {
-    let (frame, entered, notes) = entry::enter(view, request)?;
+    let (frame, entered, mut notes) = entry::enter(view, request)?;
     let packet = sluice_net::show(&frame);
     let mut events: Vec<Event> = Vec::new();
     let entered = match entered {
@@ -125,6 +128,14 @@ pub fn trace(view: View<'_>, request: &TraceRequest, seed: [u64; 2]) -> Result<T
         narrator.known(connection, *direction);
     }
     events.iter().for_each(|event| narrator.tell(event));
+    if let (None, Some(proposal)) = (&hit, &outcome.proposal) {
+        let foreseen = view.connections.foresees(&proposal.original);
+        notes.extend(foreseen.map(refusal::foreseen));
+    }
+    let reset = |ip: &sluice_net::Ip| nat::tcp_flags(ip).any(TcpFlags::RST);
+    if hit.is_some() && entered.headers.ip().is_some_and(reset) {
+        notes.push(RESET.to_owned());
+    }
     let headers = matches!(outcome.verdict, Verdict::Transmit(_) | Verdict::Flood(_))
         .then(|| headers(&outcome.headers));
     Ok(finish(

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use sluice_fastpath::connections::InsertError;
 use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
+use sluice_fastpath::stage::nat;
 use sluice_fastpath::tables::{AclDirection, Decision, SwitchPort, Tables};
 use sluice_fastpath::verdict::{DropReason, IcmpError, Verdict};
 use sluice_net::{Headers, Ip};
@@ -15,6 +17,17 @@ use super::narrate::{claim, noun, rule_text};
 use super::translation::snat_text;
 use super::verdict::lower;
 use crate::show::{query::protocol_name, role};
+
+/// What would keep a connection from being opened, which comes after the walk.
+pub(super) fn foreseen(error: InsertError) -> String {
+    let reason = nat::refusal(error);
+    let but = match error {
+        InsertError::TableFull => ", unless an unanswered or ended one makes room",
+        _ => "",
+    };
+    let (name, text) = (reason.name(), lower(reason.description()));
+    format!("its connection would not be opened now and the packet dropped as {name}{but}: {text}")
+}
 
 /// Where the walk was when it ended.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,8 @@
 //! - [`state`]: protocol states and timeouts as pure functions
 //! - [`sequence`]: where a TCP stream is
 //! - [`table`]: the shared table: look-ups, consistent copies, scans
-//! - [`worker`]: what one worker may do: insert, touch, expire, close
+//! - [`worker`]: what one worker may do: insert, expire, close
+//! - [`touch`]: what a packet does to its connection
 //! - [`ports`]: the choice of source ports and echo identifiers for SNAT
 
 mod entry;
@@ -25,6 +26,7 @@ mod sources;
 pub mod state;
 pub mod table;
 mod timers;
+pub mod touch;
 pub mod worker;
 
 pub use key::{Direction, FlowKey4, Rewrite};
@@ -32,9 +34,8 @@ pub use ports::{Choice, PortChooser, PortRequest};
 pub use sequence::Segment;
 pub use state::{Standing, State, TcpFlags, Timeouts};
 pub use table::{ConnRef, Connection, ConnectionTable, Flags, Hit};
-pub use worker::{
-    Ending, First, Hashes, InsertError, Inserted, NewConnection, Touch, WorkerConnections,
-};
+pub use touch::Touch;
+pub use worker::{Ending, First, Hashes, InsertError, Inserted, NewConnection, WorkerConnections};
 
 #[cfg(test)]
 mod tests;

@@ -518,7 +518,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if !port.router {
             self.unbalance(piece, switch)?;
         }
-        self.ask(piece, switch, AclDirection::ToLport, source, Some(port))?;
+        if self.leaves_here(switch, port) {
+            self.ask(piece, switch, AclDirection::ToLport, source, Some(port))?;
+        }
         match port.place {
             Place::Unbound => drop(DropReason::PortUnbound),
             Place::Device { device, vlan } => self.leave(Egress::Device {
@@ -557,6 +559,16 @@ impl<'a, R: Recorder> Walk<'a, R> {
                     self.tunnel(tunnel, piece, in_key, port.key)
                 }
             },
+        }
+    }
+
+    /// The port is of this node: its ACLs are asked here, those of other ports where these are.
+    fn leaves_here(&self, switch: &Switch, port: &SwitchPort) -> bool {
+        match port.place {
+            // A VIF of another chassis is reached over the wire of the switch's localnet port.
+            Place::Device { device, .. } => port.localnet || switch.wire != Some(device),
+            Place::Router(_) | Place::Gateway { .. } => self.holds_router(port),
+            Place::Chassis(_) | Place::Unbound => false,
         }
     }
 

@@ -64,13 +64,15 @@ pub enum Work {
     SightingLost,
     /// ICMP errors not asked for because the class was policed.
     ErrorPoliced,
+    /// What an ACL decided was not logged: the slow path's queue was full.
+    LogLost,
     /// RST and FIN that passed but did not end their connection: their sequence numbers are not where the stream is.
     Disbelieved,
 }
 
 impl Work {
     /// All, in counter order.
-    pub const ALL: [Work; 16] = [
+    pub const ALL: [Work; 17] = [
         Work::Busy,
         Work::Empty,
         Work::Sleep,
@@ -86,6 +88,7 @@ impl Work {
         Work::Injected,
         Work::SightingLost,
         Work::ErrorPoliced,
+        Work::LogLost,
         Work::Disbelieved,
     ];
 
@@ -107,6 +110,7 @@ impl Work {
             Work::Injected => "injected",
             Work::SightingLost => "sighting-lost",
             Work::ErrorPoliced => "error-policed",
+            Work::LogLost => "log-lost",
             Work::Disbelieved => "rst-disbelieved",
         }
     }

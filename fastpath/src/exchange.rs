@@ -2,7 +2,7 @@
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::sync::Unparker;
-use sluice_net::Mac;
+use sluice_net::{Headers, Mac};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -112,11 +112,25 @@ pub enum Sighting {
     },
 }
 
+/// What an ACL that logs decided about a packet. No frame travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Generation of the tables that the next two are of.
+    pub generation: u64,
+    /// The switch.
+    pub switch: DatapathId,
+    /// Index of the ACL in those of the switch.
+    pub acl: u32,
+    /// The packet as the ACL saw it.
+    pub headers: Headers,
+}
+
 /// All queues of one worker.
 #[derive(Debug)]
 pub struct Exchange<F> {
     punts: [ArrayQueue<Punted<F>>; PuntClass::ALL.len()],
     sightings: ArrayQueue<Sighting>,
+    logs: ArrayQueue<Logged>,
     injected: ArrayQueue<Injected<F>>,
     handed: ArrayQueue<HandedOff<F>>,
     slow_path: Unparker,
@@ -147,6 +161,7 @@ impl<F: Frame> Exchange<F> {
         Self {
             punts: std::array::from_fn(|_| ArrayQueue::new(depth)),
             sightings: ArrayQueue::new(depth * 4),
+            logs: ArrayQueue::new(depth),
             injected: ArrayQueue::new(depth * 4),
             handed: ArrayQueue::new(depth * 8),
             slow_path,
@@ -166,6 +181,18 @@ impl<F: Frame> Exchange<F> {
         let taken = self.sightings.push(sighting).is_ok();
         self.wake();
         taken
+    }
+
+    /// Tells the slow path what is to be logged; `false` when the queue is full.
+    pub fn log(&self, logged: Logged) -> bool {
+        let taken = self.logs.push(logged).is_ok();
+        self.wake();
+        taken
+    }
+
+    /// What is to be logged next; called by the slow path.
+    pub fn next_logged(&self) -> Option<Logged> {
+        self.logs.pop()
     }
 
     /// The next punted frame of a class; called by the slow path.
@@ -205,7 +232,9 @@ impl<F: Frame> Exchange<F> {
 
     /// True when the slow path has nothing to take from here.
     pub fn is_drained(&self) -> bool {
-        self.sightings.is_empty() && self.punts.iter().all(ArrayQueue::is_empty)
+        self.sightings.is_empty()
+            && self.logs.is_empty()
+            && self.punts.iter().all(ArrayQueue::is_empty)
     }
 
     fn wake(&self) {

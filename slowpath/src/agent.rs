@@ -11,6 +11,7 @@
 //!
 //! Nothing blocks and every step is bounded; what is left over makes the step's deadline "now".
 
+mod acl;
 mod answer;
 mod counters;
 mod generation;
@@ -30,7 +31,7 @@ use std::sync::atomic::AtomicU64;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use hashbrown::{HashMap, HashSet};
 use sluice_fastpath::exchange::{Exchange, InjectTo, Injected, Punted, Sighting, Work};
-use sluice_fastpath::ids::{PortId, Tick, WorkerId};
+use sluice_fastpath::ids::{DatapathId, PortId, Tick, WorkerId};
 use sluice_fastpath::io::{Frame, FramePool};
 use sluice_fastpath::learned::{Learned, Role};
 use sluice_fastpath::snapshot::TablesReader;
@@ -41,7 +42,7 @@ use sluice_fastpath::verdict::{Punt, PuntClass};
 use sluice_net::{Headers, Mac};
 
 use crate::announce::Announcer;
-use crate::limit::{ErrorLimit, Rate};
+use crate::limit::{Bucket, ErrorLimit, Rate};
 use crate::neighbor::{self, Effect, Resolver};
 use crate::role::{Alive, RoleMachine};
 use crate::time::Time;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub source_errors: Rate,
     /// Announcements of this node.
     pub announcements: Rate,
+    /// Log messages a second of an ACL without a meter.
+    pub acl_logs: u32,
     /// Frames taken from one queue of one worker in a step.
     pub frames_per_step: usize,
     /// Timers served and MACs looked at in a step.
@@ -90,6 +93,7 @@ impl Default for Settings {
                 per_second: 1_000,
                 burst: 500,
             },
+            acl_logs: 100,
             frames_per_step: 64,
             timers_per_step: 1_024,
         }
@@ -180,6 +184,8 @@ pub struct Agent<P: FramePool> {
     /// What is being or was announced, and with which MAC.
     announced: HashMap<Key, Mac>,
     limit: ErrorLimit<PortId>,
+    /// Of ACLs that log, by switch and index.
+    meters: HashMap<(DatapathId, u32), Bucket>,
 }
 
 impl<P: FramePool> Agent<P> {
@@ -222,6 +228,7 @@ impl<P: FramePool> Agent<P> {
             announcer: Announcer::new(settings.announcements, now),
             announced: HashMap::new(),
             limit: ErrorLimit::new(settings.port_errors, settings.source_errors, now),
+            meters: HashMap::new(),
             settings,
         })
     }
@@ -258,7 +265,8 @@ impl<P: FramePool> Agent<P> {
         while let Ok(request) = self.requests.1.try_recv() {
             self.serve(&tables, request);
         }
-        let more = self.take_punts(&tables) | self.take_sightings(&tables);
+        let more =
+            self.take_punts(&tables) | self.take_sightings(&tables) | self.take_logs(&tables);
         self.run_timers(&tables);
         self.apply_effects(&tables);
         if more { now } else { self.deadline() }

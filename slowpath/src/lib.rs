@@ -11,6 +11,7 @@
 //!
 //! Only [`agent`] knows the packet path; everything else imports addresses and headers alone.
 
+pub mod acl_log;
 pub mod agent;
 pub mod announce;
 pub mod arp;

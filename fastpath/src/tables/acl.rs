@@ -304,6 +304,16 @@ impl Acls {
         self.decision(direction, packet, None, verdict, true)
     }
 
+    /// The rule with this index.
+    pub fn rule(&self, index: u32) -> Option<&Acl> {
+        self.rules.get(index as usize)
+    }
+
+    /// Packets that the rule decides are logged.
+    pub fn logs(&self, index: u32) -> bool {
+        self.rule(index).is_some_and(|acl| acl.log.is_some())
+    }
+
     /// Counts a decision: for each new connection, and for each packet that opens none.
     pub fn count(&self, decision: Decision) {
         let rule = decision.acl.map(|acl| self.rules.get(acl as usize));

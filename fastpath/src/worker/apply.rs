@@ -2,21 +2,21 @@
 
 use std::net::IpAddr;
 
-use sluice_net::Ip;
+use sluice_net::{Headers, Ip};
 
 use super::opening::Trail;
 use super::{Pending, Worker};
 use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite};
 use crate::counters::Work;
-use crate::exchange::{Origin, Punted, Work as SlowWork};
-use crate::ids::{PathId, Zone};
+use crate::exchange::{Logged, Origin, Punted, Work as SlowWork};
+use crate::ids::{DatapathId, PathId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
 use crate::pipeline::{self, Assigned, Outcome};
 use crate::rewrite::Edit;
 use crate::stage::enter::Entered;
 use crate::stage::nat::{self, Proposal};
-use crate::tables::{AclVerdict, Piece};
+use crate::tables::{AclDirection, AclVerdict, Acls, Decision, Piece};
 use crate::verdict::{DropReason, Punt, Verdict};
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -80,7 +80,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             outcome.mark_used(&self.learned, self.now);
         }
         let v6 = pending.entered.headers.ip().is_some_and(Ip::is_v6);
-        self.count_decisions(&outcome, connection.is_none());
+        self.count_decisions(&pending.entered, &outcome, connection.is_none());
         if outcome.asked.any {
             // What ACLs said of it they say of no other flow.
         } else if pending.zone == Zone::NONE || v6 {
@@ -114,15 +114,49 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    /// Counts what ACLs said of a packet without a connection, and of one that may not pass.
-    fn count_decisions(&self, outcome: &Outcome, unknown: bool) {
+    /// Counts and logs what ACLs said of a packet without a connection, and of one that may not pass.
+    fn count_decisions(&self, entered: &Entered, outcome: &Outcome, unknown: bool) {
         for (switch, decision) in &outcome.asked.decisions {
             let found = self.tables.tables().switch(*switch);
             if let Some(acls) = found.and_then(|(_, switch)| switch.acls.as_deref())
                 && (unknown || decision.verdict != AclVerdict::Allow)
             {
                 acls.count(*decision);
+                let seen = match (
+                    decision.verdict,
+                    decision.acl.and_then(|acl| acls.rule(acl)),
+                ) {
+                    // It may have been routed since.
+                    (AclVerdict::Allow, Some(acl)) if acl.direction != AclDirection::ToLport => {
+                        &entered.headers
+                    }
+                    _ => &outcome.headers,
+                };
+                self.log(acls, *switch, *decision, seen);
             }
+        }
+    }
+
+    /// Tells the slow path of a decision of an ACL that logs.
+    pub(super) fn log(
+        &self,
+        acls: &Acls,
+        switch: DatapathId,
+        decision: Decision,
+        headers: &Headers,
+    ) {
+        let Some(acl) = decision.acl.filter(|acl| acls.logs(*acl)) else {
+            return;
+        };
+        let logged = Logged {
+            generation: self.tables.tables().generation,
+            switch,
+            acl,
+            headers: *headers,
+        };
+        let own = self.exchanges.get(usize::from(self.id.0));
+        if !own.is_some_and(|own| own.log(logged)) {
+            self.counters.count(Work::LogLost, 1);
         }
     }
 

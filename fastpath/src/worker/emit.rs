@@ -260,7 +260,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             };
             copies += 1;
             if switch.acls.is_some()
-                && let Err(reason) = may_leave(&tables, switch, entered, &flood, egress)
+                && let Err(reason) = self.may_leave(&tables, switch, entered, &flood, egress)
             {
                 self.counters.dropped(reason);
                 continue;
@@ -285,33 +285,35 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         self.counters.count(Work::Flood, 1);
         self.counters.count(Work::Copy, copies);
     }
-}
 
-/// What the ACLs of the switch say of a copy that leaves by one of its ports. The sender is not told of a copy.
-#[cold]
-fn may_leave(
-    tables: &Tables,
-    switch: &Switch,
-    entered: &Entered,
-    flood: &Flood,
-    egress: Egress,
-) -> Result<(), DropReason> {
-    let (Egress::Device { port, .. }, Some(acls)) = (egress, &switch.acls) else {
-        return Ok(());
-    };
-    let seat = |port| tables.switch_port(port).map(|(_, _, port)| port);
-    let (from, to) = (flood.except.and_then(seat), seat(port));
-    if matches!(entered.entry, Entry::Owner(_)) {
-        return Ok(());
-    }
-    let to_lport = AclDirection::ToLport;
-    let Some(decision) = acl::decide(switch, to_lport, from, to, &entered.headers) else {
-        return Ok(());
-    };
-    acls.count(decision);
-    match acl::admit(decision) {
-        Break(Verdict::Drop(reason)) => Err(reason),
-        _ => Ok(()),
+    /// What the ACLs of the switch say of a copy that leaves by one of its ports. The sender is not told of a copy.
+    #[cold]
+    fn may_leave(
+        &self,
+        tables: &Tables,
+        switch: &Switch,
+        entered: &Entered,
+        flood: &Flood,
+        egress: Egress,
+    ) -> Result<(), DropReason> {
+        let (Egress::Device { port, .. }, Some(acls)) = (egress, &switch.acls) else {
+            return Ok(());
+        };
+        let seat = |port| tables.switch_port(port).map(|(_, _, port)| port);
+        let (from, to) = (flood.except.and_then(seat), seat(port));
+        if matches!(entered.entry, Entry::Owner(_)) {
+            return Ok(());
+        }
+        let to_lport = AclDirection::ToLport;
+        let Some(decision) = acl::decide(switch, to_lport, from, to, &entered.headers) else {
+            return Ok(());
+        };
+        acls.count(decision);
+        self.log(acls, flood.switch, decision, &entered.headers);
+        match acl::admit(decision) {
+            Break(Verdict::Drop(reason)) => Err(reason),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -376,6 +376,29 @@ fn connections_to_and_from_another_chassis() {
     );
 }
 
+/// What goes to a port of another chassis is asked about there: only there its connections are known.
+#[test]
+fn ports_of_other_chassis_have_their_acls_there() {
+    let rules = acl(
+        "switch.one",
+        "to-lport",
+        9,
+        "outport == \"far\" && tcp.dst == 80",
+        "allow-related",
+    ) + &acl(
+        "switch.one",
+        "to-lport",
+        1,
+        "outport == \"far\" && ip",
+        "drop",
+    );
+    let mut net = network(&rules);
+    let answer = packet((C, R_TWO), ("10.1.0.20", "10.0.0.13")).tcp(443, 9, tcp::SYN | tcp::ACK);
+    passes(&mut net, "c", answer, "hv");
+    let answer = packet((A, FAR), ("10.0.0.10", "10.0.0.13")).tcp(443, 9, tcp::SYN | tcp::ACK);
+    passes(&mut net, "a", answer, "hv");
+}
+
 /// One connection for the source translation and both switches' ACLs.
 #[test]
 fn connections_over_routers_and_through_nat() {
@@ -676,4 +699,41 @@ addresses = ["10.0.0.10", "203.0.113.0/24"]
     passes(&mut net, "a", a_to_c.udp(1, 2), "c");
     let b_to_c = packet((B, R_ONE), ("10.0.0.11", "10.1.0.20"));
     stops(&mut net, "b", b_to_c.udp(1, 2), "acl-drop");
+}
+
+/// What a rule that logs decides is told, within its meter; of a connection the first packet.
+#[test]
+fn decisions_are_logged_within_their_meter() {
+    const LOG: &str = "log = true\nseverity = \"warning\"\nmeter = 3\n";
+    let dropped = acl(
+        "switch.one",
+        "to-lport",
+        1,
+        "outport == \"b\" && udp",
+        "drop",
+    ) + LOG;
+    let allowed = acl(
+        "switch.one",
+        "to-lport",
+        1,
+        "outport == \"b\" && tcp",
+        "allow-related",
+    ) + LOG;
+    let mut net = network(&[dropped, allowed].concat());
+    for number in 0..5 {
+        let told = if number < 3 {
+            "acl-logged"
+        } else {
+            "acl-log-limited"
+        };
+        net.probe("a", a_to_b().udp(number, 2)).expect(
+            "dropped",
+            &[],
+            &[&format!("gw: drop:acl-drop 1, slow:{told} 1, walk 1")],
+        );
+    }
+    let syn = a_to_b().tcp(1, 2, tcp::SYN);
+    let first = net.probe("a", syn.clone());
+    assert_eq!(first.moved, ["gw: opened 1, slow:acl-logged 1, walk 1"]);
+    assert_eq!(net.probe("a", syn).moved, ["gw: established 1"]);
 }

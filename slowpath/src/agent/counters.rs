@@ -56,6 +56,10 @@ counters! {
     errors_limited = "icmp-errors-limited",
     /// ICMP errors and answers to rejected packets not sent because nothing may be said about such a packet.
     errors_withheld = "icmp-errors-withheld",
+    /// Decisions of ACLs logged.
+    acl_logged = "acl-logged",
+    /// Decisions of ACLs not logged because of their meter.
+    acl_log_limited = "acl-log-limited",
     /// Packets fragmented.
     fragmented = "fragmented",
     /// Pieces of fragmented packets sent on.

@@ -20,6 +20,8 @@ impl<P: FramePool> Agent<P> {
     /// Takes a new generation.
     pub(super) fn take_generation(&mut self, tables: &Tables) {
         self.take_domains(tables);
+        // Indices of ACLs are those of a generation.
+        self.meters.clear();
         self.limit.retain(|port| tables.seat(port).is_some());
         self.take_roles(tables);
         let next_hops = tables

@@ -34,7 +34,11 @@ pub fn verify(frame: &[u8]) -> Result<(), String> {
         L4::Udp {
             dst: udp::PORT_VXLAN,
             ..
-        } => verify(&upper[udp::LEN + vxlan::LEN..]),
+        } => match upper.get(udp::LEN + vxlan::LEN..) {
+            // A port that was chosen by chance is no tunnel.
+            Some(inner) if upper[udp::LEN] == vxlan::FLAG_VNI => verify(inner),
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
     .map_err(|error| format!("{error} ({})", where_from(&headers)))

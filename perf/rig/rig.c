@@ -491,8 +491,9 @@ static uint16_t transmit(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(n == 0))
 		return 0;
+	/* Any place in a burst: the high bits of the product do not follow the low ones of the count. */
 	if (unlikely((++lane->bursts & control->sample_mask) == 0))
-		sample(lane, pkts[lane->bursts % n]);
+		sample(lane, pkts[(lane->bursts * 2654435761u >> 16) % n]);
 	if (lane->partner->to_wire)
 		return transmit_wire(lane, pkts, n);
 	lane->partner->tx += n;

@@ -15,8 +15,6 @@ use crate::traffic::{Load, Order, Size, TAPE, Tape, parse_flows};
 
 /// Frames on each line of the rig.
 const DELAY: u32 = 1_000;
-/// Loss above which a contestant does not do the work.
-const LOSS: f64 = 0.001;
 
 /// Compares contestants on the rig in one process, on one core.
 #[derive(Clone, Debug, Args)]
@@ -197,7 +195,7 @@ impl Run<'_> {
         }
         for _ in 0..self.bench.runs {
             for (contestant, turn) in self.contestants.iter_mut().zip(&mut turns) {
-                turn.take(contestant, scenario);
+                turn.take(contestant, &network);
             }
         }
         for (contestant, turn) in self.contestants.iter_mut().zip(turns) {
@@ -207,7 +205,7 @@ impl Run<'_> {
                 size: load.size.to_string(),
                 order: load.order.to_string(),
                 contestant: contestant.kind.name().to_owned(),
-                outcome: turn.outcome(contestant, &network),
+                outcome: turn.outcome(contestant),
             });
         }
         Ok(())
@@ -254,6 +252,8 @@ pub(crate) fn begin(process: &mut Process, playing: &Playing) -> anyhow::Result<
 struct Turn {
     epoch: Result<u32, String>,
     windows: Vec<Window>,
+    /// Frames found right.
+    verified: usize,
 }
 
 impl Turn {
@@ -261,42 +261,38 @@ impl Turn {
         Self {
             epoch: ready.map_err(|error| format!("{error:#}")),
             windows: Vec::new(),
+            verified: 0,
         }
     }
 
-    fn take(&mut self, contestant: &mut Contestant, scenario: &Scenario) {
-        if self.epoch.is_err() {
+    /// Measures once, and verifies what was sampled since the last time.
+    fn take(&mut self, contestant: &mut Contestant, network: &Network) {
+        let Ok(epoch) = self.epoch else {
             return;
-        }
-        let Some(process) = contestant.process() else {
-            return;
-        };
-        match measure(process) {
-            Ok(window) if window.loss > LOSS => {
-                let percent = window.loss * 100.0;
-                self.epoch = Err(format!(
-                    "{percent:.2} % of the packets of {} did not leave",
-                    scenario.name
-                ));
-            }
-            Ok(window) => self.windows.push(window),
-            Err(error) => self.epoch = Err(format!("{error:#}")),
-        }
-    }
-
-    fn outcome(self, contestant: &mut Contestant, network: &Network) -> Outcome {
-        let epoch = match self.epoch {
-            Ok(epoch) => epoch,
-            Err(why) => return Outcome::Failed(why),
         };
         let routes = contestant.kind.routes();
         let Some(process) = contestant.process() else {
-            return Outcome::Failed("it does not run".into());
+            return;
         };
-        match verify(process, epoch, network, routes) {
-            Ok(verified) => Outcome::Measured {
+        let window = measure(process)
+            .and_then(|window| window.conserved().map(|()| window))
+            .map_err(|error| format!("{error:#}"));
+        let verified = verify(process, epoch, network, routes);
+        match (window, verified) {
+            (Ok(window), Ok(verified)) => {
+                self.windows.push(window);
+                self.verified += verified;
+            }
+            (Err(why), _) | (_, Err(why)) => self.epoch = Err(why),
+        }
+    }
+
+    fn outcome(self, contestant: &mut Contestant) -> Outcome {
+        match self.epoch {
+            Ok(_) if contestant.process().is_none() => Outcome::Failed("it does not run".into()),
+            Ok(_) => Outcome::Measured {
                 windows: self.windows,
-                verified,
+                verified: self.verified,
             },
             Err(why) => Outcome::Failed(why),
         }

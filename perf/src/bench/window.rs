@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use serde::Serialize;
 
 use crate::contestant::Process;
@@ -17,6 +17,8 @@ pub(crate) const LENGTH: Duration = Duration::from_millis(250);
 const LEAST_SHARE: f64 = 0.99;
 /// Windows tried for one that counts.
 pub(crate) const TRIES: usize = 6;
+/// Packets that a contestant may hold back at the end of a window: some bursts of each port.
+const UNDER_WAY: i64 = 512;
 /// How often it is looked how far a contestant is.
 const STEP: Duration = Duration::from_millis(20);
 /// How long addresses may take to be learned.
@@ -33,6 +35,8 @@ pub struct Window {
     pub mpps: f64,
     /// Share of the packets received that did not leave.
     pub loss: f64,
+    /// Packets received, less those sent; below zero when more were sent. What was under way at both ends is in it.
+    pub missing: i64,
     /// Share of the time that the thread had its CPU.
     pub share: f64,
     /// The time stamp counter's frequency in GHz.
@@ -42,6 +46,25 @@ pub struct Window {
 }
 
 impl Window {
+    /// As many packets left as came, but for those under way at both ends.
+    ///
+    /// # Errors
+    /// How many are missing, or too many.
+    pub fn conserved(&self) -> anyhow::Result<()> {
+        let Self { missing, loss, .. } = *self;
+        ensure!(
+            missing <= UNDER_WAY,
+            "{missing} packets ({:.3} %) did not leave",
+            loss * 100.0
+        );
+        ensure!(
+            missing >= -UNDER_WAY,
+            "{} packets more left than came",
+            -missing
+        );
+        Ok(())
+    }
+
     /// Between two readings; `None` when nothing was received or no time passed.
     pub fn between(before: &Reading, after: &Reading) -> Option<Window> {
         let wall = after
@@ -64,6 +87,7 @@ impl Window {
             cycles: cpu * tsc_ghz / received,
             mpps: received / cpu * 1e3,
             loss: (1.0 - sent / received).max(0.0),
+            missing: (received - sent) as i64,
             share,
             tsc_ghz,
             undisturbed: share >= LEAST_SHARE,
@@ -187,7 +211,22 @@ mod tests {
         assert_eq!((window.tsc_ghz, window.share), (3.0, 0.5));
         assert_eq!((window.cycles, window.mpps), (150.0, 20.0));
         assert!((window.loss - 0.1).abs() < 1e-9);
+        assert_eq!(window.missing, 1_000);
         assert!(!window.undisturbed);
+    }
+
+    #[test]
+    fn lost_and_doubled_packets_are_told() {
+        let between = |sent| {
+            let before = reading(0, 0, 0, [0, 0], [0, 0]);
+            let after = reading(3_000, 500, 1_000, [500_000, 500_000], sent);
+            Window::between(&before, &after).unwrap().conserved()
+        };
+        assert!(between([500_000, 499_900]).is_ok());
+        let lost = between([499_000, 499_900]).unwrap_err().to_string();
+        assert_eq!(lost, "1100 packets (0.110 %) did not leave");
+        let more = between([501_000, 500_000]).unwrap_err().to_string();
+        assert_eq!(more, "1000 packets more left than came");
     }
 
     #[test]

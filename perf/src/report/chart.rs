@@ -246,6 +246,7 @@ pub(super) mod tests {
             cycles,
             mpps: 1.0,
             loss: 0.0,
+            missing: 0,
             share: 1.0,
             tsc_ghz: 2.6,
             undisturbed: true,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::{median, place, scenario, site};
 use crate::contestant::run as tool;
-use crate::rig::kernel_send;
+use crate::rig::{follow, kernel_send};
 use crate::scenario::{KernelRules, SIDE_MACS, Scenario, kernel_rules};
 use crate::traffic::{Load, Order, Records, Size, TAPE, parse_flows};
 
@@ -99,7 +99,7 @@ pub fn run(wanted: &Linux) -> anyhow::Result<Vec<Measured>> {
             &wanted.flows.to_string(),
             &wanted.runs.to_string(),
         ]);
-        let measured = tool(&mut command)
+        let measured = tool(follow(&mut command))
             .and_then(|text| serde_json::from_str(&text).context("what it measured"));
         measured.unwrap_or_else(|error| Measured {
             scenario: scenario.name.to_owned(),

@@ -1,11 +1,13 @@
 //! `sluice-perf`: measures, and says whether the bars are met.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use sluice_perf::bench::{self, Bench};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use sluice_perf::bench::{self, Bench, Outcome};
 use sluice_perf::connections::{self, Connections};
+use sluice_perf::contestant::{self, Kind};
 use sluice_perf::instructions::{self, Baseline, Instructions};
 #[cfg(feature = "dpdk")]
 use sluice_perf::linux;
@@ -77,7 +79,8 @@ enum What {
         /// Where to write them.
         directory: PathBuf,
     },
-    /// Prints the bars of all reports in a directory.
+    /// Prints the bars of all reports in a directory: exits with 1 when one is not met, with 2 when a report cannot
+    /// be read.
     Report {
         /// Where reports were written.
         directory: PathBuf,
@@ -97,8 +100,14 @@ enum What {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().what {
-        What::Bench(bench) => compare(&bench),
+    let given = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
+    // A contestant is ended by who started it.
+    if !matches!(arguments.what, What::Play { .. }) {
+        contestant::clear_when_interrupted()?;
+    }
+    match arguments.what {
+        What::Bench(bench) => compare(&bench, named(&given)),
         What::Mutate(mutate) => {
             let report = mutate::run(&mutate)?;
             print!("{report}");
@@ -142,15 +151,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         #[cfg(feature = "dpdk")]
-        What::Linux(wanted) => {
-            let all = linux::run(&wanted)?;
-            println!("{}", linux::HEADING);
-            all.iter().for_each(|measured| println!("{measured}"));
-            if let Some(directory) = &wanted.out {
-                report::store(directory, "linux", &Machine::detect(), &[], &all)?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        What::Linux(wanted) => kernel(&wanted),
         #[cfg(feature = "dpdk")]
         What::Kernel {
             scenario,
@@ -162,37 +163,9 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         #[cfg(feature = "dpdk")]
-        What::Throughput(wanted) => {
-            let (all, probe) = wire::throughput(&wanted)?;
-            println!(
-                "{}, {} flows, {} bytes, two processes; a cache line takes {probe:.0} ns",
-                wanted.scenario.name, wanted.flows, wanted.size
-            );
-            println!("Mpps                 flooded       NDR       PDR   trials  disturbed");
-            all.iter().for_each(|measured| println!("{measured}"));
-            if let Some(directory) = &wanted.out {
-                report::store(directory, "throughput", &Machine::detect(), &[], &all)?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        What::Throughput(wanted) => rates(&wanted, named(&given)),
         #[cfg(feature = "dpdk")]
-        What::Latency(wanted) => {
-            let (all, probe) = wire::latency(&wanted)?;
-            println!(
-                "{}, {} flows, {} bytes, two processes; a cache line takes {probe:.0} ns",
-                wanted.scenario.name, wanted.flows, wanted.size
-            );
-            println!("{}", wire::HEADING);
-            all.iter().for_each(|measured| println!("{measured}"));
-            let bars: Vec<report::Bar> = wire::bar(&all).into_iter().collect();
-            if !bars.is_empty() {
-                print!("{}", report::bars(&bars));
-            }
-            if let Some(directory) = &wanted.out {
-                report::store(directory, "latency", &Machine::detect(), &bars, &all)?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        What::Latency(wanted) => latencies(&wanted, named(&given)),
         What::Connections(wanted) => {
             let report = connections::run(&wanted)?;
             let bars = report.bars();
@@ -211,16 +184,12 @@ fn main() -> anyhow::Result<ExitCode> {
             scenario.write(&directory, &devices, cpus)?;
             Ok(ExitCode::SUCCESS)
         }
-        What::Report { directory } => {
-            let bars = report::collect(&directory)?;
-            print!("{}", report::bars(&bars));
-            Ok(verdict(bars.iter().all(report::Bar::met)))
-        }
+        What::Report { directory } => Ok(bars(&directory)),
         What::Play { node } => play(&node),
     }
 }
 
-fn compare(bench: &Bench) -> anyhow::Result<ExitCode> {
+fn compare(bench: &Bench, named: bool) -> anyhow::Result<ExitCode> {
     let results = bench::run(bench, |cell| {
         let cycles = cell
             .cycles()
@@ -239,7 +208,101 @@ fn compare(bench: &Bench) -> anyhow::Result<ExitCode> {
     if let Some(directory) = &bench.out {
         report::write(&results, directory)?;
     }
-    Ok(ExitCode::SUCCESS)
+    let failed = results.cells.iter().filter_map(|cell| match &cell.outcome {
+        Outcome::Failed(why) => {
+            let load = format!(
+                "{}, {} flows, {} bytes",
+                cell.scenario, cell.flows, cell.size
+            );
+            Some((cell.contestant.as_str(), format!("{load}: {why}")))
+        }
+        Outcome::Measured { .. } => None,
+    });
+    Ok(whole(failed, named))
+}
+
+#[cfg(feature = "dpdk")]
+fn kernel(wanted: &linux::Linux) -> anyhow::Result<ExitCode> {
+    let all = linux::run(wanted)?;
+    println!("{}", linux::HEADING);
+    all.iter().for_each(|measured| println!("{measured}"));
+    if let Some(directory) = &wanted.out {
+        report::store(directory, "linux", &Machine::detect(), &[], &all)?;
+    }
+    Ok(verdict(all.iter().all(|one| one.failed.is_none())))
+}
+
+#[cfg(feature = "dpdk")]
+fn rates(wanted: &wire::Throughput, named: bool) -> anyhow::Result<ExitCode> {
+    let (all, probe) = wire::throughput(wanted)?;
+    println!(
+        "{}, {} flows, {} bytes, two processes; a cache line takes {probe:.0} ns",
+        wanted.scenario.name, wanted.flows, wanted.size
+    );
+    println!("Mpps                 flooded       NDR       PDR   trials  disturbed");
+    all.iter().for_each(|measured| println!("{measured}"));
+    if let Some(directory) = &wanted.out {
+        report::store(directory, "throughput", &Machine::detect(), &[], &all)?;
+    }
+    let failed = all
+        .iter()
+        .filter_map(|one| Some((one.contestant.as_str(), one.failed.clone()?)));
+    Ok(whole(failed, named))
+}
+
+#[cfg(feature = "dpdk")]
+fn latencies(wanted: &wire::Latency, named: bool) -> anyhow::Result<ExitCode> {
+    let (all, probe) = wire::latency(wanted)?;
+    println!(
+        "{}, {} flows, {} bytes, two processes; a cache line takes {probe:.0} ns",
+        wanted.scenario.name, wanted.flows, wanted.size
+    );
+    println!("{}", wire::HEADING);
+    all.iter().for_each(|measured| println!("{measured}"));
+    let bars: Vec<report::Bar> = wire::bar(&all).into_iter().collect();
+    if !bars.is_empty() {
+        print!("{}", report::bars(&bars));
+    }
+    if let Some(directory) = &wanted.out {
+        report::store(directory, "latency", &Machine::detect(), &bars, &all)?;
+    }
+    let failed = all
+        .iter()
+        .filter_map(|one| Some((one.contestant.as_str(), one.failed.clone()?)));
+    Ok(whole(failed, named))
+}
+
+/// Whether contestants were asked for by name.
+fn named(given: &ArgMatches) -> bool {
+    given.subcommand().is_some_and(|(_, given)| {
+        let has = given.try_contains_id("contestants").unwrap_or(false);
+        has && given.value_source("contestants") == Some(ValueSource::CommandLine)
+    })
+}
+
+/// Tells which contestants failed, with why, that must not.
+fn whole<'a>(failed: impl Iterator<Item = (&'a str, String)>, named: bool) -> ExitCode {
+    let mut good = true;
+    for (name, why) in failed {
+        if name.parse().is_ok_and(|kind: Kind| kind.needed(named)) {
+            eprintln!("{name} failed: {why}");
+            good = false;
+        }
+    }
+    verdict(good)
+}
+
+fn bars(directory: &Path) -> ExitCode {
+    match report::collect(directory) {
+        Ok(bars) => {
+            print!("{}", report::bars(&bars));
+            verdict(bars.iter().all(report::Bar::met))
+        }
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn count(wanted: &Instructions) -> anyhow::Result<ExitCode> {
@@ -268,13 +331,13 @@ fn count(wanted: &Instructions) -> anyhow::Result<ExitCode> {
 }
 
 #[cfg(feature = "dpdk")]
-fn play(node: &std::path::Path) -> anyhow::Result<ExitCode> {
+fn play(node: &Path) -> anyhow::Result<ExitCode> {
     sluice_perf::contestant::play(node)?;
     Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(not(feature = "dpdk"))]
-fn play(_: &std::path::Path) -> anyhow::Result<ExitCode> {
+fn play(_: &Path) -> anyhow::Result<ExitCode> {
     anyhow::bail!("sluice-perf was built without DPDK")
 }
 
@@ -283,5 +346,36 @@ fn verdict(met: bool) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(line: &[&str]) -> bool {
+        super::named(&Arguments::command().get_matches_from(line))
+    }
+
+    #[test]
+    fn contestants_are_named_on_the_command_line_only() {
+        assert!(!named(&["sluice-perf", "bench"]));
+        assert!(named(&["sluice-perf", "bench", "--contestants", "vpp"]));
+        assert!(!named(&["sluice-perf", "workers"]));
+    }
+
+    #[test]
+    fn a_run_fails_by_ours_and_by_who_was_named() {
+        let run = |name, named| whole([(name, "why".to_owned())].into_iter(), named);
+        assert_eq!(run("vpp", false), ExitCode::SUCCESS);
+        assert_eq!(run("vpp", true), ExitCode::FAILURE);
+        assert_eq!(run("sluice", false), ExitCode::FAILURE);
+        assert_eq!(run("outside", false), ExitCode::FAILURE);
+        assert_eq!(whole(std::iter::empty(), true), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_read_is_not_a_bar_that_is_not_met() {
+        assert_eq!(bars(Path::new("/nowhere")), ExitCode::from(2));
     }
 }

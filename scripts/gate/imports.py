@@ -48,7 +48,8 @@ ARROWS = {
 }
 # The slow path's protocol machines know packets only; the agent alone knows the fast path.
 SLOWPATH_MAY_USE_FASTPATH = {"agent"}
-# The rig of the benchmarks is C in the contestant's process; two calls start it.
+# The rig of the benchmarks is C in the contestant's process; two calls start it,
+# one keeps that process from outliving its own.
 UNSAFE = ("dpdk-sys/", "fastpath/src/io/dpdk/", "perf/src/rig/")
 
 PATH = re.compile(r"(?<![\w:.])((?:crate|super|self|sluice_\w+)(?:::\w+)*)(::\{)?")

@@ -1,10 +1,12 @@
 //! Who is measured. Each is a process of its own with the rig inside, stopped except while its turn is.
 
+mod leftover;
 mod ovs;
 mod process;
 mod sluice;
 mod testpmd;
 
+pub use leftover::clear_when_interrupted;
 pub(crate) use process::run;
 pub use process::{Process, Site};
 #[cfg(feature = "dpdk")]
@@ -80,6 +82,12 @@ impl Kind {
             self,
             Kind::Sluice | Kind::SluiceShared | Kind::Ovs | Kind::Outside
         )
+    }
+
+    /// Has a run failed when this one has? Ours must not, nor who was asked for by name; others may not be installed,
+    /// or not be for this rig.
+    pub const fn needed(self, named: bool) -> bool {
+        named || matches!(self, Kind::Sluice | Kind::SluiceShared | Kind::Outside)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::process::{Process, Site, preload, run};
-use crate::rig::DEVICES;
+use crate::rig::{DEVICES, follow};
 use crate::scenario::{Network, Openflow, SIDE_MACS, peers, underlay_address};
 
 /// Where Debian has the variant with DPDK.
@@ -108,13 +108,14 @@ impl Switch<'_> {
         let file = self.file("conf.db").to_string_lossy().into_owned();
         self.tool("ovsdb-tool", &["create", &file, SCHEMA])?;
         let socket = self.file("db.sock");
-        let child = self
-            .command("ovsdb-server")
+        let mut server = self.command("ovsdb-server");
+        server
             .arg(format!("--remote=punix:{}", socket.display()))
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::null());
+        let child = follow(&mut server)
             .spawn()
             .context("ovsdb-server: apt-get install openvswitch-switch-dpdk")?;
         let begin = Instant::now();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::rig::{Control, Reading};
+use crate::rig::{Control, Reading, follow};
 
 /// How long a contestant may take to poll its ports.
 const START: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command
+        let child = follow(&mut command)
             .spawn()
             .with_context(|| format!("{program} does not start"))?;
         Ok(Self {

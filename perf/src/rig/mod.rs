@@ -15,6 +15,9 @@
 
 mod control;
 
+#[allow(unsafe_code)]
+mod follow;
+
 #[cfg(feature = "dpdk")]
 #[allow(unsafe_code)]
 pub mod attach;
@@ -33,6 +36,7 @@ pub use kernel::kernel_send;
 pub use wire::{Schedule, Sent, Wire, time_stamp};
 
 pub use control::{Control, Feed, Playing, Reading, Sample};
+pub use follow::follow;
 
 /// The rig as an object to be preloaded with `LD_PRELOAD`; `SLUICE_RIG` names the control file.
 #[cfg(feature = "dpdk")]

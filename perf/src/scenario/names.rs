@@ -59,7 +59,7 @@ pub(super) const SIDES: [&str; 2] = ["a", "b"];
 pub(super) fn node(place: &Place, uses: [Use; 2]) -> String {
     let mut text = format!(
         "chassis = \"node\"\ntopology = \"topology.toml\"\n\
-         [dataplane]\nidle = \"poll\"\nworkers = {:?}\nconnections = {}\n",
+         [dataplane]\nidle = \"poll\"\nhugepages = \"on\"\nworkers = {:?}\nconnections = {}\n",
         place.cpus, place.connections
     );
     let mut mappings = String::new();

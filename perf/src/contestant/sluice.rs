@@ -63,6 +63,8 @@ fn run(
     }
     let mut command = Command::new(program);
     command.arg("play").arg(directory.join("node.toml"));
+    // Its last words are why it does not start, not from where that came.
+    command.env("RUST_LIB_BACKTRACE", "0");
     let mut process = Process::start(site, name, "TERM", command)?;
     process.queues = workers;
     process.wait_until_polling()?;

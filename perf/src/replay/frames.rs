@@ -17,9 +17,6 @@ const SAMPLE: u64 = 61;
 /// Samples kept.
 const SAMPLES: usize = 512;
 
-/// Bytes of the longest headers of any scenario, rounded up.
-const LONGEST: usize = 160;
-
 /// A frame in a buffer of its own.
 #[derive(Debug)]
 pub(super) struct PlayFrame {
@@ -42,11 +39,6 @@ impl PlayFrame {
         self.end = (HEADROOM + length).min(ROOM);
         if let Some(place) = self.bytes.get_mut(HEADROOM..HEADROOM + record.len()) {
             place.copy_from_slice(record);
-        }
-        // The last frame in this buffer may have had more headers.
-        let behind = HEADROOM + record.len()..(HEADROOM + LONGEST).min(self.end);
-        if let Some(place) = self.bytes.get_mut(behind) {
-            place.fill(0);
         }
     }
 }

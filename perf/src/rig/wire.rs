@@ -193,7 +193,7 @@ mod tests {
     const SLOTS_AT: u64 = 256;
 
     fn records() -> Records {
-        let frame = |flow: u32| [vec![0xee; 42], body(flow, 42, 60)].concat();
+        let frame = |flow: u32| [vec![0xee; 42], body(flow, 42, 0, 60)].concat();
         Records::new(42, &[1, 2, 3], |_, flow| frame(flow)).unwrap()
     }
 

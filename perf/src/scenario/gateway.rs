@@ -106,6 +106,7 @@ fn expected(side: usize, flow: u32, gateways: u8) -> Expected {
             outer: None,
             any_source_port: true,
             entered,
+            beside: 0,
         };
     }
     let packet = Packet {
@@ -127,6 +128,7 @@ fn expected(side: usize, flow: u32, gateways: u8) -> Expected {
         outer,
         any_source_port: false,
         entered,
+        beside: 0,
     }
 }
 

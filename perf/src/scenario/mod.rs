@@ -273,6 +273,12 @@ impl Network {
         load: &Load,
         order: impl Fn(u64) -> Vec<u32>,
     ) -> anyhow::Result<[Option<Records>; 2]> {
+        let bytes = |side: &Side| match side {
+            Side::Frames { headers, .. } => *headers,
+            Side::Turned | Side::Silent => 0,
+        };
+        // Both sides take their buffers from one pool: see `Records`.
+        let longest = self.sides.iter().map(bytes).max().unwrap_or_default();
         let mut all = [None, None];
         for ((records, side), seed) in all.iter_mut().zip(&self.sides).zip(SEEDS) {
             let Side::Frames {
@@ -284,7 +290,7 @@ impl Network {
                 continue;
             };
             let shortest = headers - tunnel + LEAST_PAYLOAD;
-            let made = Records::new(*headers, &order(seed), |number, flow| {
+            let made = Records::new(longest, &order(seed), |number, flow| {
                 frame(flow, load.size.frame(number, shortest) + tunnel)
             });
             *records = Some(made?);

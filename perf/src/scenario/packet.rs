@@ -53,12 +53,18 @@ impl Packet {
 
     /// A frame of `length` bytes that carries the flow's number.
     pub fn frame(&self, flow: u32, length: usize) -> Vec<u8> {
-        self.builder(&body(flow, self.headers(), length)).build()
+        self.frame_beside(flow, length, 0)
+    }
+
+    /// The same where the other side's frames have `beside` bytes of headers, which are more.
+    pub fn frame_beside(&self, flow: u32, length: usize, beside: usize) -> Vec<u8> {
+        self.builder(&body(flow, self.headers(), beside, length))
+            .build()
     }
 
     /// The same in a tunnel; `length` counts the outer headers too.
     pub fn tunnelled(&self, outer: &Outer, flow: u32, length: usize) -> Vec<u8> {
-        let inner = self.builder(&body(flow, outer.headers() + self.headers(), length));
+        let inner = self.builder(&body(flow, outer.headers() + self.headers(), 0, length));
         let around = Builder::ethernet(outer.eth_src, outer.eth_dst)
             .ipv4(outer.src, outer.dst)
             .dont_fragment(true);
@@ -185,6 +191,8 @@ pub struct Expected {
     pub any_source_port: bool,
     /// Bytes before the payload when the packet came in.
     pub entered: usize,
+    /// The same of what enters by the other side, when that has more; else 0.
+    pub beside: usize,
 }
 
 impl Expected {
@@ -195,6 +203,7 @@ impl Expected {
             outer: None,
             any_source_port: false,
             entered: before.headers(),
+            beside: 0,
         }
     }
 
@@ -213,9 +222,8 @@ impl Expected {
             packet.ports.0 = ports.ok_or("no ports")?.0;
         }
         let payload = inner.len().saturating_sub(packet.headers());
-        let wanted = packet
-            .builder(&body(flow, self.entered, self.entered + payload))
-            .build();
+        let entered = body(flow, self.entered, self.beside, self.entered + payload);
+        let wanted = packet.builder(&entered).build();
         if wanted == inner {
             return Ok(());
         }

@@ -280,6 +280,7 @@ fn flat_back(flow: u32) -> Packet {
 pub(super) fn vxlan(place: &Place) -> Network {
     let outer = |flow| outer_from(1, vm_of(flow), HERE, Keys::Vxlan);
     let tunnel = outer(0).headers();
+    let beside = flat_back(0).headers() + tunnel;
     let expected = move |side, flow| {
         if side == 0 {
             let packet = flat_back(flow);
@@ -293,6 +294,7 @@ pub(super) fn vxlan(place: &Place) -> Network {
         let outer = Some(outer_to(1, vm_of(flow), HERE, Keys::Vxlan));
         Some(Expected {
             outer,
+            beside,
             ..Expected::of(packet, &packet)
         })
     };
@@ -313,10 +315,10 @@ pub(super) fn vxlan(place: &Place) -> Network {
             Side::Frames {
                 headers: flat(0).headers(),
                 tunnel: 0,
-                frame: Box::new(|flow, length| flat(flow).frame(flow, length)),
+                frame: Box::new(move |flow, length| flat(flow).frame_beside(flow, length, beside)),
             },
             Side::Frames {
-                headers: flat(0).headers() + tunnel,
+                headers: beside,
                 tunnel,
                 frame: Box::new(move |flow, length| {
                     flat_back(flow).tunnelled(&outer(flow), flow, length)

@@ -1,8 +1,9 @@
 //! Frames as records: what the rig copies into a buffer for each packet.
 //!
 //! A record is the beginning of a frame, a multiple of 64 bytes; its last two bytes say how long the frame is.
-//! What follows in a longer frame is zeros. The payload begins with the number of the flow, by which what
-//! comes out is recognised.
+//! What follows in a longer frame is zeros, which are in the buffer already: records of both sides are equally
+//! long, or a short one would leave behind it what a long one wrote there. The payload begins with the number
+//! of the flow, by which what comes out is recognised.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -26,7 +27,8 @@ pub struct Records {
 }
 
 impl Records {
-    /// The frames that `frame` makes (from the record's number and flow) for each flow of the order, in order.
+    /// The frames that `frame` makes (from the record's number and flow) for each flow of the order, in order;
+    /// `headers` are those of the side that has the most bytes of them.
     ///
     /// # Errors
     /// When a frame is not as [`body`] makes them.
@@ -106,15 +108,16 @@ fn push(bytes: &mut Vec<u8>, stride: usize, frame: &[u8]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The payload of a frame that has `headers` bytes before it and `frame` bytes in all.
-pub fn body(flow: u32, headers: usize, frame: usize) -> Vec<u8> {
+/// The payload of a frame that has `headers` bytes before it and `frame` bytes in all. Its record is as long as
+/// one for `beside` bytes of headers, if these are more: those of the other side's frames.
+pub fn body(flow: u32, headers: usize, beside: usize, frame: usize) -> Vec<u8> {
     let mut bytes = vec![0; frame.saturating_sub(headers)];
     if let Some(number) = bytes.first_chunk_mut() {
         *number = flow.to_be_bytes();
     }
     // A longer frame's bytes are what its record says, the length included.
     let length = (frame as u16).to_le_bytes();
-    let at = stride(headers) - LENGTH - headers;
+    let at = stride(headers.max(beside)) - LENGTH - headers;
     for (place, byte) in bytes.iter_mut().skip(at).zip(length) {
         *place = byte;
     }
@@ -183,7 +186,7 @@ mod tests {
 
     fn frame(flow: u32, length: usize) -> Vec<u8> {
         let mut frame = vec![0xee; 42];
-        frame.extend(body(flow, 42, length));
+        frame.extend(body(flow, 42, 0, length));
         frame
     }
 
@@ -198,6 +201,16 @@ mod tests {
                 assert_eq!(records.record(n).unwrap().1, lengths[n]);
             }
             assert_eq!(records.record(2), None);
+        }
+    }
+
+    #[test]
+    fn frames_fit_into_records_for_longer_headers() {
+        for length in [60, 64, 127, 128, 1514] {
+            let frame = |flow| [vec![0xee; 42], body(flow, 42, 92, length)].concat();
+            let records = Records::new(92, &[7], |_, flow| frame(flow)).unwrap();
+            assert_eq!((records.stride, records.len()), (128, 1));
+            assert_eq!(records.frame(0), frame(7), "{length}");
         }
     }
 
@@ -223,7 +236,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("sluice-perf-tape-{}", std::process::id()));
         let one = Records::new(42, &[1, 2, 3], |_, flow| frame(flow, 60)).unwrap();
         let two = Records::new(70, &[4], |_, flow| {
-            [vec![1; 70], body(flow, 70, 90)].concat()
+            [vec![1; 70], body(flow, 70, 0, 90)].concat()
         })
         .unwrap();
         let tape = Tape::write(&path, [Some(&one), Some(&two)]).unwrap();

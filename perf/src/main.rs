@@ -293,11 +293,18 @@ fn whole<'a>(failed: impl Iterator<Item = (&'a str, String)>, named: bool) -> Ex
 }
 
 fn bars(directory: &Path) -> ExitCode {
-    match report::collect(directory) {
-        Ok(bars) => {
-            print!("{}", report::bars(&bars));
-            verdict(bars.iter().all(report::Bar::met))
+    let told = report::collect(directory).and_then(|collected| {
+        if collected.is_empty() {
+            let directory = directory.display();
+            eprintln!("Error: {directory}: no reports; commands write them with --out");
+            return Ok(false);
         }
+        print!("{}", report::bars(&collected.bars));
+        collected.whole()?;
+        Ok(collected.bars.iter().all(report::Bar::met))
+    });
+    match told {
+        Ok(met) => verdict(met),
         Err(error) => {
             eprintln!("Error: {error:?}");
             ExitCode::from(2)

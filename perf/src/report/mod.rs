@@ -6,7 +6,7 @@ mod machine;
 mod table;
 mod verdict;
 
-pub use bar::{Aim, Bar, bars, collect};
+pub use bar::{Aim, Bar, Collected, bars, collect};
 pub use chart::charts;
 pub use machine::Machine;
 pub use table::table;

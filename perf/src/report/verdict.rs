@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use super::Bar;
+use super::bar::RIG;
 use crate::bench::{Cell, Results};
 use crate::scenario::Scenario;
 
 /// Cycles that the rig itself may cost.
-const RIG: f64 = 40.0;
+const RIG_BAR: f64 = 40.0;
 
 /// Whole cycles of Open vSwitch for each of ours, by scenario.
 const OVS: &[(&str, f64)] = &[
@@ -51,21 +52,13 @@ pub fn comparison(results: &Results) -> String {
 /// What is aimed at under the loads that were run.
 pub fn aims(results: &Results) -> Vec<Bar> {
     let mut bars = Vec::new();
-    let rig = results.cells.iter().filter(|cell| {
-        cell.contestant == "testpmd-io" && cell.size == "64" && cell.order == "uniform"
-    });
-    let dearest = rig
-        .filter_map(|cell| Some((cell, cell.cycles()?)))
-        .max_by(|(_, a), (_, b)| a.total_cmp(b));
-    if let Some((cell, cycles)) = dearest {
-        let what = format!("the rig itself where it costs most, {}", cell.scenario);
-        bars.push(Bar::at_most(1, what, "cycles", RIG, Some(cycles)));
-    }
+    bars.extend(rig(results));
     for cell in ours(results).filter(|cell| cell.order == "uniform") {
         let what = format!("{}, {} flows", cell.scenario, cell.flows);
         if let Some(bar) = cycles(cell) {
             let above = results.above_io(cell);
-            bars.push(Bar::at_most(1, &what, "cycles above io", bar, above));
+            let tried = failed(cell) || results.beside(cell, "testpmd-io").is_some();
+            bars.push(Bar::at_most(1, &what, "cycles above io", bar, above).tried(tried));
         }
         if cell.size == "64"
             && let Some((_, bar)) = OVS.iter().find(|(name, _)| *name == cell.scenario)
@@ -82,17 +75,13 @@ pub fn aims(results: &Results) -> Vec<Bar> {
         if cell.size == "1500" && ["l3", "snat"].contains(&cell.scenario.as_str()) {
             let small = sibling(results, cell, &cell.scenario, "64");
             let what = format!("{what}, 1500 bytes");
-            bars.push(Bar::at_most(5, what, "x of 64", 1.3, ratio(cell, small)));
+            let bar = Bar::at_most(5, what, "x of 64", 1.3, ratio(cell, small));
+            bars.push(bar.tried(failed(cell) || small.is_some()));
         }
         if cell.scenario == "hops" && cell.size == "64" {
             let gateway = sibling(results, cell, "gateway", "64");
-            bars.push(Bar::at_most(
-                2,
-                &what,
-                "x gateway",
-                1.1,
-                ratio(cell, gateway),
-            ));
+            let bar = Bar::at_most(2, &what, "x gateway", 1.1, ratio(cell, gateway));
+            bars.push(bar.tried(failed(cell) || gateway.is_some()));
         }
         if cell.scenario == "new-connections" && cell.size == "64" {
             let rate = cell.median(|window| window.mpps);
@@ -100,6 +89,21 @@ pub fn aims(results: &Results) -> Vec<Bar> {
         }
     }
     bars
+}
+
+/// What the rig itself costs, where that is most; failed when it could not be measured somewhere.
+fn rig(results: &Results) -> Option<Bar> {
+    let dear = |cell: &&Cell| cell.cycles().unwrap_or(f64::INFINITY);
+    let cells = results.cells.iter().filter(|cell| {
+        cell.contestant == "testpmd-io" && cell.size == "64" && cell.order == "uniform"
+    });
+    let cell = cells.max_by(|a, b| dear(a).total_cmp(&dear(b)))?;
+    let what = format!("{RIG}, {}", cell.scenario);
+    Some(Bar::at_most(1, what, "cycles", RIG_BAR, cell.cycles()))
+}
+
+fn failed(cell: &Cell) -> bool {
+    cell.cycles().is_none()
 }
 
 /// The bar for our own worker under this load, in cycles above `testpmd io`.
@@ -158,20 +162,52 @@ mod tests {
             cell("hops", 100_000, "64", "sluice", Some(230.0)),
         ]);
         let aims = aims(&all);
-        let found: Vec<(u8, Option<f64>, bool)> = aims
+        let found: Vec<(u8, Option<f64>, &str)> = aims
             .iter()
-            .map(|bar| (bar.group, bar.measured, bar.met()))
+            .map(|bar| (bar.group, bar.measured, said(bar)))
             .collect();
         assert_eq!(
             found,
             [
-                (1, Some(41.0), false),
-                (1, Some(40.0), true),
-                (4, Some(3.0), true),
-                (5, Some(1.5), false),
-                (1, None, false),
-                (1, None, false),
-                (2, Some(1.15), false),
+                (1, Some(41.0), "missed"),
+                (1, Some(40.0), "met"),
+                (4, Some(3.0), "met"),
+                (5, Some(1.5), "missed"),
+                (1, None, "failed"),
+                (1, None, "not measured"),
+                (2, Some(1.15), "missed"),
+            ]
+        );
+    }
+
+    fn said(bar: &Bar) -> &'static str {
+        match (bar.failed, bar.measured, bar.met()) {
+            (true, None, false) => "failed",
+            (false, None, false) => "not measured",
+            (false, Some(_), true) => "met",
+            (false, Some(_), false) => "missed",
+            _ => "a contradiction",
+        }
+    }
+
+    #[test]
+    fn a_rig_that_fails_is_told() {
+        let all = results(vec![
+            cell("l2", 1_000, "64", "testpmd-io", Some(60.0)),
+            cell("l3", 100_000, "64", "testpmd-io", None),
+            cell("l3", 100_000, "64", "sluice", Some(60.0)),
+            cell("hops", 100_000, "64", "sluice", Some(230.0)),
+        ]);
+        let found: Vec<(String, &str)> = aims(&all)
+            .iter()
+            .map(|bar| (bar.what.clone(), said(bar)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (format!("{RIG}, l3"), "failed"),
+                ("l3, 100000 flows".into(), "failed"),
+                ("hops, 100000 flows".into(), "not measured"),
             ]
         );
     }

@@ -180,9 +180,10 @@ fn total(text: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// A comparison for people, and whether nothing has grown too much. Against a baseline of another compiler
-/// growth is shown but fails nothing: it may be the compiler's.
-pub fn compare(counted: &Baseline, baseline: &Baseline) -> (String, bool) {
+/// A comparison for people, and whether all is well: nothing has grown too much, and every name is a scenario's. Against a
+/// baseline of another compiler growth is shown but fails nothing, because it may be the compiler's; there it is the other
+/// compiler that fails, if `strict`.
+pub fn compare(counted: &Baseline, baseline: &Baseline, strict: bool) -> (String, bool) {
     let mut text = format!(
         "{:<18}{:>14}{:>12}{:>9}\n",
         "instructions", "per packet", "baseline", "change"
@@ -210,10 +211,17 @@ pub fn compare(counted: &Baseline, baseline: &Baseline) -> (String, bool) {
             change * 100.0
         );
     }
+    let names = baseline.instructions.keys();
+    for name in names.filter(|name| Scenario::named(name).is_none()) {
+        good = false;
+        let _ = writeln!(text, "{name:<18} is in the baseline, but no scenario");
+    }
     if !same_compiler {
+        good &= !strict;
         let _ = writeln!(
             text,
-            "the baseline was counted with {}, this with {}",
+            "\nNOT COMPARED: ANOTHER COMPILER\nThe baseline was counted with {}, this with {}. Growth fails nothing here.\n\
+             Use that compiler, or write a new baseline.",
             baseline.rustc, counted.rustc
         );
     }
@@ -238,16 +246,20 @@ mod tests {
     #[test]
     fn growth_beyond_the_limit_fails() {
         let before = baseline(&[("l2", 100.0), ("l3", 200.0)]);
-        assert!(compare(&baseline(&[("l2", 102.9), ("l3", 150.0)]), &before).1);
-        let (text, good) = compare(&baseline(&[("l2", 103.1)]), &before);
+        assert!(compare(&baseline(&[("l2", 102.9), ("l3", 150.0)]), &before, true).1);
+        let (text, good) = compare(&baseline(&[("l2", 103.1)]), &before, false);
         assert!(!good && text.contains("GROWN"), "{text}");
-        assert!(!compare(&baseline(&[("new", 1.0)]), &before).1);
+        assert!(!compare(&baseline(&[("snat", 1.0)]), &before, false).1);
         let other = Baseline {
             rustc: "rustc 2".into(),
             ..baseline(&[("l2", 110.0)])
         };
-        let (text, good) = compare(&other, &before);
+        let (text, good) = compare(&other, &before, false);
         assert!(good && text.contains("rustc 2"), "{text}");
+        assert!(!compare(&other, &before, true).1);
+        let gone = baseline(&[("l2", 100.0), ("l4", 200.0)]);
+        let (text, good) = compare(&baseline(&[("l2", 100.0)]), &gone, false);
+        assert!(!good && text.contains("l4"), "{text}");
     }
 
     #[test]

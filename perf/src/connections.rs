@@ -12,7 +12,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, value_parser};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -43,10 +44,10 @@ const PAUSE_BAR: f64 = 50.0;
 #[derive(Clone, Debug, Args)]
 pub struct Connections {
     /// Connections.
-    #[arg(long, default_value_t = 10_000_000)]
+    #[arg(long, default_value_t = 10_000_000, value_parser = value_parser!(u32).range(1..=1_000_000_000))]
     pub connections: u32,
     /// Runs that are compared loop by loop.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub runs: usize,
     /// Directory for the report as JSON.
     #[arg(long)]

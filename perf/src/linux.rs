@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use core_affinity::CoreId;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{median, place, scenario, site};
+use crate::bench::{Scratch, median, place, scenario, site};
 use crate::contestant::run as tool;
 use crate::rig::{follow, kernel_send};
 use crate::scenario::{KernelRules, SIDE_MACS, Scenario, kernel_rules};
@@ -39,7 +40,7 @@ pub struct Linux {
     #[arg(long, default_value = "100k", value_parser = parse_flows)]
     pub flows: u32,
     /// Windows of each.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub runs: usize,
     /// Directory for the report as JSON.
     #[arg(long)]
@@ -117,6 +118,7 @@ pub fn run(wanted: &Linux) -> anyhow::Result<Vec<Measured>> {
 pub fn measure(scenario: &Scenario, flows: u32, runs: usize) -> anyhow::Result<Measured> {
     let rules = kernel_rules(scenario).context("it has no rules for the kernel")?;
     let site = site(None)?;
+    let _scratch = Scratch::of(&site);
     let load = Load {
         flows,
         size: Size::Bytes(64),
@@ -124,8 +126,6 @@ pub fn measure(scenario: &Scenario, flows: u32, runs: usize) -> anyhow::Result<M
     };
     let network = scenario.network(&place(&site, scenario, &load));
     let [records, _] = network.records(&load, TAPE)?;
-    // What cannot be removed stays behind in the temporary directory.
-    let _ = std::fs::remove_dir_all(&site.directory);
     let records = records.context("side A sends nothing")?;
     set_up(&rules)?;
     core_affinity::set_for_current(CoreId { id: site.cpu });

@@ -141,6 +141,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         What::Workers(wanted) => {
+            anyhow::ensure!(wanted.runs > 0, "--runs: at least 1");
             let measured = workers::run(&wanted)?;
             measured.iter().for_each(|measured| println!("{measured}"));
             let bars: Vec<report::Bar> = measured.iter().map(Measured::bar).collect();
@@ -190,6 +191,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn compare(bench: &Bench, named: bool) -> anyhow::Result<ExitCode> {
+    bench.check()?;
     let results = bench::run(bench, |cell| {
         let cycles = cell
             .cycles()

@@ -32,7 +32,7 @@ const BATCH: u64 = 64;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Mutate {
     /// Frames to feed.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: u64,
     /// Where the frames come from; another seed, other frames.
     #[arg(long, default_value_t = 1)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use sluice_fastpath::tables::{Choice, PieceKind, Router, Routing};
 
@@ -21,20 +22,27 @@ use crate::report::Bar;
 use crate::scale::{Directory, Node, Steps, on_cpu, peak_memory};
 use table::Table;
 
+/// Routes of a family that the made-up table needs to have its shape,
+const LEAST: u64 = 100;
+/// and for which its space has room.
+const MOST_V4: u64 = 2_000_000;
+/// The same of IPv6.
+const MOST_V6: u64 = 200_000;
+
 /// How large the table is.
 #[derive(Clone, Debug, Args)]
 pub struct Routes {
     /// IPv4 routes.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = RangedU64ValueParser::<usize>::new().range(LEAST..=MOST_V4))]
     pub v4: usize,
     /// IPv6 routes.
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 200_000, value_parser = RangedU64ValueParser::<usize>::new().range(LEAST..=MOST_V6))]
     pub v6: usize,
     /// Addresses looked up.
-    #[arg(long, default_value_t = 250_000)]
+    #[arg(long, default_value_t = 250_000, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100_000_000))]
     pub lookups: usize,
     /// Runs of each kind; the median counts.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub runs: usize,
     /// Directory for the report as JSON.
     #[arg(long)]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use sluice_fastpath::snapshot::TablesCell;
 use sluice_fastpath::tables::Tables;
 use sluice_mgmt::compile::{Compiler, NodeView};
@@ -39,7 +40,7 @@ pub struct Scale {
     #[arg(long, default_value_t = 25_000)]
     pub inline_routes: usize,
     /// Reloads with one switch changed; the median counts.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub reloads: usize,
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use addr2line::Loader;
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use clap::{Args, value_parser};
 
 use crate::bench::{alone, scenario};
 use crate::contestant::{Process, Site};
@@ -35,7 +35,7 @@ pub struct Stages {
     #[arg(long, default_value = "64")]
     pub size: Size,
     /// Seconds to look.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = value_parser!(u32).range(1..))]
     pub seconds: u32,
 }
 

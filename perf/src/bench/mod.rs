@@ -2,6 +2,8 @@
 
 mod result;
 mod run;
+#[cfg(feature = "dpdk")]
+mod scratch;
 mod window;
 
 pub use result::{Cell, Outcome, Results, median};
@@ -9,5 +11,22 @@ pub use result::{Cell, Outcome, Results, median};
 pub(crate) use run::begin;
 pub use run::{Bench, alone, run, scenario};
 pub(crate) use run::{place, playing, site, verify};
+#[cfg(feature = "dpdk")]
+pub(crate) use scratch::Scratch;
 pub use window::Window;
 pub(crate) use window::{LENGTH, TRIES, WARM, first_lap};
+
+impl Bench {
+    /// Whether this machine can do what is asked for.
+    ///
+    /// # Errors
+    /// What is not possible, and what is.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let cpus = sluice_mgmt::config::Host::detect().cpus;
+        anyhow::ensure!(self.runs > 0, "--runs: at least 1");
+        if let Some(cpu) = self.cpu {
+            anyhow::ensure!(cpus.contains(&cpu), "--cpu {cpu}: one of {cpus:?}");
+        }
+        Ok(())
+    }
+}

@@ -283,3 +283,20 @@ pub(super) fn ip(v6: bool, address: u128) -> IpAddr {
         Ipv4Addr::from_bits(v4(address)).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::LEAST;
+    use super::*;
+
+    #[test]
+    fn the_smallest_table_is_whole() {
+        for count in (LEAST as usize..).take(20) {
+            for table in [Table::v4(count), Table::v6(count)] {
+                let routes: HashSet<_> = table.rows.iter().map(|r| (r.first, r.length)).collect();
+                assert_eq!((table.len(), routes.len()), (count, count));
+                assert_eq!(table.by_space(3).len(), 3);
+            }
+        }
+    }
+}

@@ -123,6 +123,17 @@ pub fn parse_flows(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads a time in seconds.
+///
+/// # Errors
+/// Anything that is no finite number above 0.
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Ok(seconds),
+        _ => Err("seconds, more than 0".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +147,14 @@ mod tests {
         assert_eq!("imix".parse(), Ok(Size::Imix));
         assert_eq!("1500".parse(), Ok(Size::Bytes(1500)));
         assert!("63".parse::<Size>().is_err() && "9000".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn times_are_finite_and_pass() {
+        assert_eq!(parse_seconds("0.06"), Ok(0.06));
+        for text in ["", "0", "-0", "-1", "inf", "nan", "1e999", "1s"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod load;
 mod order;
 mod records;
 
-pub use load::{Load, Order, Size, parse_flows};
+pub use load::{Load, Order, Size, parse_flows, parse_seconds};
 pub use order::{TAPE, once, parted, sequence};
 pub use records::{Records, Tape, body};

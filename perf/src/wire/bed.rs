@@ -9,7 +9,7 @@ use core_affinity::CoreId;
 use serde::Serialize;
 
 use super::probe::Probe;
-use crate::bench::{Window, begin, place, playing, site};
+use crate::bench::{Scratch, Window, begin, place, playing, site};
 use crate::contestant::{Contestant, Kind, Site};
 use crate::rig::{Feed, Playing, Reading, Schedule, Wire};
 use crate::scenario::{Network, Scenario, Side};
@@ -55,7 +55,8 @@ pub struct Bed {
     probe: Probe,
     /// The least that a probe took, in nanoseconds.
     pub probe_best: f64,
-    site: Site,
+    // Dropped after all who have files there.
+    _scratch: Scratch,
     // Dropped last: what stops the contestants must not wait for them.
     _priority: Option<Priority>,
 }
@@ -97,6 +98,7 @@ impl Bed {
             devices: devices.to_vec(),
             ..site(None)?
         };
+        let scratch = Scratch::of(&site);
         let kinds = if devices.is_empty() {
             kinds
         } else {
@@ -124,7 +126,7 @@ impl Bed {
             tsc_ghz: 0.0,
             probe: Probe::new(site.cpu),
             probe_best: f64::INFINITY,
-            site,
+            _scratch: scratch,
             _priority: Priority::raise().ok(),
         };
         bed.tsc_ghz = bed.measure_tsc()?;
@@ -259,8 +261,6 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         self.plugged.clear();
-        // What cannot be removed stays behind in the temporary directory.
-        let _ = std::fs::remove_dir_all(&self.site.directory);
     }
 }
 

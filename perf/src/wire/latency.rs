@@ -5,16 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::bed::{Bed, Trial};
-use super::throughput;
-use crate::bench::{median, scenario};
+use super::{scenario, throughput};
+use crate::bench::median;
 use crate::contestant::Kind;
 use crate::report::Bar;
 use crate::scenario::Scenario;
-use crate::traffic::{Load, Order, Size, parse_flows};
+use crate::traffic::{Load, Order, Size, parse_flows, parse_seconds};
 
 /// Seconds of a trial while the rate is searched.
 const SEARCH: f64 = 0.05;
@@ -43,10 +44,10 @@ pub struct Latency {
     #[arg(long, value_delimiter = ',', default_value = "testpmd-macswap,sluice")]
     pub contestants: Vec<Kind>,
     /// Windows of each that count.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub windows: usize,
     /// Seconds of a window.
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = parse_seconds)]
     pub seconds: f64,
     /// A network card of this machine as DPDK names it, given twice; then what is behind them is measured instead.
     #[arg(long = "device")]
@@ -223,14 +224,7 @@ pub fn run(wanted: &Latency) -> anyhow::Result<(Vec<Measured>, f64)> {
 
 /// Half of the rate at which it loses half a percent; at none at all a guest would measure its host.
 fn half(bed: &mut Bed, kind: Kind) -> anyhow::Result<f64> {
-    let mut measured = throughput::Measured {
-        contestant: kind.name().to_owned(),
-        failed: None,
-        flooded: 0.0,
-        found: Vec::new(),
-        tried: Vec::new(),
-        disturbed: 0,
-    };
+    let mut measured = throughput::Measured::new(kind, None);
     throughput::one(bed, kind, SEARCH, &mut measured)?;
     let pdr = measured.found.last().copied().flatten();
     Ok(pdr.context("it loses too much at any rate")? / 2.0)

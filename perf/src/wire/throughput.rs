@@ -7,11 +7,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::bed::Bed;
+use super::scenario;
 use super::search::{Goal, Tried, search};
-use crate::bench::scenario;
 use crate::contestant::Kind;
 use crate::scenario::Scenario;
-use crate::traffic::{Load, Order, Size, parse_flows};
+use crate::traffic::{Load, Order, Size, parse_flows, parse_seconds};
 
 /// More than any generator makes, in million frames a second.
 const FLOOD: f64 = 80.0;
@@ -38,7 +38,7 @@ pub struct Throughput {
     )]
     pub contestants: Vec<Kind>,
     /// Seconds of a trial; RFC 2544 has 60.
-    #[arg(long, default_value_t = 0.06)]
+    #[arg(long, default_value_t = 0.06, value_parser = parse_seconds)]
     pub trial: f64,
     /// A network card of this machine as DPDK names it, given twice; then what is behind them is measured instead.
     #[arg(long = "device")]
@@ -57,6 +57,8 @@ pub struct Measured {
     pub failed: Option<String>,
     /// Million frames a second that it forwards when flooded.
     pub flooded: f64,
+    /// Million frames a second up to which was searched, for want of more from the generator or by what is forwarded when flooded.
+    pub ceiling: f64,
     /// Million frames a second with no loss and with half a percent, as [`Goal::ALL`].
     pub found: Vec<Option<f64>>,
     /// All rates that were tried.
@@ -65,15 +67,38 @@ pub struct Measured {
     pub disturbed: usize,
 }
 
+impl Measured {
+    /// Nothing yet.
+    pub(super) fn new(contestant: Kind, failed: Option<String>) -> Self {
+        Self {
+            contestant: contestant.name().to_owned(),
+            failed,
+            flooded: 0.0,
+            ceiling: 0.0,
+            found: Vec::new(),
+            tried: Vec::new(),
+            disturbed: 0,
+        }
+    }
+
+    /// A rate for people: where the search could not go higher, it is no more than a lower bound.
+    fn rate(&self, found: Option<f64>) -> String {
+        match found {
+            None => "-".to_owned(),
+            Some(rate) if rate >= self.ceiling => format!(">= {rate:.2}"),
+            Some(rate) => format!("{rate:.2}"),
+        }
+    }
+}
+
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(why) = &self.failed {
             return write!(f, "{:<18} FAILED: {why}", self.contestant);
         }
-        let rate = |rate: &Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.2}"));
         write!(f, "{:<18}{:>10.2}", self.contestant, self.flooded)?;
         for found in &self.found {
-            write!(f, "{:>10}", rate(found))?;
+            write!(f, "{:>10}", self.rate(*found))?;
         }
         write!(f, "{:>9}{:>11}", self.tried.len(), self.disturbed)
     }
@@ -91,14 +116,7 @@ pub fn run(wanted: &Throughput) -> anyhow::Result<(Vec<Measured>, f64)> {
     };
     let mut bed = Bed::new(&wanted.contestants, &wanted.devices, wanted.scenario, &load)?;
     let all = bed.contestants().into_iter().map(|(kind, why)| {
-        let mut measured = Measured {
-            contestant: kind.name().to_owned(),
-            failed: why,
-            flooded: 0.0,
-            found: Vec::new(),
-            tried: Vec::new(),
-            disturbed: 0,
-        };
+        let mut measured = Measured::new(kind, why);
         if measured.failed.is_none()
             && let Err(error) = one(&mut bed, kind, wanted.trial, &mut measured)
         {
@@ -121,6 +139,7 @@ pub(super) fn one(
     let flood = bed.trial(kind, FLOOD, seconds / 4.0)?;
     measured.flooded = flood.forwarded;
     let most = (flood.forwarded * ABOVE).min(flood.offered);
+    measured.ceiling = most;
     let mut disturbed = 0;
     let (found, tried) = search(&Goal::ALL, most, |rate| {
         let trial = bed.trial(kind, rate, seconds)?;
@@ -138,4 +157,23 @@ pub(super) fn one(
     measured.tried = tried;
     measured.disturbed = disturbed;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_of_a_search_is_a_lower_bound() {
+        let measured = Measured {
+            flooded: 33.91,
+            ceiling: 34.32,
+            found: vec![Some(34.0), Some(34.32), None],
+            ..Measured::new(Kind::TestpmdIo, None)
+        };
+        let text = measured.to_string();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let expected = ["testpmd-io", "33.91", "34.00", ">=", "34.32", "-", "0", "0"];
+        assert_eq!(words, expected);
+    }
 }

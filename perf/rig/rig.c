@@ -198,6 +198,9 @@ static __rte_always_inline void fill(const struct lane *lane, struct rte_mbuf *m
 	m->vlan_tci = 0;
 	m->hash.rss = 0;
 	memcpy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, record, stride);
+	/* A long frame ends in zeros: what the contestant itself sent in this buffer was shorter than two lines. */
+	if (len > stride)
+		memset((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM + stride, 0, 64);
 }
 
 static __rte_always_inline void ask(const struct rte_mbuf *m, const uint32_t stride)

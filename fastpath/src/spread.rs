@@ -83,7 +83,7 @@ pub type Accept<'a> = &'a dyn Fn(u16) -> bool;
 #[derive(Clone, Debug, Default)]
 pub struct Homes {
     worker: WorkerId,
-    /// By device; `None` where nothing is known, or there is one queue.
+    /// By device; `None` where nothing is known, or there is one queue. Empty when that is so of all.
     devices: Vec<Option<Arc<Spread>>>,
 }
 
@@ -95,7 +95,10 @@ impl Homes {
     };
 
     /// Those of a worker: how each device spreads packets.
-    pub fn new(worker: WorkerId, devices: Vec<Option<Arc<Spread>>>) -> Homes {
+    pub fn new(worker: WorkerId, mut devices: Vec<Option<Arc<Spread>>>) -> Homes {
+        if devices.iter().all(Option::is_none) {
+            devices.clear();
+        }
         Homes { worker, devices }
     }
 
@@ -120,7 +123,7 @@ impl Homes {
 
     /// How the packets spread that come in from outside in this zone.
     fn spread(&self, tables: &Tables, zone: Zone) -> Option<&Spread> {
-        if self.devices.iter().all(Option::is_none) {
+        if self.devices.is_empty() {
             return None;
         }
         let device = tables.wire(zone)?;

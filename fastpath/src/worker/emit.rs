@@ -78,6 +78,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
+    /// Counts a frame of so many bytes at the port it came in by.
+    #[inline]
+    pub(super) fn count_entry(&mut self, port: PortId, bytes: u16) {
+        self.received.add(port, bytes.into(), |port, traffic| {
+            self.counters.port_rx(port, traffic);
+        });
+    }
+
     /// Counts a frame at the port it leaves by.
     #[inline]
     pub(super) fn count_exit(&mut self, port: PortId, bytes: u64) {

@@ -94,10 +94,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
             sheet.taken.add(at, seen);
             if let Some(port) = seen.door.port {
-                let bytes = u64::from(seen.len);
-                self.received.add(port, bytes, |port, traffic| {
-                    self.counters.port_rx(port, traffic);
-                });
+                self.count_entry(port, seen.len);
             }
         }
     }
@@ -237,9 +234,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 ..
             }) = &entered
         {
-            self.received.add(*port, u64::from(*len), |port, traffic| {
-                self.counters.port_rx(port, traffic);
-            });
+            self.count_entry(*port, *len);
         }
         self.admit(frame, Origin::Device(device), entered);
     }

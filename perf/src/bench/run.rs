@@ -214,7 +214,7 @@ impl Run<'_> {
 
 /// Connections are as many as the default, or as the load needs.
 pub(crate) fn place(site: &Site, scenario: &Scenario, load: &Load) -> Place {
-    let wanted = if scenario.name == "new-connections" {
+    let wanted = if scenario.opens() {
         1 << 23
     } else {
         load.flows.saturating_mul(2)

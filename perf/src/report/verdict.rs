@@ -18,6 +18,25 @@ const OVS: &[(&str, f64)] = &[
     ("snat", 5.0),
 ];
 
+/// What our worker may take of one scenario for what it takes of another, under the same load: group, scenarios, bar.
+const BESIDE: &[(u8, &str, &str, f64)] = &[
+    (2, "hops", "gateway", 1.1),
+    (9, "dnat", "snat", 1.1),
+    (9, "balanced", "snat", 1.1),
+    (9, "snat-rules", "snat", 1.25),
+];
+
+/// Connections that a worker opens in a second: group, scenario, what they are, millions.
+const OPENED: &[(u8, &str, &str, f64)] = &[
+    (3, "new-connections", "new SNAT connections", 2.0),
+    (
+        9,
+        "new-connections-rules",
+        "new connections, 10000 ACLs",
+        0.5,
+    ),
+];
+
 /// Loads, and how our worker compares under each.
 pub fn comparison(results: &Results) -> String {
     let mut text = format!(
@@ -78,17 +97,30 @@ pub fn aims(results: &Results) -> Vec<Bar> {
             let bar = Bar::at_most(5, what, "x of 64", 1.3, ratio(cell, small));
             bars.push(bar.tried(failed(cell) || small.is_some()));
         }
-        if cell.scenario == "hops" && cell.size == "64" {
-            let gateway = sibling(results, cell, "gateway", "64");
-            let bar = Bar::at_most(2, &what, "x gateway", 1.1, ratio(cell, gateway));
-            bars.push(bar.tried(failed(cell) || gateway.is_some()));
-        }
-        if cell.scenario == "new-connections" && cell.size == "64" {
-            let rate = cell.median(|window| window.mpps);
-            bars.push(Bar::at_least(3, "new SNAT connections", "M/s", 2.0, rate));
+        if cell.size == "64" {
+            bars.extend(beside(results, cell, &what));
+            bars.extend(opened(cell));
         }
     }
     bars
+}
+
+/// Beside the scenarios that this one is judged by.
+fn beside(results: &Results, cell: &Cell, what: &str) -> Vec<Bar> {
+    let of_cell = BESIDE.iter().filter(|(_, name, ..)| *name == cell.scenario);
+    let bar = |&(group, _, other, bar): &(u8, &str, &str, f64)| {
+        let unit = format!("x {other}");
+        let other = sibling(results, cell, other, "64");
+        let bar = Bar::at_most(group, what, &unit, bar, ratio(cell, other));
+        bar.tried(failed(cell) || other.is_some())
+    };
+    of_cell.map(bar).collect()
+}
+
+fn opened(cell: &Cell) -> Option<Bar> {
+    let (group, _, what, bar) = OPENED.iter().find(|(_, name, ..)| *name == cell.scenario)?;
+    let rate = cell.median(|window| window.mpps);
+    Some(Bar::at_least(*group, *what, "M/s", *bar, rate))
 }
 
 /// What the rig itself costs, where that is most; failed when it could not be measured somewhere.

@@ -16,7 +16,7 @@ use super::nat::{EXTERNAL, OUTSIDE, outside_host, outside_mac};
 use super::tunnel::{
     CHASSIS, VMS, chassis_of, outer_from, outer_to, ports, vm_ip, vm_key, vm_mac, vm_of, vms,
 };
-use super::{Expected, Keys, Network, Openflow, Outer, Packet, Place, Side};
+use super::{Expected, Free, Keys, Network, Openflow, Outer, Packet, Place, Side};
 
 /// Keys of the tenants' switch and of the one between the routers.
 const LS1: u32 = 1;
@@ -104,7 +104,7 @@ fn expected(side: usize, flow: u32, gateways: u8) -> Expected {
         return Expected {
             packet,
             outer: None,
-            any_source_port: true,
+            free: Free::SourcePort,
             entered,
             beside: 0,
         };
@@ -126,7 +126,7 @@ fn expected(side: usize, flow: u32, gateways: u8) -> Expected {
     Expected {
         packet,
         outer,
-        any_source_port: false,
+        free: Free::Nothing,
         entered,
         beside: 0,
     }

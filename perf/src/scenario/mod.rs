@@ -13,11 +13,13 @@ mod names;
 mod nat;
 mod packet;
 mod routed;
+mod rules;
+mod service;
 mod switched;
 mod tunnel;
 
 pub use names::{SIDE_MACS, chassis_mac, peers, underlay_address};
-pub use packet::{Expected, Keys, Outer, Packet, flow_of};
+pub use packet::{Expected, Free, Keys, Outer, Packet, flow_of};
 
 use std::path::Path;
 
@@ -124,6 +126,11 @@ impl Scenario {
     /// Its network.
     pub fn network(&self, place: &Place) -> Network {
         (self.network)(place)
+    }
+
+    /// Every packet opens a connection.
+    pub fn opens(&self) -> bool {
+        self.name.starts_with("new-connections")
     }
 
     /// Writes the files of its node into a directory, for network cards of this name on each side.
@@ -240,11 +247,39 @@ pub const ALL: &[Scenario] = &[
         network: gateway::hops,
     },
     Scenario {
+        name: "dnat",
+        about: "1,000 floating IPs, asked from outside, both directions",
+        flows: &[100_000],
+        bars: &[],
+        network: service::dnat,
+    },
+    Scenario {
+        name: "balanced",
+        about: "a load balancer with 100 backends, asked from outside, both directions",
+        flows: &[100_000],
+        bars: &[],
+        network: service::balanced,
+    },
+    Scenario {
+        name: "snat-rules",
+        about: "as snat, with five routers, 1,000 routes and 1,000 ACLs",
+        flows: &[100_000],
+        bars: &[],
+        network: nat::snat_rules,
+    },
+    Scenario {
         name: "new-connections",
         about: "every packet opens a connection through source NAT",
         flows: &[100_000],
         bars: &[],
         network: nat::new_connections,
+    },
+    Scenario {
+        name: "new-connections-rules",
+        about: "as new-connections, through 10,000 ACLs with sets of 10,000 addresses",
+        flows: &[100_000],
+        bars: &[],
+        network: nat::new_connections_rules,
     },
 ];
 

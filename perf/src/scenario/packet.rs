@@ -180,6 +180,35 @@ fn outer_checksum(ip: &Ip, frame: &[u8]) -> Result<(), String> {
     }
 }
 
+/// What a translation may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Free {
+    /// Nothing.
+    Nothing,
+    /// The source port.
+    SourcePort,
+    /// Which of so many addresses from this one on it sends to.
+    Destination(Ipv4Addr, u32),
+}
+
+impl Free {
+    /// Takes over what was chosen.
+    fn take(self, packet: &mut Packet, chosen: &Headers) -> Result<(), String> {
+        let ip = chosen.ip().ok_or("no IP packet came out")?;
+        match self {
+            Free::Nothing => {}
+            Free::SourcePort => packet.ports.0 = ip.ports().ok_or("no ports")?.0,
+            Free::Destination(first, count) => match ip.dst {
+                IpAddr::V4(dst) if dst.to_bits().wrapping_sub(first.to_bits()) < count => {
+                    packet.dst = ip.dst;
+                }
+                other => return Err(format!("{other} is none of {count} from {first} on")),
+            },
+        }
+        Ok(())
+    }
+}
+
 /// What must come out for a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
@@ -187,8 +216,8 @@ pub struct Expected {
     pub packet: Packet,
     /// Its tunnel.
     pub outer: Option<Outer>,
-    /// The source port is chosen by the translation.
-    pub any_source_port: bool,
+    /// What of it is for the translation to choose.
+    pub free: Free,
     /// Bytes before the payload when the packet came in.
     pub entered: usize,
     /// The same of what enters by the other side, when that has more; else 0.
@@ -201,7 +230,7 @@ impl Expected {
         Self {
             packet,
             outer: None,
-            any_source_port: false,
+            free: Free::Nothing,
             entered: before.headers(),
             beside: 0,
         }
@@ -217,10 +246,7 @@ impl Expected {
             None => frame,
         };
         let mut packet = self.packet;
-        if self.any_source_port {
-            let ports = parsed(inner)?.ip().and_then(Ip::ports);
-            packet.ports.0 = ports.ok_or("no ports")?.0;
-        }
+        self.free.take(&mut packet, &parsed(inner)?)?;
         let payload = inner.len().saturating_sub(packet.headers());
         let entered = body(flow, self.entered, self.beside, self.entered + payload);
         let wanted = packet.builder(&entered).build();

@@ -18,6 +18,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         self.outcome.verdict = verdict;
         self.outcome.headers = self.headers;
+        self.outcome.last_in = self.last_in;
         if !matches!(verdict, Verdict::Transmit(_) | Verdict::Flood(_)) {
             self.outcome.proposal = None;
         }

@@ -5,7 +5,7 @@ use sluice_net::Headers;
 
 use crate::connections::Rewrite;
 use crate::exchange::Sighting;
-use crate::ids::Tick;
+use crate::ids::{PortId, Tick};
 use crate::learned::Learned;
 use crate::path::{Deps, FdbUse, NeighborUse, Way};
 use crate::pipeline::{Asked, Assigned};
@@ -32,6 +32,8 @@ pub struct Outcome {
     pub close: bool,
     /// It has the addresses of the connection and does not belong to it.
     pub aside: bool,
+    /// The router port it last came in by: in its name a sender is told that no connection can be opened.
+    pub last_in: Option<PortId>,
     /// Routers crossed.
     pub ttl_steps: u8,
     /// Bytes of IP that fit all the way.
@@ -60,6 +62,7 @@ impl Outcome {
             asked: Asked::default(),
             close: false,
             aside: false,
+            last_in: None,
             ttl_steps: 0,
             mtu: u16::MAX,
             neighbor: None,

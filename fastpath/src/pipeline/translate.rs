@@ -46,6 +46,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
         drop(DropReason::NatRuleGone)
     }
 
+    /// Nothing is free: the sender is told (RFC 6888 REQ-11; with its code instead of that of RFC 5508 REQ-8, which hosts
+    /// take for final).
+    pub(super) fn exhausted<T>(&self) -> Step<T> {
+        let reason = DropReason::NatPortsExhausted;
+        route::refuse(self.last_in, reason, IcmpError::HostUnreachable)
+    }
+
     /// A packet that leaves by port `out`: the source that it has outside, by its connection or by the first rule that
     /// wants it; tracked when its answer would otherwise be translated.
     pub(super) fn translate(
@@ -259,7 +266,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let keeps = middle || rule.kind != SnatKind::Snat;
         let accept = |port| !keeps || port == now.src_port;
         let Some(reply) = self.choose(&request, rule.ports, accept) else {
-            return drop(DropReason::NatPortsExhausted);
+            return self.exhausted();
         };
         self.nat.source = Some(piece.id);
         let to = Rewrite::towards(&reply);
@@ -477,7 +484,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         let accept = |chosen| apart(chosen) && (!keeps || chosen == port);
         let Some(reply) = self.choose(&request, ports, accept) else {
-            return drop(DropReason::NatPortsExhausted);
+            return self.exhausted();
         };
         proposal.reply = reply;
         self.tell_turned(&reply, (now.source(), port));

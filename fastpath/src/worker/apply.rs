@@ -9,7 +9,7 @@ use super::{Pending, Worker};
 use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite};
 use crate::counters::Work;
 use crate::exchange::{Logged, Origin, Punted, Work as SlowWork};
-use crate::ids::{DatapathId, PathId, Zone};
+use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
 use crate::pipeline::{self, Assigned, Outcome};
@@ -17,7 +17,7 @@ use crate::rewrite::Edit;
 use crate::stage::enter::Entered;
 use crate::stage::nat::{self, Proposal};
 use crate::tables::{AclDirection, AclVerdict, Acls, Decision, Piece};
-use crate::verdict::{DropReason, Punt, Verdict};
+use crate::verdict::{DropReason, IcmpError, Punt, Verdict};
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Sends a packet of a known connection by its cached way. Gives the packet back when it must walk: no
@@ -100,7 +100,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                     self.tell_assigned(proposal.original.src, &outcome);
                     self.finish(pending, &outcome);
                 }
-                Err(reason) => self.counters.dropped(reason),
+                Err(reason) => self.unopened(pending, &outcome, reason),
             },
             (_, Some((connection, direction)))
                 if !outcome.close
@@ -200,13 +200,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 reason,
                 error,
                 port,
-            } => {
-                self.counters.dropped(reason);
-                let work = SlowWork::Error { error, port };
-                if !self.give_slow_path(frame, entered.inner, origin, work) {
-                    self.counters.count(Work::ErrorPoliced, 1);
-                }
-            }
+            } => self.reject(frame, (entered.inner, origin), reason, error, port),
             Verdict::Refuse { port, macs } => {
                 self.counters.dropped(DropReason::AclReject);
                 let work = SlowWork::Refuse { port, macs };
@@ -215,6 +209,40 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 }
             }
             Verdict::Drop(reason) => self.counters.dropped(reason),
+        }
+    }
+
+    /// Drops a frame by name, and lets its sender be told.
+    fn reject(
+        &mut self,
+        frame: P::Frame,
+        (inner, origin): (u16, Origin),
+        reason: DropReason,
+        error: IcmpError,
+        port: PortId,
+    ) {
+        self.counters.dropped(reason);
+        let work = SlowWork::Error { error, port };
+        if !self.give_slow_path(frame, inner, origin, work) {
+            self.counters.count(Work::ErrorPoliced, 1);
+        }
+    }
+
+    /// A packet whose connection cannot be opened. Where it is for want of room, or a limit, the sender is told
+    /// (RFC 6888 REQ-11).
+    fn unopened(&mut self, pending: Pending<P::Frame>, outcome: &Outcome, reason: DropReason) {
+        match (reason, outcome.last_in) {
+            (DropReason::ConnectionsFull | DropReason::SourceLimit, Some(port)) => {
+                let whence = (pending.entered.inner, pending.origin);
+                self.reject(
+                    pending.frame,
+                    whence,
+                    reason,
+                    IcmpError::HostUnreachable,
+                    port,
+                );
+            }
+            _ => self.counters.dropped(reason),
         }
     }
 

@@ -446,8 +446,8 @@ fn sources_get_ports_of_the_range() {
     assert_eq!(ports, [5000, 5001]);
     net.probe("vm", out("8.8.8.8").udp(4002, 53)).expect(
         "exhausted",
-        &[],
-        &["gw: drop:nat-ports-exhausted 1, walk 1"],
+        &["vm: 02:00:00:00:01:01 > 02:00:00:00:00:10 10.0.0.1 > 10.0.0.10 icmp error 3/1 about 10.0.0.10.4002 > 8.8.8.8.53 udp ttl 254 tos 0xc0 len 56"],
+        &["gw: drop:nat-ports-exhausted 1, injected 1, slow:icmp-errors-sent 1, slow:punts 1, walk 2"],
     );
     // Towards another place both are free again.
     net.send("vm", out("8.8.4.4").udp(5001, 53));

@@ -83,15 +83,23 @@ fn nat_ports_exhausted() {
         assert_eq!(net.take("up").len(), 1024);
     }
     assert_eq!(net.node("gw").connections.len(), 65_536);
-    let other = packet(
-        ("02:00:00:00:00:10", "02:00:00:00:01:01"),
-        ("10.0.0.99", "8.8.8.8"),
+    let asked = net.probe("vm", out("8.8.8.8").icmp_echo(Echo::Request, 5, 1));
+    assert_eq!(
+        asked.moved,
+        ["gw: established 1"],
+        "one that has its identifier"
     );
-    net.probe("vm", other.icmp_echo(Echo::Request, 5, 1))
+    let other = packet(
+        ("02:00:00:00:00:11", "02:00:00:00:01:01"),
+        ("10.0.0.11", "8.8.8.8"),
+    );
+    net.reload(&super::nat::both_rules().replace("\"10.0.0.11\"", "\"10.0.0.12\""));
+    net.run(100);
+    net.probe("vm2", other.icmp_echo(Echo::Request, 5, 1))
         .expect(
             "one too many",
-            &[],
-            &["gw: drop:nat-ports-exhausted 1, walk 1"],
+            &["vm2: 02:00:00:00:01:01 > 02:00:00:00:00:11 10.0.0.1 > 10.0.0.11 icmp error 3/1 about 10.0.0.11.5 > 8.8.8.8.0 icmp ttl 254 tos 0xc0 len 56"],
+            &["gw: drop:nat-ports-exhausted 1, injected 1, slow:icmp-errors-sent 1, slow:punts 1, walk 2"],
         );
 }
 

@@ -2,6 +2,7 @@
 
 mod acl;
 mod balancers;
+mod conformance;
 mod differential;
 mod dnat;
 mod drops;

@@ -54,7 +54,7 @@ struct lane {
 	void *wire_map;
 	size_t wire_len;
 	/* counted by this lane alone */
-	uint64_t rx, tx, laps, no_buffer, overflow;
+	uint64_t rx, tx, laps, no_buffer, overflow, spent;
 	uint32_t bursts;
 	struct line in, out;
 } __rte_cache_aligned;
@@ -95,6 +95,7 @@ static __rte_noinline void take_reading(struct lane *lane)
 		const struct lane *of = &lanes[side][queue];
 		r->rx[side] = of->rx;
 		r->tx[side] = of->tx;
+		r->spent[side] = of->spent;
 		r->laps += of->laps;
 		r->no_buffer += of->no_buffer;
 		r->overflow += of->overflow;
@@ -306,10 +307,30 @@ static __rte_noinline uint16_t receive_wire(struct lane *lane, struct rte_mbuf *
 	return (uint16_t)n;
 }
 
+/* Whose packets this thread works on, and since when. */
+static __thread struct lane *busy_with;
+static __thread uint64_t busy_since;
+
+static __rte_noinline void clock_out(void)
+{
+	if (busy_with)
+		busy_with->spent += rte_rdtsc() - busy_since;
+	busy_with = NULL;
+}
+
+static __rte_noinline void clock_in(struct lane *lane)
+{
+	busy_with = lane;
+	busy_since = rte_rdtsc();
+}
+
 static uint16_t receive(void *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct lane *lane = queue;
 	uint32_t ready;
+
+	if (unlikely(busy_with))
+		clock_out();
 
 	if (unlikely(lane->epoch != control->epoch))
 		reload(lane);
@@ -328,6 +349,8 @@ static uint16_t receive(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	for (uint32_t i = 0; i < n; i++)
 		pkts[i] = lane->in.at[lane->in.head++ & (LINE - 1)];
 	lane->rx += n;
+	if (unlikely(control->timed))
+		clock_in(lane);
 	return n;
 }
 

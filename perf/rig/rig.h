@@ -56,7 +56,7 @@ struct rig_control {
 	uint32_t delay;       /* frames that wait on every receive and transmit line */
 	uint32_t answer_arp;  /* not 0: requests are answered with the MAC 02:aa:<address> */
 	uint32_t sample_mask; /* a frame of one in (mask + 1) transmit bursts is kept */
-	uint32_t reserved;
+	uint32_t timed;       /* not 0: the time that each side's packets take is told apart */
 	struct rig_feed feed[RIG_SIDES];
 	char records[256];    /* path of the records file */
 	char wire[256];       /* path of the wire file */
@@ -73,6 +73,7 @@ struct rig_reading {
 	uint64_t laps;      /* times the records of any side started over */
 	uint64_t no_buffer; /* bursts that were not delivered because the pool was empty */
 	uint64_t overflow;  /* frames lost because a line was full */
+	uint64_t spent[RIG_SIDES]; /* cycles between handing out a side's packets and the next call for some, when timed */
 	uint32_t epoch;     /* of the control structure that is in force */
 	uint32_t tid;
 };

@@ -11,12 +11,14 @@
 //! - [`scale`] measures how long a node needs for a large topology, from the files to the published tables,
 //!   and how much memory.
 //! - [`connections`] opens millions of connections in one worker and lets them end.
+//! - [`attack`] fills the table of connections and measures established ones while others knock.
 //! - [`routes`] measures a router with a full table: memory with a reload, and look-ups.
 //! - `wire` is the rig of two processes: throughput and latency.
 //! - `linux` measures forwarding in the kernel, on a rig of its own.
 //! - [`workers`] compares two workers on shared tables with one alone.
 //! - [`mutate`] feeds damaged frames to a whole gateway in memory.
 
+pub mod attack;
 pub mod bench;
 pub mod connections;
 pub mod contestant;

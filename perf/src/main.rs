@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use sluice_perf::attack::{self, Attack};
 use sluice_perf::bench::{self, Bench, Outcome};
 use sluice_perf::connections::{self, Connections};
 use sluice_perf::contestant::{self, Kind};
@@ -63,6 +64,8 @@ enum What {
     /// Measures latency at half load.
     #[cfg(feature = "dpdk")]
     Latency(wire::Latency),
+    /// Measures established connections beside an attack that opens others.
+    Attack(Attack),
     /// Opens millions of connections in one worker, lets them time out, and times every loop.
     Connections(Connections),
     /// Writes a scenario's node, for a machine of its own with two network cards.
@@ -167,6 +170,15 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Throughput(wanted) => rates(&wanted, named(&given)),
         #[cfg(feature = "dpdk")]
         What::Latency(wanted) => latencies(&wanted, named(&given)),
+        What::Attack(wanted) => {
+            let measured = attack::run(&wanted)?;
+            let bars = measured.bars();
+            print!("{measured}\n{}", report::bars(&bars));
+            if let Some(directory) = &wanted.out {
+                report::store(directory, "attack", &Machine::detect(), &bars, &measured)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         What::Connections(wanted) => {
             let report = connections::run(&wanted)?;
             let bars = report.bars();

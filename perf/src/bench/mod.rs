@@ -2,7 +2,6 @@
 
 mod result;
 mod run;
-#[cfg(feature = "dpdk")]
 mod scratch;
 mod window;
 
@@ -11,7 +10,6 @@ pub use result::{Cell, Outcome, Results, median};
 pub(crate) use run::begin;
 pub use run::{Bench, alone, run, scenario};
 pub(crate) use run::{place, playing, site, verify};
-#[cfg(feature = "dpdk")]
 pub(crate) use scratch::Scratch;
 pub use window::Window;
 pub(crate) use window::{LENGTH, TRIES, WARM, first_lap};

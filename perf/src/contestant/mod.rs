@@ -11,7 +11,7 @@ pub(crate) use process::run;
 pub use process::{Process, Site};
 #[cfg(feature = "dpdk")]
 pub use sluice::play;
-pub use sluice::start_workers;
+pub use sluice::{socket, start_workers};
 
 use std::fmt;
 use std::path::Path;

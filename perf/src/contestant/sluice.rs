@@ -1,12 +1,25 @@
 //! Our own worker, in the daemon's own frame: configuration, compiler, agent and reload threads as shipped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
 
 use super::process::{Process, Site};
 use crate::scenario::Network;
+
+/// The control socket of a contestant, beside its node file.
+const SOCKET: &str = "control.sock";
+
+/// The control socket of what [`start_workers`] has started under this name.
+pub fn socket(site: &Site, name: &str, scenario: &str) -> PathBuf {
+    home(site, name, scenario).join(SOCKET)
+}
+
+/// Where its files are.
+fn home(site: &Site, name: &str, scenario: &str) -> PathBuf {
+    site.file(&format!("{name}-{scenario}"))
+}
 
 /// Starts this program again as the contestant.
 pub(super) fn start(site: &Site, scenario: &str, network: &Network) -> anyhow::Result<Process> {
@@ -56,7 +69,7 @@ fn run(
     network: &Network,
     workers: u32,
 ) -> anyhow::Result<Process> {
-    let directory = site.file(&format!("{name}-{scenario}"));
+    let directory = home(site, name, scenario);
     std::fs::create_dir_all(&directory)?;
     for (file, text) in &network.files {
         std::fs::write(directory.join(file), text)?;
@@ -79,6 +92,7 @@ fn run(
 pub fn play(node: &std::path::Path) -> anyhow::Result<()> {
     use anyhow::anyhow;
     use sluice_mgmt::config::load;
+    use sluice_mgmt::control::Server;
     use sluice_mgmt::runtime;
 
     let control = std::env::var_os("SLUICE_RIG").context("SLUICE_RIG names no control file")?;
@@ -89,7 +103,10 @@ pub fn play(node: &std::path::Path) -> anyhow::Result<()> {
     }
     hardware.macs = crate::scenario::SIDE_MACS.to_vec();
     crate::rig::attach::attach(control.as_ref())?;
+    // Before the first poll, after which it may be stopped.
+    let server = Server::bind(&node.with_file_name(SOCKET))?;
     let running = runtime::start(node.to_owned(), loaded, hardware)?;
+    server.serve(std::sync::Arc::clone(&running.state))?;
     while !running.state.workers.is_empty() {
         std::thread::park();
     }

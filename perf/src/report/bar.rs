@@ -19,7 +19,7 @@ pub enum Aim {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// The group it belongs to: 1 is cycles, 2 hops, 3 connections, 4 Open vSwitch, 5 sizes, 6 workers, 7 routes,
-    /// 8 latency, 9 stateful services.
+    /// 8 latency, 9 stateful services, 10 attacks.
     pub group: u8,
     /// What is measured.
     pub what: String,

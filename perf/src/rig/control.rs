@@ -11,9 +11,9 @@ const READINGS_AT: u64 = 4096;
 const SAMPLES_AT: u64 = 65536;
 const SAMPLES: u64 = 256;
 const SLOT: usize = 2048;
-const READING: usize = 96;
+const READING: usize = 112;
 /// Offset of the thread in a reading.
-const THREAD_AT: u64 = 92;
+const THREAD_AT: u64 = 108;
 const FEED: usize = 32;
 const PATH: usize = 256;
 /// A reading is written in far less time than it takes to look so many times.
@@ -21,6 +21,7 @@ const TRIES: u32 = 1 << 16;
 /// Offset of the epoch, and of what follows it.
 const EPOCH_AT: u64 = 4;
 const ANSWER_AT: u64 = 12;
+const TIMED_AT: u64 = 20;
 const FEEDS_AT: usize = 24;
 
 /// What one side receives.
@@ -74,6 +75,8 @@ pub struct Reading {
     pub no_buffer: u64,
     /// Frames lost because a line was full.
     pub overflow: u64,
+    /// Cycles spent on the packets of each side, as far as they were [timed](Control::time).
+    pub spent: [u64; 2],
     /// Which [`Control::play`] is in force.
     pub epoch: u32,
     /// The polling thread; 0 before it polls.
@@ -172,6 +175,17 @@ impl Control {
             .write_all_at(&u32::from(yes).to_ne_bytes(), ANSWER_AT)?)
     }
 
+    /// Whether the time that each side's packets take is told apart: from when they were handed out to when the next ones are
+    /// asked for. What a worker does after the packets of side B is in that side's.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn time(&self, yes: bool) -> anyhow::Result<()> {
+        Ok(self
+            .file
+            .write_all_at(&u32::from(yes).to_ne_bytes(), TIMED_AT)?)
+    }
+
     /// The thread that polls a queue; `None` before it does. Also of a contestant that is stopped.
     ///
     /// # Errors
@@ -211,8 +225,9 @@ impl Control {
             laps: word(8),
             no_buffer: word(9),
             overflow: word(10),
-            epoch: word(11) as u32,
-            tid: (word(11) >> 32) as u32,
+            spent: [word(11), word(12)],
+            epoch: word(13) as u32,
+            tid: (word(13) >> 32) as u32,
         };
         Ok((reading.tid != 0).then_some(reading))
     }
@@ -308,7 +323,9 @@ mod tests {
         assert_eq!(bytes[344..347], *b"/w\0");
         assert_eq!(bytes.len(), 65536 + 256 * 2048);
         control.answer(true).unwrap();
-        assert_eq!(std::fs::read(control.path()).unwrap()[12], 1);
+        control.time(true).unwrap();
+        let bytes = std::fs::read(control.path()).unwrap();
+        assert_eq!((bytes[12], bytes[20]), (1, 1));
     }
 
     #[test]
@@ -321,7 +338,7 @@ mod tests {
     #[test]
     fn readings_and_samples_come_back() {
         let control = control("back");
-        let words: [u64; 12] = [2, 10, 20, 30, 1, 2, 3, 4, 5, 6, 7, 9 | 77 << 32];
+        let words: [u64; 14] = [2, 10, 20, 30, 1, 2, 3, 4, 5, 6, 7, 80, 90, 9 | 77 << 32];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         control
             .file
@@ -334,6 +351,7 @@ mod tests {
             (reading.laps, reading.no_buffer, reading.overflow),
             (5, 6, 7)
         );
+        assert_eq!(reading.spent, [80, 90]);
         assert_eq!((reading.epoch, reading.tid), (9, 77));
         assert_eq!(
             (control.thread(1).unwrap(), control.thread(0).unwrap()),

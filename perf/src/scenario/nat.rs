@@ -12,6 +12,7 @@ use sluice_net::Mac;
 
 use super::names::{ROUTER_MACS, Use, node, station};
 use super::rules::Rules;
+use super::service;
 use super::{Expected, Free, KernelRules, Network, Openflow, Packet, Place, Side};
 
 /// Hosts inside.
@@ -134,6 +135,22 @@ fn both_ways(place: &Place, between: Between) -> Network {
         }),
         sides: [frames(true), Side::Turned],
         ..network(place, between, "", RULE)
+    }
+}
+
+/// Source NAT of what side A sends, while side B asks for a floating IP, every packet another client or from another port.
+pub fn attacked(place: &Place) -> Network {
+    let rules = format!("{RULE}{}", service::floating_rule());
+    Network {
+        sides: [frames(true), service::clients()],
+        expected: Box::new(|side, flow| {
+            Some(match side {
+                1 => translated(&outbound(flow, true), 1),
+                _ => service::asked_by(flow),
+            })
+        }),
+        lap_at: Some(SOURCE_PORT_AT),
+        ..network(place, Between::NOTHING, "", &rules)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Servers behind side A that clients outside, behind side B, reach by other addresses: floating IPs, a load balancer.
 
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use super::names::{ROUTER_MACS, list, station};
@@ -79,16 +78,48 @@ fn floating(flow: u32) -> Ipv4Addr {
     behind(FLOATING, flow % SERVERS)
 }
 
-pub(super) fn dnat(place: &Place) -> Network {
-    let mut rules = String::new();
-    for number in 0..SERVERS {
-        let _ = write!(
-            rules,
-            "[[router.last.nat]]\ntype = \"dnat_and_snat\"\nlogical_ip = \"{}\"\nexternal_ip = \"{}\"\n",
-            behind(SERVER, number),
-            behind(FLOATING, number)
-        );
+/// The rule of the first floating IP.
+pub(super) fn floating_rule() -> String {
+    rule(0)
+}
+
+/// What a client of the first floating IP sends. Without a checksum, as its port is to change.
+fn client(flow: u32) -> Packet {
+    Packet {
+        src: outside_host(flow).into(),
+        checksum: false,
+        ..asked(0, FLOATING)
     }
+}
+
+/// Clients of the first floating IP, a flow each.
+pub(super) fn clients() -> Side {
+    Side::Frames {
+        headers: client(0).headers(),
+        tunnel: 0,
+        frame: Box::new(|flow, length| client(flow).frame(flow, length)),
+    }
+}
+
+/// What the server gets of a client, whatever its port.
+pub(super) fn asked_by(flow: u32) -> Expected {
+    let before = client(flow);
+    Expected {
+        free: Free::SourcePort,
+        ..Expected::of(delivered(&before, SERVER, PORT), &before)
+    }
+}
+
+fn rule(number: u32) -> String {
+    format!(
+        "[[router.last.nat]]\ntype = \"dnat_and_snat\"\nlogical_ip = \"{}\"\nexternal_ip = \"{}\"\n",
+        behind(SERVER, number),
+        behind(FLOATING, number)
+    )
+}
+
+pub(super) fn dnat(place: &Place) -> Network {
+    let rules: String = (0..SERVERS).map(rule).collect();
     Network {
         sides: frames(floating),
         expected: Box::new(|side, flow| {

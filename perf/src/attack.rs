@@ -18,7 +18,9 @@ use serde_json::Value;
 use sluice_mgmt::control::{Client, Command, Reply};
 use sluice_mgmt::show::{Query, What};
 
-use crate::bench::{LENGTH, Scratch, TRIES, WARM, Window, first_lap, median, playing, site, verify};
+use crate::bench::{
+    LENGTH, Scratch, TRIES, WARM, Window, first_lap, median, playing, site, verify,
+};
 use crate::contestant::{self, Process};
 use crate::report::Bar;
 use crate::rig::{Feed, Playing, Reading};
@@ -98,7 +100,10 @@ impl fmt::Display for Measured {
             ..
         } = self;
         writeln!(f, "{flows} established connections, room for {capacity}")?;
-        writeln!(f, "a packet of theirs: {quiet:.1} cycles alone, {attacked:.1} attacked")?;
+        writeln!(
+            f,
+            "a packet of theirs: {quiet:.1} cycles alone, {attacked:.1} attacked"
+        )?;
         writeln!(
             f,
             "a new one: {:.0} cycles; {:.2} M/s, {:.0} % of all packets",

@@ -18,8 +18,8 @@ mod service;
 mod switched;
 mod tunnel;
 
-pub use nat::attacked;
 pub use names::{SIDE_MACS, chassis_mac, peers, underlay_address};
+pub use nat::attacked;
 pub use packet::{Expected, Free, Keys, Outer, Packet, flow_of};
 
 use std::path::Path;

@@ -18,6 +18,8 @@ pub enum Origin {
     /// Made by the slow path in the name of a switch port: it goes to that switch's forwarding as if it
     /// had come in by the port, without port security and without being answered here.
     SwitchPort(PortId),
+    /// Made by the slow path for a station of a switch, in nobody's name: it goes to that switch's forwarding.
+    Switch(DatapathId),
     /// Made by a router itself (ICMP errors, echo replies): routed, translated by nothing, TTL kept.
     /// Its Ethernet addresses do not matter.
     Router(DatapathId),

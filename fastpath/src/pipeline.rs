@@ -49,6 +49,7 @@ use crate::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Step, Verdict};
 mod acl;
 mod balance;
 mod destination;
+mod health;
 mod leave;
 mod outcome;
 mod quoted;
@@ -222,6 +223,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 })
             }
             Entry::Originated(router) => Continue(At::Forward { router }),
+            Entry::Made(switch) => Continue(At::Bridge { switch, port: None }),
             Entry::Keyless { tunnel, switch } => {
                 self.from = From::Tunnel;
                 let (_, table) = gone(tables.switch(switch))?;
@@ -286,6 +288,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         in_key: u16,
         group: u16,
     ) -> Step<At> {
+        self.check_answered(piece, switch, None)?;
         if let Some(port) = self.answered_router(switch) {
             return Continue(At::SwitchEgress {
                 switch: piece.id,
@@ -337,6 +340,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             });
             self.look_at_source(switch, port);
         }
+        self.check_answered(piece, switch, port)?;
         self.ask(piece, switch, AclDirection::FromLport, port, None)?;
         self.sight_sender(switch, port);
         self.balance(piece, switch, port)?;
@@ -363,6 +367,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 .map(|seat| seat.index)
         };
         let dst = self.headers.eth_dst;
+        self.relay_check(piece, switch)?;
         let from = port.map(|port| port.id);
         let to = bridge::forward(switch, self.view.learned, index_of, domain, from, dst)?;
         self.recorder.record(Event::Forward {

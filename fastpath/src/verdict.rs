@@ -139,6 +139,11 @@ pub enum Punt {
     },
     /// ARP, ICMP or BFD for this node's own underlay address.
     Underlay,
+    /// To the MAC that asks backends how they are: what one of them answered.
+    Health {
+        /// The switch it came in by.
+        switch: DatapathId,
+    },
 }
 
 /// Queues to the slow path, each policed on its own; served in this order.
@@ -153,11 +158,19 @@ pub enum PuntClass {
     Resolve,
     /// Echo requests, ICMP errors, fragmentation.
     Icmp,
+    /// Answers of backends to health checks.
+    Health,
 }
 
 impl PuntClass {
     /// All classes, in order of service.
-    pub const ALL: [PuntClass; 4] = [Self::Underlay, Self::Neighbor, Self::Resolve, Self::Icmp];
+    pub const ALL: [PuntClass; 5] = [
+        Self::Underlay,
+        Self::Neighbor,
+        Self::Resolve,
+        Self::Icmp,
+        Self::Health,
+    ];
 
     /// Name used in counters and on the command line.
     pub const fn name(self) -> &'static str {
@@ -166,6 +179,7 @@ impl PuntClass {
             Self::Neighbor => "neighbor",
             Self::Resolve => "resolve",
             Self::Icmp => "icmp",
+            Self::Health => "health",
         }
     }
 }
@@ -178,6 +192,7 @@ impl Punt {
             Punt::ResolveNeighbor { .. } | Punt::ResolveUnderlay { .. } => PuntClass::Resolve,
             Punt::Echo { .. } | Punt::Fragment { .. } => PuntClass::Icmp,
             Punt::Underlay => PuntClass::Underlay,
+            Punt::Health { .. } => PuntClass::Health,
         }
     }
 }

@@ -1,14 +1,19 @@
 //! All counters as text that Prometheus reads (text exposition format 0.0.4).
 
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hashbrown::HashSet;
 use sluice_fastpath::counters::Work;
 use sluice_fastpath::io::DeviceId;
+use sluice_fastpath::tables::{Backend, Vip};
 use sluice_fastpath::verdict::{DropReason, PuntClass};
 
 use crate::runtime::State;
 use crate::show::device_traffic;
+use crate::show::query::protocol_name;
 
 /// The text.
 #[must_use]
@@ -17,6 +22,7 @@ pub fn render(state: &State) -> String {
     node(state, &mut text);
     workers(state, &mut text);
     interfaces(state, &mut text);
+    backends(state, &mut text);
     text.family(
         "sluice_slowpath_total",
         "counter",
@@ -173,6 +179,61 @@ fn interfaces(state: &State, text: &mut Text) {
     text.family("sluice_interface_up", "gauge", "1 when packets can pass.");
     for ((name, _), now) in names.iter().zip(&status) {
         text.sample(&[("interface", name)], now.up.into());
+    }
+}
+
+fn backends(state: &State, text: &mut Text) {
+    let tables = state.tables.current();
+    let mut seen = HashSet::new();
+    let pieces = tables.datapaths.iter().flatten();
+    let vips: Vec<&Arc<Vip>> = pieces
+        .flat_map(|piece| piece.balancers().vips())
+        .filter(|vip| seen.insert(Arc::as_ptr(vip)))
+        .collect();
+    let mut family = |name, kind, help, value: fn(&Vip, &Backend) -> Option<u64>| {
+        text.family(name, kind, help);
+        for vip in &vips {
+            for backend in &vip.backends {
+                let Some(value) = value(vip, backend) else {
+                    continue;
+                };
+                let service = address(vip.service.ip, vip.service.port.map(|(_, port)| port));
+                let proto = vip
+                    .service
+                    .port
+                    .map_or("any".to_owned(), |(proto, _)| protocol_name(proto));
+                let labels = [
+                    ("load_balancer", vip.balancer.as_str()),
+                    ("protocol", &proto),
+                    ("vip", &service),
+                    ("backend", &address(backend.ip, backend.port)),
+                ];
+                text.sample(&labels, value);
+            }
+        }
+    };
+    family(
+        "sluice_lb_backend_up",
+        "gauge",
+        "1 when health checks find a backend online, or have not judged it yet.",
+        |vip, backend| {
+            let checked = vip.check.is_some() && backend.mapping.is_some();
+            checked.then(|| backend.liveness.get().health.serves().into())
+        },
+    );
+    family(
+        "sluice_lb_backend_connections_total",
+        "counter",
+        "New connections given to a backend.",
+        |_, backend| Some(backend.hits.get()),
+    );
+}
+
+fn address(ip: impl Into<IpAddr>, port: Option<u16>) -> String {
+    let ip = ip.into();
+    match port {
+        Some(port) => SocketAddr::new(ip, port).to_string(),
+        None => ip.to_string(),
     }
 }
 

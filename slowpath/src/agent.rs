@@ -6,7 +6,7 @@
 //!               requests    -> flush, liveness
 //!               punts       -> underlay, neighbors, resolve, icmp: in this order, so many of each
 //!               sightings   -> neighbors, MACs
-//!               timers      -> resolver, announcements, ageing
+//!               timers      -> resolver, announcements, ageing, health checks
 //! ```
 //!
 //! Nothing blocks and every step is bounded; what is left over makes the step's deadline "now".
@@ -15,6 +15,7 @@ mod acl;
 mod answer;
 mod counters;
 mod generation;
+mod health;
 mod reply;
 mod resolve;
 mod switch;
@@ -24,6 +25,7 @@ mod underlay;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -37,16 +39,18 @@ use sluice_fastpath::learned::{Learned, Role};
 use sluice_fastpath::snapshot::TablesReader;
 use sluice_fastpath::tables::fdb::{Fdb, FdbWriter};
 use sluice_fastpath::tables::neighbors::{NeighborWriter, Neighbors};
-use sluice_fastpath::tables::{RoleId, RouterPort, Tables};
+use sluice_fastpath::tables::{RoleId, RouterPort, SERVICE_MAC, Tables};
 use sluice_fastpath::verdict::{Punt, PuntClass};
 use sluice_net::{Headers, Mac};
 
 use crate::announce::Announcer;
+use crate::health::Monitors;
 use crate::limit::{Bucket, ErrorLimit, Rate};
 use crate::neighbor::{self, Effect, Resolver};
 use crate::role::{Alive, RoleMachine};
 use crate::time::Time;
 use counters::count;
+use health::Checks;
 use switch::DomainPolicy;
 
 pub use counters::AgentCounters;
@@ -68,6 +72,8 @@ pub struct Settings {
     pub source_errors: Rate,
     /// Announcements of this node.
     pub announcements: Rate,
+    /// Health checks of backends that this node begins.
+    pub health_checks: Rate,
     /// Log messages a second of an ACL without a meter.
     pub acl_logs: u32,
     /// Frames taken from one queue of one worker in a step.
@@ -92,6 +98,10 @@ impl Default for Settings {
             announcements: Rate {
                 per_second: 1_000,
                 burst: 500,
+            },
+            health_checks: Rate {
+                per_second: 2_000,
+                burst: 200,
             },
             acl_logs: 100,
             frames_per_step: 64,
@@ -184,6 +194,7 @@ pub struct Agent<P: FramePool> {
     /// What is being or was announced, and with which MAC.
     announced: HashMap<Key, Mac>,
     limit: ErrorLimit<PortId>,
+    checks: Checks,
     /// Of ACLs that log, by switch and index.
     meters: HashMap<(DatapathId, u32), Bucket>,
 }
@@ -228,6 +239,12 @@ impl<P: FramePool> Agent<P> {
             announcer: Announcer::new(settings.announcements, now),
             announced: HashMap::new(),
             limit: ErrorLimit::new(settings.port_errors, settings.source_errors, now),
+            checks: Checks::new(Monitors::new(
+                SERVICE_MAC,
+                settings.health_checks,
+                RandomState::new().build_hasher().finish(),
+                now,
+            )),
             meters: HashMap::new(),
             settings,
         })
@@ -277,6 +294,7 @@ impl<P: FramePool> Agent<P> {
         let due = [
             self.resolver.next_deadline(),
             self.announcer.next_deadline(),
+            self.checks.next_deadline(),
             ageing,
         ];
         let wait = due
@@ -323,6 +341,7 @@ impl<P: FramePool> Agent<P> {
                 self.resolve_underlay(punted, next_hop)
             }
             Work::Punt(Punt::Echo { port }) => self.echo(tables, &punted, port),
+            Work::Punt(Punt::Health { switch }) => self.check_answered(&punted, switch),
             Work::Punt(Punt::Fragment { mtu, .. }) => self.fragment(&punted, mtu),
             Work::Error { error, port } => self.error(tables, &punted, error, port),
             Work::Refuse { port, macs } => self.refuse(tables, &punted, port, macs),
@@ -363,6 +382,7 @@ impl<P: FramePool> Agent<P> {
             self.announce(tables, key);
         }
         self.age_macs();
+        self.run_checks();
     }
 
     fn serve(&mut self, tables: &Tables, request: AgentRequest) {

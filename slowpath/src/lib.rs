@@ -17,6 +17,7 @@ pub mod announce;
 pub mod arp;
 pub mod discovery;
 pub mod fragment;
+pub mod health;
 pub mod icmp;
 pub mod limit;
 pub mod nd;

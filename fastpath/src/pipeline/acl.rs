@@ -58,7 +58,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         };
         self.outcome.asked.any = true;
-        if matches!(self.entered.entry, Entry::Owner(_)) || self.is_expected(piece, acls, direction)
+        if matches!(self.entered.entry, Entry::Owner(_))
+            || self.is_check()
+            || self.is_expected(piece, acls, direction)
         {
             return Continue(());
         }

@@ -38,6 +38,8 @@ pub enum Entry {
     },
     /// From the slow path in the name of a switch port.
     Owner(PortId),
+    /// From the slow path in nobody's name, for a station of the switch.
+    Made(DatapathId),
     /// From the slow path in the name of a router.
     Originated(DatapathId),
 }
@@ -305,6 +307,8 @@ pub fn zone(tables: &Tables, entry: &Entry) -> Zone {
             .map_or(Zone::NONE, |seat| of(seat.datapath)),
         Entry::Keyless { switch, .. } => of(switch),
         Entry::Originated(router) => of(router),
+        // It is no part of any connection.
+        Entry::Made(_) => Zone::NONE,
         Entry::Keyed {
             datapath, out_key, ..
         } => {

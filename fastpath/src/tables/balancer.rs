@@ -2,12 +2,13 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use sluice_net::wire::ip_proto;
 
 use super::affinity::Affinity;
+use super::health::{HealthCheck, Liveness, Mapping};
 use crate::connections::{Connection, FlowKey4};
 use crate::ids::Tick;
 
@@ -46,6 +47,8 @@ pub struct Vip {
     pub skip_snat: bool,
     /// Who sends when nobody serves is told; else it hears nothing.
     pub reject: bool,
+    /// How its backends are checked.
+    pub check: Option<HealthCheck>,
     maglev: Maglev,
 }
 
@@ -62,9 +65,18 @@ pub struct Backend {
     pub draining: bool,
     /// New connections it was given.
     pub hits: Hits,
+    /// Where it is checked; `None`: it is not, and serves.
+    pub mapping: Option<Mapping>,
+    /// What the checks found.
+    pub liveness: Liveness,
 }
 
 impl Backend {
+    /// New connections may be given to it.
+    pub fn serves(&self) -> bool {
+        !self.draining && self.weight > 0 && self.liveness.get().health.serves()
+    }
+
     /// One of weight 1.
     pub fn new(ip: Ipv4Addr, port: Option<u16>) -> Self {
         Backend {
@@ -73,6 +85,8 @@ impl Backend {
             weight: 1,
             draining: false,
             hits: Hits::default(),
+            mapping: None,
+            liveness: Liveness::default(),
         }
     }
 }
@@ -165,6 +179,7 @@ impl Vip {
             hairpin: None,
             skip_snat: false,
             reject: false,
+            check: None,
             maglev,
         }
     }
@@ -186,10 +201,15 @@ impl Vip {
     /// The backend that is exactly this, if it takes new connections.
     fn stays(&self, ip: Ipv4Addr, port: u16) -> Option<(u16, &Backend)> {
         (0..).zip(&self.backends).find(|(_, backend)| {
-            (backend.ip, backend.port.unwrap_or(0)) == (ip, port)
-                && !backend.draining
-                && backend.weight > 0
+            (backend.ip, backend.port.unwrap_or(0)) == (ip, port) && backend.serves()
         })
+    }
+
+    /// The health of a backend has changed: new connections are shared out anew, among those that serve now. What one
+    /// had that is gone goes to the others, and comes back to it; little else moves. Nobody waits: a packet
+    /// meanwhile takes a slot as it was or as it will be. One thread does this.
+    pub fn renew(&self) {
+        self.maglev.fill(&self.backends);
     }
 
     /// A client's connection was opened to this backend.
@@ -272,35 +292,59 @@ impl Balancers {
 }
 
 /// A table by which new connections find a backend: each has its share of the slots, and when one comes or goes
-/// nearly only its own slots change hands (Eisenbud and others, Maglev, NSDI 2016, section 3.4).
-#[derive(Debug, PartialEq, Eq)]
+/// nearly only its own slots change hands (Eisenbud and others, Maglev, NSDI 2016, section 3.4). It follows from the
+/// backends and their health, so any two are equal.
+#[derive(Debug)]
 struct Maglev {
-    /// By slot the index of a backend; empty when there is none.
-    slots: Box<[u16]>,
+    /// By slot the index of a backend, or [`NOBODY`].
+    slots: Box<[AtomicU16]>,
 }
+
+impl PartialEq for Maglev {
+    fn eq(&self, _: &Maglev) -> bool {
+        true
+    }
+}
+
+impl Eq for Maglev {}
 
 /// Slots of a table: a prime, so that every step visits all. The same for all tables, or a backend more would
 /// reshuffle them. Shares of some forty equal backends are within a percent or so.
 const SLOTS: usize = 4093;
+/// In all slots when nobody serves.
+const NOBODY: u16 = u16::MAX;
 
 impl Maglev {
     fn of(backends: &[Backend]) -> Maglev {
-        let serving = |backend: &Backend| !backend.draining && backend.weight > 0;
+        let maglev = Maglev {
+            slots: (0..SLOTS).map(|_| AtomicU16::new(NOBODY)).collect(),
+        };
+        maglev.fill(backends);
+        maglev
+    }
+
+    fn fill(&self, backends: &[Backend]) {
+        let filled = Self::shares(backends);
+        let values = filled.into_iter().map(|slot| slot.unwrap_or(NOBODY));
+        for (slot, value) in self.slots.iter().zip(values) {
+            slot.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn shares(backends: &[Backend]) -> Vec<Option<u16>> {
+        let mut slots = vec![None; SLOTS];
         let serving: Vec<(u16, &Backend)> = (0..)
             .zip(backends)
-            .filter(|(_, backend)| serving(backend))
+            .filter(|(_, backend)| backend.serves())
             .collect();
         let Some(heaviest) = serving.iter().map(|(_, backend)| backend.weight).max() else {
-            return Maglev {
-                slots: Box::default(),
-            };
+            return slots;
         };
         // Where each stands in its own order of all slots, and what it has saved up for its next turn.
         let mut turns: Vec<Turn> = serving
             .iter()
             .map(|(index, backend)| Turn::of(*index, backend))
             .collect();
-        let mut slots = vec![None; SLOTS];
         let mut left = SLOTS;
         while left > 0 {
             for turn in &mut turns {
@@ -313,15 +357,14 @@ impl Maglev {
                 left -= 1;
             }
         }
-        Maglev {
-            slots: slots.into_iter().flatten().collect(),
-        }
+        slots
     }
 
     #[inline]
     fn at(&self, hash: u64) -> Option<u16> {
         let slot = (u128::from(hash) * self.slots.len() as u128) >> 64;
-        self.slots.get(slot as usize).copied()
+        let index = self.slots.get(slot as usize)?.load(Ordering::Relaxed);
+        (index != NOBODY).then_some(index)
     }
 }
 

@@ -16,6 +16,7 @@ mod chains;
 pub mod classifier;
 pub mod fdb;
 pub mod fib;
+mod health;
 mod nat;
 pub mod neighbors;
 mod router;
@@ -36,6 +37,9 @@ pub use acl::{
 };
 pub use affinity::Affinity;
 pub use balancer::{Backend, Balancers, Choosing, Hits, Selection, Service, Vip};
+pub use health::{
+    Ailment, Condition, Health, HealthCheck, Liveness, Mapping, Monitored, Probe, SERVICE_MAC,
+};
 pub use nat::{Dnat, DnatKind, Nat, Remotes, Snat, SnatKind};
 pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort};
 pub use routing::{Choice, GroupKind, NextHop, Route, RouteId, RouteSource, Routing};

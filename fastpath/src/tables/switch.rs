@@ -10,7 +10,7 @@ use sluice_net::Mac;
 use crate::ids::{PortId, TunnelId};
 use crate::io::DeviceId;
 use crate::tables::balancer::Balancers;
-use crate::tables::{Acls, RoleId};
+use crate::tables::{Acls, Monitored, RoleId};
 
 /// A logical switch as this node sees it.
 #[derive(Debug, Default, PartialEq)]
@@ -42,6 +42,8 @@ pub struct Switch {
     pub mac_limit: u32,
     /// Milliseconds a learned MAC lives without traffic.
     pub mac_age: u32,
+    /// Backends of load balancers are checked behind ports of it.
+    pub monitored: Option<Arc<Monitored>>,
     /// Who may send what to whom; `None` when no rule holds here.
     pub acls: Option<Arc<Acls>>,
 }
@@ -68,6 +70,8 @@ pub enum Audience {
     Unknown,
     /// The other chassis that run the switch's routers.
     Nodes,
+    /// The other chassis that may check backends behind ports of the switch.
+    Checkers,
 }
 
 /// One receiver of a flood.
@@ -181,6 +185,7 @@ impl Switch {
             Audience::All => &domain.flood,
             Audience::Unknown => &domain.unknown,
             Audience::Nodes => &self.routers_at,
+            Audience::Checkers => self.monitored.as_ref().map_or(&[][..], |all| &all.nodes),
         })
     }
 

@@ -339,6 +339,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 enter::from_device(self.tables.tables(), device, frame.data())
             }
             Origin::SwitchPort(port) => enter::from_slow_path(Entry::Owner(port), frame.data()),
+            Origin::Switch(switch) => enter::from_slow_path(Entry::Made(switch), frame.data()),
             Origin::Router(router) => {
                 enter::from_slow_path(Entry::Originated(router), frame.data())
             }

@@ -10,6 +10,7 @@ const RATES: [(u32, u32); PuntClass::ALL.len()] = [
     (5_000, 1_000),  // neighbor
     (10_000, 2_000), // resolve: bounded again by the slow path's own queues
     (5_000, 1_000),  // icmp
+    (10_000, 2_000), // health: some packets a check
 ];
 
 /// Token buckets in thousandths of a frame.

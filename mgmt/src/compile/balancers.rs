@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sluice_fastpath::tables::{self, Affinity, Selection, Service, Vip};
 
+use super::health;
 use super::nat::v4;
 use crate::topology::{Backend, Endpoint, LoadBalancer, Resolved, SelectionField};
 
@@ -49,12 +50,14 @@ fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
             ip: v4(endpoint.ip)?,
             port: endpoint.port.map(|port| (declared.protocol.number(), port)),
         };
+        let vip_of = endpoint;
         let backends = backends.iter().filter_map(|endpoint| {
             let Backend { weight, draining } =
                 declared.backends.get(endpoint).copied().unwrap_or_default();
             Some(tables::Backend {
                 weight,
                 draining,
+                mapping: health::mapping(declared, vip_of, endpoint.ip),
                 ..tables::Backend::new(v4(endpoint.ip)?, endpoint.port)
             })
         });
@@ -63,6 +66,7 @@ fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
         vip.hairpin = declared.hairpin_snat_ip.and_then(v4);
         vip.skip_snat = declared.skip_snat;
         vip.reject = declared.reject;
+        vip.check = health::check(declared, endpoint);
         let affinity = declared.affinity_timeout.map(|s| u32::from(s) * 1000);
         let affinity = affinity.map(|timeout| Arc::new(Affinity::new(timeout)));
         vip.affinity = affinity;
@@ -83,8 +87,12 @@ fn go_on(vip: &mut Vip, before: &Vip) {
         let same = |other: &&tables::Backend| (other.ip, other.port) == (backend.ip, backend.port);
         if let Some(other) = before.backends.iter().find(same) {
             backend.hits.go_on_from(&other.hits);
+            if vip.check.is_some() && backend.mapping == other.mapping {
+                backend.liveness.set(other.liveness.get());
+            }
         }
     }
+    vip.renew();
 }
 
 fn selection(fields: &[SelectionField]) -> Selection {

@@ -34,6 +34,7 @@ mod component;
 mod devices;
 mod diff;
 mod flood;
+mod health;
 mod matches;
 mod nat;
 mod node;
@@ -56,6 +57,7 @@ pub use registry::Registry;
 use acl::GroupsOf;
 use balancers::Balancers;
 use component::Components;
+use health::Checked;
 use outline::Outline;
 use pieces::Round;
 use reach::Reach;
@@ -110,6 +112,7 @@ struct View<'t> {
     outlines: &'t HashMap<&'t str, Outline<'t>>,
     components: &'t Components<'t>,
     balancers: &'t Balancers,
+    checked: &'t Checked<'t>,
     groups: &'t GroupsOf<'t>,
 }
 
@@ -141,6 +144,7 @@ impl Compiler {
         let (outlines, warnings) = warnings::outline_all(resolved, node, &tunnels, &reach);
         let components = Components::compute(resolved, &tunnels, &reach);
         let balancers = Balancers::compile(resolved, &self.state.balancers);
+        let checked = Checked::compute(resolved, &tunnels);
         let groups = GroupsOf::compute(resolved);
         let view = View {
             resolved,
@@ -150,6 +154,7 @@ impl Compiler {
             outlines: &outlines,
             components: &components,
             balancers: &balancers,
+            checked: &checked,
             groups: &groups,
         };
         self.compilations += 1;

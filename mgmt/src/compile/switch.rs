@@ -8,8 +8,8 @@ use hashbrown::hash_map::Entry;
 use ipnet::IpNet;
 use sluice_fastpath::ids::{PortId, TunnelId};
 use sluice_fastpath::tables::{
-    Balancers, FloodMember, Known, Place, PortSecurity, RoleId, SecurityRule, Switch, SwitchPort,
-    Vip,
+    Balancers, FloodMember, Known, Monitored, Place, PortSecurity, RoleId, SecurityRule, Switch,
+    SwitchPort, Vip,
 };
 use sluice_net::Mac;
 
@@ -28,6 +28,8 @@ pub(super) struct SwitchFacts {
     /// Virtual IPs of its load balancers, where clients of them are.
     vips: Vec<Arc<Vip>>,
     pub(super) acls: AclFacts,
+    /// Backends that are checked behind its ports.
+    monitored: Option<Arc<Monitored>>,
     /// The other chassis that run its distributed routers.
     routers_at: Arc<[FloodMember]>,
     /// Of the ports of type router, in order of their names.
@@ -78,6 +80,7 @@ impl SwitchFacts {
                 true => view.balancers.of(&switch.load_balancers),
                 false => Vec::new(),
             },
+            monitored: view.checked.of(name),
             acls: AclFacts::gather(view, registry, name, switch),
             routers_at: view.components.chassis(name),
         }
@@ -187,6 +190,7 @@ pub(super) fn compile(
         keyless: keyless(view, &ports),
         mac_limit: switch.mac_limit,
         mac_age: switch.mac_age_seconds.saturating_mul(1000),
+        monitored: facts.monitored.clone(),
         acls: None,
         ports,
     }

@@ -35,15 +35,17 @@ pub(super) fn balancers(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> 
             }
         });
     }
+    let uptime = state.uptime().as_secs();
     let mut all = Vec::new();
     for (place, piece) in places.iter().enumerate() {
         for (number, vip) in piece.balancers().vips().iter().enumerate() {
             if vip.backends.is_empty() {
-                all.push(row(piece, vip, None, 0));
+                all.push(row((piece, vip), None, 0, uptime));
             }
             for (index, backend) in vip.backends.iter().enumerate() {
                 let count = connections.get(&(place, number, index));
-                all.push(row(piece, vip, Some(backend), count.copied().unwrap_or(0)));
+                let count = count.copied().unwrap_or(0);
+                all.push(row((piece, vip), Some(backend), count, uptime));
             }
         }
     }
@@ -91,14 +93,23 @@ fn elsewhere(tables: &Tables, piece: &Piece, connection: &Connection) -> bool {
     })
 }
 
-fn row(piece: &Piece, vip: &Vip, backend: Option<&Backend>, connections: u64) -> Value {
+fn row(
+    (piece, vip): (&Piece, &Vip),
+    backend: Option<&Backend>,
+    connections: u64,
+    uptime: u64,
+) -> Value {
     let (noun, name) = match piece.kind {
         PieceKind::Switch(_) => ("switch", &piece.name),
         PieceKind::Router(_) => ("router", &piece.name),
     };
-    let state = backend.map(|backend| match backend.draining {
-        true => "draining",
-        false => "serving",
+    let condition = backend
+        .filter(|backend| vip.check.is_some() && backend.mapping.is_some())
+        .map(|backend| backend.liveness.get());
+    let state = backend.map(|backend| match (backend.draining, condition) {
+        (true, _) => "draining",
+        (false, Some(condition)) => condition.health.name(),
+        (false, None) => "serving",
     });
     let endpoint = backend.map(|backend| match backend.port {
         Some(port) => format!("{}:{port}", backend.ip),
@@ -113,6 +124,9 @@ fn row(piece: &Piece, vip: &Vip, backend: Option<&Backend>, connections: u64) ->
         "backend": endpoint,
         "weight": backend.map(|backend| backend.weight),
         "state": state.unwrap_or("nobody"),
+        "health": condition.map(|condition| condition.health.name()),
+        "since_seconds": condition.map(|condition| uptime.saturating_sub(condition.since.into())),
+        "failure": condition.and_then(|condition| Some(condition.ailment?.to_string())),
         "connections": connections,
         "hits": backend.map_or(0, |backend| backend.hits.get()),
     })

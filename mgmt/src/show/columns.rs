@@ -207,6 +207,8 @@ const LB: &[Column] = &[
     ("BACKEND", "backend"),
     ("WEIGHT", "weight"),
     ("STATE", "state"),
+    ("SINCE (s)", "since_seconds"),
+    ("LAST FAILURE", "failure"),
     ("CONNECTIONS", "connections"),
     ("NEW SO FAR", "hits"),
 ];

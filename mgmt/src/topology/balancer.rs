@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use super::health::{HealthCheck, PortMapping};
+
 /// Most backends that a virtual IP may have: each gets a few slots of its look-up table.
 pub(super) const MOST_BACKENDS: usize = 1000;
 
@@ -27,6 +29,10 @@ pub struct LoadBalancer {
     pub skip_snat: bool,
     /// Who sends when nobody serves is told.
     pub reject: bool,
+    /// How backends are checked, by virtual IP.
+    pub health_checks: BTreeMap<Endpoint, HealthCheck>,
+    /// Where backends are checked, by their address; those that are not here are not checked.
+    pub ip_port_mappings: BTreeMap<IpAddr, PortMapping>,
 }
 
 /// A transport protocol.

@@ -11,6 +11,7 @@ use super::acl::AclDirection;
 use super::balancer::{Endpoint, LoadBalancer};
 use super::expression::Addresses;
 use super::hash::Fnv;
+use super::health::{HealthCheck, Probe};
 use super::model::{Chassis, Nat, Nexthop, Route, RoutePolicy, SecurityAddresses, StaticNeighbor};
 use super::resolved::{
     Attachment, Peer, Resolved, ResolvedAcl, ResolvedPortGroup, ResolvedRouter, ResolvedRouterPort,
@@ -257,6 +258,39 @@ impl Digest {
         self.option(balancer.hairpin_snat_ip.as_ref(), Self::ip);
         self.number(balancer.skip_snat);
         self.number(balancer.reject);
+        self.number(balancer.health_checks.len() as u64);
+        for (vip, check) in &balancer.health_checks {
+            self.endpoint(vip);
+            self.health_check(check);
+        }
+        self.number(balancer.ip_port_mappings.len() as u64);
+        for (ip, mapping) in &balancer.ip_port_mappings {
+            self.ip(ip);
+            self.text(&mapping.logical_port);
+            self.ip(&mapping.source_ip);
+        }
+    }
+
+    fn health_check(&mut self, check: &HealthCheck) {
+        match &check.probe {
+            Probe::Tcp => self.number(0_u8),
+            Probe::Http { path, status } => {
+                self.number(1_u8);
+                self.text(path);
+                self.number(status.0);
+                self.number(status.1);
+            }
+            Probe::Udp => self.number(2_u8),
+            Probe::Icmp => self.number(3_u8),
+        }
+        for number in [
+            check.interval,
+            check.timeout,
+            check.success_count,
+            check.failure_count,
+        ] {
+            self.number(number);
+        }
     }
 
     fn endpoint(&mut self, endpoint: &Endpoint) {

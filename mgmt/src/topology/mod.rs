@@ -18,6 +18,7 @@ mod digest;
 mod dynamic;
 pub mod expression;
 mod hash;
+mod health;
 mod keys;
 mod model;
 mod names;
@@ -28,6 +29,7 @@ mod resolved;
 
 pub use acl::{Acl, AclAction, AclDirection, AclLog, PortGroup, Severity};
 pub use balancer::{Backend, Endpoint, LoadBalancer, NotAnEndpoint, Protocol, SelectionField};
+pub use health::{HealthCheck, NotAMapping, PortMapping, Probe};
 pub use model::{
     Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy, Router,
     RouterPort, SecurityAddresses, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,

@@ -207,6 +207,13 @@ impl<'a> Narrator<'a> {
                     json!({ "chassis": from, "datapath": name }),
                 )
             }
+            Entry::Made(switch) => {
+                let name = self.datapath(switch);
+                (
+                    format!("made for a station of switch {name}"),
+                    json!({ "switch": name }),
+                )
+            }
             Entry::Originated(router) => {
                 let name = self.datapath(router);
                 (format!("made by router {name}"), json!({ "router": name }))

@@ -14,7 +14,7 @@ use sluice_net::{Headers, Ip};
 
 use super::acl;
 use super::narrate::{claim, noun, rule_text};
-use super::translation::snat_text;
+use super::translation::{ill, snat_text};
 use super::verdict::lower;
 use crate::show::{query::protocol_name, role};
 
@@ -351,7 +351,32 @@ impl Why<'_> {
         format!("{router}: gateway port {name} is {holder}")
     }
 
+    /// Which of the backends of a virtual IP would serve if they were well.
+    fn nobody_serves(&self) -> Option<String> {
+        let ip = self.ip()?;
+        let IpAddr::V4(dst) = ip.dst else {
+            return None;
+        };
+        let port = ip.ports().map_or(0, |(_, port)| port);
+        let places = [self.context.router, self.context.switch];
+        let found = places.into_iter().flatten().find_map(|id| {
+            let piece = self.tables.piece(id)?;
+            Some((id, piece.balancers().find(dst, ip.proto, port)?.1))
+        });
+        let (id, vip) = found?;
+        let ill: Vec<String> = ill(vip).iter().map(|one| format!("; {one}")).collect();
+        Some(format!(
+            "{}: load balancer {} has nobody who serves{}",
+            noun(self.tables, id),
+            vip.balancer,
+            ill.concat()
+        ))
+    }
+
     fn in_nat(&self, reason: DropReason) -> Option<String> {
+        if reason == DropReason::NoBackend {
+            return self.nobody_serves();
+        }
         let nat = matches!(
             reason,
             DropReason::NatFragment

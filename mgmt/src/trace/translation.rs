@@ -4,10 +4,31 @@ use std::net::Ipv4Addr;
 
 use serde_json::json;
 use sluice_fastpath::ids::DatapathId;
-use sluice_fastpath::tables::{Choosing, Dnat, DnatKind, Piece, Snat, SnatKind};
+use sluice_fastpath::tables::{Choosing, Dnat, DnatKind, Piece, Snat, SnatKind, Vip};
 use sluice_net::L4;
 
 use super::narrate::{Narrator, noun};
+
+/// The backends that get no new connections because of their health, each with the reason.
+pub(super) fn ill(vip: &Vip) -> Vec<String> {
+    let ill = vip.backends.iter().filter_map(|backend| {
+        let condition = backend.liveness.get();
+        if condition.health.serves() {
+            return None;
+        }
+        let endpoint = match backend.port {
+            Some(port) => format!("{}:{port}", backend.ip),
+            None => backend.ip.to_string(),
+        };
+        let why = condition.ailment.map(|ailment| format!(" ({ailment})"));
+        Some(format!(
+            "backend {endpoint} {}{}",
+            condition.health.name(),
+            why.unwrap_or_default()
+        ))
+    });
+    ill.collect()
+}
 
 impl Narrator<'_> {
     pub(super) fn connection(&mut self, reply: bool, translated: bool) {
@@ -67,20 +88,26 @@ impl Narrator<'_> {
         let Some(vip) = balancers.and_then(|balancers| balancers.vips().get(vip as usize)) else {
             return;
         };
-        let serving = vip.backends.iter().filter(|backend| !backend.draining);
+        let serving = vip.backends.iter().filter(|backend| backend.serves());
         let how = match by {
             Choosing::Connection => "the backend of its connection".to_owned(),
             Choosing::Affinity => "which the client had before".to_owned(),
             Choosing::Hash => format!("one of {} that serve", serving.count()),
         };
+        let ill = match by {
+            Choosing::Connection => Vec::new(),
+            Choosing::Affinity | Choosing::Hash => ill(vip),
+        };
+        let others = ill.iter().map(|one| format!("; {one}"));
         let text = format!(
-            "{}: load balancer {} sends {from} to {to}, {how}",
+            "{}: load balancer {} sends {from} to {to}, {how}{}",
             noun(tables, datapath),
-            vip.balancer
+            vip.balancer,
+            others.collect::<String>()
         );
         let fields = json!({
             "datapath": self.datapath(datapath), "load_balancer": vip.balancer,
-            "known": by == Choosing::Connection,
+            "known": by == Choosing::Connection, "offline": ill,
             "from": from, "to": to,
         });
         self.step("balance", text, fields);

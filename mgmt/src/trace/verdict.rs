@@ -71,6 +71,7 @@ pub(super) fn text(
             let copies = copies(tables, flood);
             let why = match flood.audience {
                 Audience::Nodes => ", whose part of the router may have asked",
+                Audience::Checkers => ", which may have asked",
                 Audience::All | Audience::Unknown => "",
             };
             match copies.is_empty() {
@@ -245,6 +246,10 @@ fn punted(view: View<'_>, punt: &Punt) -> String {
                 port(id)
             )
         }
+        Punt::Health { switch } => format!(
+            "to who checks backends of switch {}: taken by the slow path, or sent on to the chassis that asked",
+            tables.piece(switch).map_or("?", |piece| &piece.name)
+        ),
         Punt::Underlay => {
             "for the underlay address of this node: taken by the slow path".to_owned()
         }

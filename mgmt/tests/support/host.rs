@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use ipnet::IpNet;
 use sluice_net::builder::Echo;
+use sluice_net::wire::tcp;
 use sluice_net::wire::{arp, nd};
 use sluice_net::{Builder, Fragment, Headers, L3, L4, Mac};
 
@@ -19,6 +20,8 @@ pub struct Host {
     pub gateway: Option<IpAddr>,
     /// Answers by itself. Without, it only takes frames.
     pub answers: bool,
+    /// TCP ports on which it accepts connections; all others it resets. `None`: it has no TCP.
+    pub listens: Option<Vec<u16>>,
     /// MACs it learned.
     pub neighbors: HashMap<IpAddr, Mac>,
     /// Frames that reached it since they were last taken.
@@ -145,6 +148,19 @@ impl Host {
                             .payload(&frame[at + 8..end])
                             .build(),
                     );
+                }
+                L4::Tcp { src, dst, flags } if self.has(ip.dst) && flags & tcp::RST == 0 => {
+                    let Some(listens) = &self.listens else { return };
+                    let at = usize::from(ip.l4_offset) + 4;
+                    let seq = frame[at..].first_chunk().copied().map(u32::from_be_bytes);
+                    let (flags, own) = match (listens.contains(&dst), flags & tcp::SYN != 0) {
+                        (true, true) => (tcp::SYN | tcp::ACK, 77),
+                        (true, false) => return,
+                        (false, _) => (tcp::RST | tcp::ACK, 0),
+                    };
+                    let segment = back.ip(ip.dst, ip.src).tcp(dst, src, flags);
+                    let ack = seq.unwrap().wrapping_add(1);
+                    self.outbox.push(segment.tcp_state(own, ack, 9).build());
                 }
                 _ => {}
             },

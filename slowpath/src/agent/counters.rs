@@ -56,6 +56,16 @@ counters! {
     errors_limited = "icmp-errors-limited",
     /// ICMP errors and answers to rejected packets not sent because nothing may be said about such a packet.
     errors_withheld = "icmp-errors-withheld",
+    /// Packets of health checks sent to backends.
+    checks_sent = "health-sent",
+    /// Answers of backends to health checks.
+    checks_answered = "health-answered",
+    /// Answers of backends that are for other chassis, sent on to these.
+    checks_relayed = "health-relayed",
+    /// Backends that came online.
+    backends_up = "backends-online",
+    /// Backends that went offline, or cannot be checked.
+    backends_down = "backends-offline",
     /// Decisions of ACLs logged.
     acl_logged = "acl-logged",
     /// Decisions of ACLs not logged because of their meter.

@@ -24,6 +24,7 @@ impl<P: FramePool> Agent<P> {
         self.meters.clear();
         self.limit.retain(|port| tables.seat(port).is_some());
         self.take_roles(tables);
+        self.take_checks(tables);
         let next_hops = tables
             .tunnels
             .iter()

@@ -30,6 +30,10 @@ pub(super) enum Action {
     Show(Box<Show>),
     /// Shows tracked connections, or ends some.
     Connections(Box<Connections>),
+    /// Shows load balancers: backends, their health and their connections.
+    Lb(Places),
+    /// Shows NAT rules and how much they are used.
+    Nat(Places),
     /// Says step by step what would happen to a packet.
     Trace(Box<Trace>),
     /// Reads the configuration anew and puts it into effect, or says what is wrong with it.
@@ -50,6 +54,32 @@ pub(super) enum Action {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// Where what is shown takes place.
+#[derive(Debug, Args)]
+pub(super) struct Places {
+    /// Only of this router.
+    #[arg(long, value_name = "NAME")]
+    router: Option<String>,
+    /// Only of this switch.
+    #[arg(long, value_name = "NAME")]
+    switch: Option<String>,
+}
+
+impl Places {
+    /// What is to be shown.
+    pub(super) fn query(self, what: What) -> Query {
+        Query {
+            what,
+            filter: Filter {
+                router: self.router,
+                switch: self.switch,
+                ..Filter::default()
+            },
+            limit: None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -51,6 +51,8 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
                 rows(&mut ask()?, query.what, query, json)
             }
         },
+        Action::Lb(places) => rows(&mut ask()?, What::Lb, places.query(What::Lb), json),
+        Action::Nat(places) => rows(&mut ask()?, What::Nat, places.query(What::Nat), json),
         Action::Trace(request) => traced(&mut ask()?, (*request).into(), json),
         Action::Reload => report(&mut ask()?, Command::Reload, json, "reloaded"),
         Action::Check { config } => {

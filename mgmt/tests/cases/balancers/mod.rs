@@ -13,6 +13,7 @@
 //! ```
 //! `inner` 192.0.2.2:80 is a balancer of the clients' switch.
 
+mod health;
 mod reload;
 mod router;
 mod switch;

@@ -468,7 +468,7 @@ impl Glance {
     /// incrementally (RFC 1624 equation 3). `None` when it is shorter than it was, or not IPv4; else what that adds to the
     /// sum of the frame's words behind the MACs.
     #[inline(always)]
-    pub fn edit(&self, frame: &mut [u8], macs: Macs, ttl: u8, to: &Rewrite) -> Option<u32> {
+    pub fn edit(&self, frame: &mut [u8], macs: Macs, ttl: u8, to: &Rewrite<u32>) -> Option<u32> {
         let Addresses::V4(both) = self.addresses else {
             return None;
         };

@@ -22,7 +22,7 @@
 //! changed headers, a proposal for a new connection and what the decision rests on. The worker applies it.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::ops::ControlFlow::{Break, Continue};
 
 use sluice_net::ids::{FIRST_MULTICAST_KEY, MC_UNKNOWN};
@@ -632,9 +632,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 .deps
                 .role(gateway.role, self.view.learned.roles.get(gateway.role));
         }
-        if let IpAddr::V4(dst) = ip.dst
-            && self.turns(router, routed.index, dst)
-        {
+        if self.turns(router, routed.index, ip.dst) {
             self.translate(piece, router, in_index, routed.index)?;
             return Continue(At::RouterAgain {
                 router: id,

@@ -6,12 +6,13 @@
 
 use std::net::IpAddr;
 
-use sluice_net::checksum::{checksum, udp_nonzero, update16, update32};
+use sluice_net::checksum::{checksum, udp_nonzero, update_addr, update16, update32};
 use sluice_net::crc32c::update_crc32c;
 use sluice_net::wire::{icmpv4, ip_proto, sctp};
 use sluice_net::{Headers, Inner, Ip, L3, L4, Mac};
 
 use crate::connections::Rewrite;
+use crate::connections::key::is_echo;
 
 /// All changes to one frame, but for VLAN tag and outer headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Edit {
     pub ttl: Option<u8>,
     /// TOS or traffic class to write, when it changes.
     pub tos: Option<u8>,
-    /// IPv4 tuple to write, when it is translated.
+    /// Tuple to write, of the packet's family, when it is translated.
     pub tuple: Option<Rewrite>,
     /// Tuple to write into the packet that an ICMP error quotes.
     pub quoted: Option<Rewrite>,
@@ -46,24 +47,21 @@ impl Edit {
             edit.tos = (old.tos != new.tos).then_some(new.tos);
             let was = tuple_of(old);
             let is = tuple_of(new);
-            edit.tuple = if was == is { None } else { is };
+            edit.tuple = (was != is).then_some(is);
         }
         edit
     }
 }
 
-/// The IPv4 tuple of a packet; ports are 0 where there are none.
-fn tuple_of(ip: &Ip) -> Option<Rewrite> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
-        return None;
-    };
+/// The tuple of a packet; ports are 0 where there are none.
+fn tuple_of(ip: &Ip) -> Rewrite {
     let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
-    Some(Rewrite {
-        src: src.to_bits(),
-        dst: dst.to_bits(),
+    Rewrite {
+        src: ip.src,
+        dst: ip.dst,
         src_port,
         dst_port,
-    })
+    }
 }
 
 /// Writes `edit` into `frame`, whose parsed headers are `headers`. `None` when the frame is shorter than
@@ -76,11 +74,7 @@ pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
         return Some(());
     };
     let l3 = usize::from(headers.l3_offset);
-    if ip.is_v6() {
-        return edit_v6(frame.get_mut(l3..l3 + 40)?, edit);
-    }
-    let header = frame.get_mut(l3..l3 + 20)?.first_chunk_mut::<20>()?;
-    edit_v4_header(header, edit);
+    edit_header(frame.get_mut(l3..)?, ip.is_v6(), edit)?;
     if let Some(tuple) = &edit.tuple {
         edit_l4(frame, headers.l3_offset, ip, tuple)?;
     }
@@ -96,17 +90,32 @@ pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
     Some(())
 }
 
-fn edit_v6(header: &mut [u8], edit: &Edit) -> Option<()> {
-    if let Some(ttl) = edit.ttl {
-        *header.get_mut(7)? = ttl;
-    }
-    if let Some(tos) = edit.tos {
-        let first = header.first_mut()?;
-        *first = (*first & 0xf0) | (tos >> 4);
-        let second = header.get_mut(1)?;
-        *second = (*second & 0x0f) | (tos << 4);
+fn edit_header(packet: &mut [u8], v6: bool, edit: &Edit) -> Option<()> {
+    if v6 {
+        edit_v6_header(packet.first_chunk_mut()?, edit);
+    } else {
+        edit_v4_header(packet.first_chunk_mut()?, edit);
     }
     Some(())
+}
+
+fn edit_v6_header(header: &mut [u8; 40], edit: &Edit) {
+    if let Some(ttl) = edit.ttl {
+        header[7] = ttl;
+    }
+    if let Some(tos) = edit.tos {
+        header[0] = (header[0] & 0xf0) | (tos >> 4);
+        header[1] = (header[1] & 0x0f) | (tos << 4);
+    }
+    if let Some(Rewrite {
+        src: IpAddr::V6(src),
+        dst: IpAddr::V6(dst),
+        ..
+    }) = &edit.tuple
+    {
+        header[8..24].copy_from_slice(&src.octets());
+        header[24..40].copy_from_slice(&dst.octets());
+    }
 }
 
 fn edit_v4_header(header: &mut [u8; 20], edit: &Edit) {
@@ -121,11 +130,16 @@ fn edit_v4_header(header: &mut [u8; 20], edit: &Edit) {
         header[1] = tos;
         sum = update16(sum, old, u16::from_be_bytes([header[0], tos]));
     }
-    if let Some(tuple) = &edit.tuple {
-        sum = update32(sum, be32(header, 12), tuple.src);
-        sum = update32(sum, be32(header, 16), tuple.dst);
-        header[12..16].copy_from_slice(&tuple.src.to_be_bytes());
-        header[16..20].copy_from_slice(&tuple.dst.to_be_bytes());
+    if let Some(Rewrite {
+        src: IpAddr::V4(src),
+        dst: IpAddr::V4(dst),
+        ..
+    }) = &edit.tuple
+    {
+        sum = update32(sum, be32(header, 12), src.to_bits());
+        sum = update32(sum, be32(header, 16), dst.to_bits());
+        header[12..16].copy_from_slice(&src.octets());
+        header[16..20].copy_from_slice(&dst.octets());
     }
     header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
@@ -148,7 +162,7 @@ fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
 /// Ports (or the echo identifier) and the checksum of the upper layer.
 fn edit_l4(frame: &mut [u8], l3_offset: u16, ip: &Ip, new: &Rewrite) -> Option<()> {
     let l4 = frame.get_mut(usize::from(ip.l4_offset)..)?;
-    let old = tuple_of(ip)?;
+    let old = tuple_of(ip);
     if let L4::Sctp { .. } = ip.l4 {
         // Behind the IP packet there may be padding.
         let header = ip.l4_offset.checked_sub(l3_offset)?;
@@ -186,6 +200,15 @@ fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewr
             put16(l4, 4, new.src_port)?;
             return put16(l4, 2, sum);
         }
+        (ip_proto::ICMPV6, L4::None) => return Some(()),
+        (ip_proto::ICMPV6, kind) => {
+            let mut sum = with_addresses(be16(l4, 2)?, old, new);
+            if let L4::Echo { .. } = kind {
+                sum = update16(sum, old.src_port, new.src_port);
+                put16(l4, 4, new.src_port)?;
+            }
+            return put16(l4, 2, sum);
+        }
         _ => return Some(()),
     };
     put16(l4, 0, new.src_port)?;
@@ -197,7 +220,7 @@ fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewr
     if optional && sum == 0 {
         return Some(());
     }
-    let sum = update32(update32(sum, old.src, new.src), old.dst, new.dst);
+    let sum = with_addresses(sum, old, new);
     let sum = update16(
         update16(sum, old.src_port, new.src_port),
         old.dst_port,
@@ -210,15 +233,17 @@ fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewr
     )
 }
 
+/// A checksum over a pseudo header after its addresses have changed.
+fn with_addresses(sum: u16, old: &Rewrite, new: &Rewrite) -> u16 {
+    update_addr(update_addr(sum, old.src, new.src), old.dst, new.dst)
+}
+
 /// The packet quoted in an ICMP error: its addresses, ports and checksums, then the ICMP checksum.
 fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Option<()> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else {
-        return None;
-    };
-    let echo = inner.proto == ip_proto::ICMP;
+    let echo = is_echo(inner.proto);
     let old = Rewrite {
-        src: src.to_bits(),
-        dst: dst.to_bits(),
+        src: inner.src,
+        dst: inner.dst,
         src_port: inner.src_port,
         dst_port: if echo { inner.src_port } else { inner.dst_port },
     };
@@ -226,7 +251,6 @@ fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Optio
     let end = usize::from(inner.l4_offset) + usize::from(inner.l4_len);
     let l3 = usize::from(inner.l3_offset);
     let before = !checksum(frame.get(l3..end)?);
-    let header = frame.get_mut(l3..l3 + 20)?.first_chunk_mut::<20>()?;
     let only_tuple = Edit {
         eth_dst: Mac::ZERO,
         eth_src: Mac::ZERO,
@@ -235,7 +259,7 @@ fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Optio
         tuple: Some(*new),
         quoted: None,
     };
-    edit_v4_header(header, &only_tuple);
+    edit_header(frame.get_mut(l3..)?, inner.src.is_ipv6(), &only_tuple)?;
     let kind = match inner.proto {
         ip_proto::TCP => L4::Tcp {
             src: 0,
@@ -244,7 +268,7 @@ fn edit_quoted(frame: &mut [u8], ip: &Ip, inner: &Inner, new: &Rewrite) -> Optio
         },
         ip_proto::UDP => L4::Udp { src: 0, dst: 0 },
         ip_proto::SCTP => L4::Sctp { src: 0, dst: 0 },
-        ip_proto::ICMP => L4::Echo {
+        ip_proto::ICMP | ip_proto::ICMPV6 => L4::Echo {
             reply: false,
             id: 0,
         },

@@ -8,20 +8,24 @@ use std::sync::Arc;
 
 use sluice_net::wire::ip_proto;
 
-use crate::connections::{Choice, FlowKey4, PortRequest};
+use crate::connections::{Address, Choice, FlowKey, PortRequest};
 use crate::ids::{WorkerId, Zone};
 use crate::tables::Tables;
 
 /// Bytes that are hashed of an IPv4 packet with ports: addresses, ports.
 const INPUT: usize = 12;
-/// Least bytes of a key: those hashed, and the 32 bits behind the last of them.
+/// Those of an IPv6 packet.
+const INPUT_V6: usize = 36;
+/// Bytes of ports.
+const PORTS: usize = 4;
+/// Least bytes of a key: those hashed, and the 32 bits behind the last of them. For IPv6 it takes 40.
 pub const KEY: usize = INPUT + 4;
 
 /// How a device spreads packets over its receive queues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spread {
     /// By byte hashed and its value: what that adds to the hash.
-    parts: Box<[[u32; 256]; INPUT]>,
+    parts: Box<[[u32; 256]]>,
     /// Queue by the hash's low bits; a power of two of them.
     table: Box<[u16]>,
     /// TCP, UDP: ports are hashed too, not the addresses alone.
@@ -35,7 +39,11 @@ impl Spread {
         if !table.len().is_power_of_two() {
             return None;
         }
-        let mut parts = Box::new([[0; 256]; INPUT]);
+        let inputs = key.len().saturating_sub(4).min(INPUT_V6);
+        if inputs < INPUT {
+            return None;
+        }
+        let mut parts = vec![[0; 256]; inputs].into_boxed_slice();
         for (at, part) in parts.iter_mut().enumerate() {
             let window = key.get(at..at + 5)?;
             let window = window
@@ -56,21 +64,30 @@ impl Spread {
     }
 
     /// The queue that a packet of this flow arrives on.
-    pub fn queue(&self, flow: &FlowKey4) -> u16 {
+    pub fn queue<A: Address>(&self, flow: &FlowKey<A>) -> u16 {
         let ports = match flow.proto {
             ip_proto::TCP => self.ports.0,
             ip_proto::UDP => self.ports.1,
             _ => false,
         };
-        let addresses = u64::from(flow.src) << 32 | u64::from(flow.dst);
         let both = u32::from(flow.src_port) << 16 | u32::from(flow.dst_port);
-        let bytes = addresses.to_be_bytes().into_iter();
-        let bytes = bytes.chain(both.to_be_bytes());
-        let hashed = if ports { INPUT } else { INPUT - 4 };
+        let (mut bytes, len) = ([0; INPUT_V6], 2 * flow.src.octets().as_ref().len());
+        let addresses = bytes.chunks_exact_mut(len / 2);
+        for (to, address) in addresses.zip([flow.src, flow.dst]) {
+            to.copy_from_slice(address.octets().as_ref());
+        }
+        let behind = bytes
+            .get_mut(len..)
+            .and_then(|b| b.first_chunk_mut::<PORTS>());
+        if let Some(behind) = behind {
+            *behind = both.to_be_bytes();
+        }
+        let hashed = if ports { len + PORTS } else { len };
         let hash = bytes
+            .iter()
             .zip(self.parts.iter())
             .take(hashed)
-            .fold(0, |hash, (byte, part)| hash ^ part[usize::from(byte)]);
+            .fold(0, |hash, (byte, part)| hash ^ part[usize::from(*byte)]);
         let slot = hash as usize & (self.table.len() - 1);
         self.table.get(slot).copied().unwrap_or(0)
     }
@@ -104,13 +121,13 @@ impl Homes {
 
     /// Chooses a port with which answers come to this worker; if there is none, one with which they come to another, which
     /// hands them over. `choose` gets what to accept, `accept` is what is acceptable at all.
-    pub fn prefer(
+    pub fn prefer<A: Address>(
         &self,
         tables: &Tables,
-        request: &PortRequest,
+        request: &PortRequest<A>,
         accept: Accept<'_>,
-        choose: &mut dyn FnMut(Accept<'_>) -> Option<Choice>,
-    ) -> Option<Choice> {
+        choose: &mut dyn FnMut(Accept<'_>) -> Option<Choice<A>>,
+    ) -> Option<Choice<A>> {
         if let Some(spread) = self.spread(tables, request.zone) {
             let here = |port| spread.queue(&request.reply_key(port)) == u16::from(self.worker.0);
             let choice = choose(&|port| accept(port) && here(port));
@@ -142,8 +159,8 @@ mod tests {
         0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
     ];
 
-    fn flow(src: [u8; 4], src_port: u16, dst: [u8; 4], dst_port: u16, proto: u8) -> FlowKey4 {
-        FlowKey4 {
+    fn flow(src: [u8; 4], src_port: u16, dst: [u8; 4], dst_port: u16, proto: u8) -> FlowKey<u32> {
+        FlowKey {
             src: u32::from_be_bytes(src),
             dst: u32::from_be_bytes(dst),
             src_port,

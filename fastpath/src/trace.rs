@@ -1,6 +1,6 @@
 //! What a walk may tell while it goes: the same walk serves first packets (nobody listens) and `trace`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use sluice_net::Mac;
 
@@ -96,9 +96,9 @@ pub enum Event {
         /// The router.
         router: DatapathId,
         /// From the external address and port.
-        from: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
         /// To the inner ones.
-        to: (Ipv4Addr, u16),
+        to: (IpAddr, u16),
     },
     /// The destination was translated.
     TranslateDestination {
@@ -107,9 +107,9 @@ pub enum Event {
         /// As the connection has it; else by a rule.
         known: bool,
         /// From the external address and port.
-        from: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
         /// To the inner ones.
-        to: (Ipv4Addr, u16),
+        to: (IpAddr, u16),
     },
     /// The destination was chosen among the backends of a virtual IP.
     Balance {
@@ -120,18 +120,18 @@ pub enum Event {
         /// What chose it.
         by: Choosing,
         /// From the service's address and port.
-        from: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
         /// To the backend's.
-        to: (Ipv4Addr, u16),
+        to: (IpAddr, u16),
     },
     /// The source of an answer was translated back.
     UntranslateSource {
         /// The switch or router.
         datapath: DatapathId,
         /// From the inner address and port.
-        from: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
         /// To the external ones.
-        to: (Ipv4Addr, u16),
+        to: (IpAddr, u16),
     },
     /// It would leave by a gateway port for an address of the router's own NAT rules: it is back in by that port.
     Turn {
@@ -176,9 +176,9 @@ pub enum Event {
         /// Index of the SNAT rule; `None` when the connection's own translation is used.
         rule: Option<usize>,
         /// From the inner address and port.
-        from: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
         /// To the external ones.
-        to: (Ipv4Addr, u16),
+        to: (IpAddr, u16),
     },
     /// A new connection is tracked, so that its replies are known.
     Track {

@@ -57,13 +57,23 @@ fn node(state: &State, text: &mut Text) {
         ),
         (
             "sluice_connections",
-            "Connections open.",
-            state.connections.len() as u64,
+            "Connections of IPv4 open.",
+            state.connections.of::<u32>().len() as u64,
         ),
         (
             "sluice_connections_capacity",
-            "Connections at most.",
-            state.connections.capacity() as u64,
+            "Connections of IPv4 at most.",
+            state.connections.of::<u32>().capacity() as u64,
+        ),
+        (
+            "sluice_connections_ipv6",
+            "Connections of IPv6 open.",
+            state.connections.of::<u128>().len() as u64,
+        ),
+        (
+            "sluice_connections_ipv6_capacity",
+            "Connections of IPv6 at most.",
+            state.connections.of::<u128>().capacity() as u64,
         ),
         (
             "sluice_neighbors",

@@ -194,8 +194,8 @@ fn one(connections: u32) -> anyhow::Result<(Report, Vec<u32>)> {
     let report = Report {
         connections: live,
         memory,
-        table: node.connections().memory_by_part(),
-        capacity: node.connections().capacity(),
+        table: node.connections().of::<u32>().memory_by_part(),
+        capacity: node.connections().of::<u32>().capacity(),
         open_ns,
         loops: 0,
         pauses: Vec::new(),

@@ -1,20 +1,13 @@
-//! One connection in memory: a 64-byte line per direction, guarded by a generation.
-//!
-//! All words are atomics written by one thread at a time (the owner, or who holds the free slot); on x86 the
-//! loads and stores here are plain moves.
+//! One connection in memory: a line per direction, and the word that guards them.
 
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use super::key::{Direction, FlowKey4, Rewrite};
-use super::sequence::Sent;
+use super::key::{Direction, FlowKey};
+use super::line::Line;
 use super::state::State;
-use super::worker::First;
+use super::writer::First;
 use crate::ids::{PathId, Tick, WorkerId};
 
 /// Owner field of an entry that belongs to nobody.
@@ -23,7 +16,7 @@ pub(super) const NOBODY: u8 = u8::MAX;
 /// The word that says whether a line is valid, whose it is and where the protocol stands:
 /// generation (32 bits, even while published), owner (8), state (8), flags of the caller (8), marks (8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Control(pub(super) u64);
+pub struct Control(pub(super) u64);
 
 impl Control {
     /// Mark: the source of this connection was counted against its limit.
@@ -98,227 +91,37 @@ impl Control {
     }
 
     #[inline]
-    const fn with_flags(self, flags: u8) -> Control {
+    pub(super) const fn with_flags(self, flags: u8) -> Control {
         Control(self.0 & !(0xff << 8) | (flags as u64) << 8)
     }
 
     /// The same word with the next generation: odd when it was published, even when it was not.
     #[inline]
-    const fn stepped(self) -> Control {
+    pub(super) const fn stepped(self) -> Control {
         Control(self.0.wrapping_add(1 << 32))
     }
 }
 
-/// One direction: what a packet of it needs, in one cache line.
+/// Both directions of one connection: 128 bytes of IPv4, 256 of IPv6. Large tables begin at a page, so that the
+/// adjacent-line prefetch of the processor stays within the connection.
 #[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
-#[repr(C, align(64))]
-pub(super) struct Line {
-    addresses: AtomicU64,
-    /// Ports, protocol, zone.
-    rest: AtomicU64,
-    new_addresses: AtomicU64,
-    /// Translated ports in the high half, path in the low half.
-    new_ports_path: AtomicU64,
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    control: AtomicU64,
-    /// Tick of the last packet.
-    seen: AtomicU32,
-    /// TCP: what [`Sent::anchor`] gave at the handshake, when the marks say so.
-    anchor: AtomicU32,
+#[repr(transparent)]
+pub(super) struct Entry<L> {
+    lines: [L; 2],
 }
 
-/// A consistent copy of a [`Line`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LineCopy {
-    pub(super) key: FlowKey4,
-    pub(super) path: PathId,
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
-    pub(super) control: Control,
-    pub(super) seen: Tick,
-}
-
-/// What a look-up takes along from the line that it had to read anyway.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Glance {
-    pub(super) control: Control,
-    pub(super) rewrite: Rewrite,
-    pub(super) path: PathId,
-}
-
-impl Line {
-    /// The control word, ordered before later reads of the line.
+impl<L> Entry<L> {
     #[inline]
-    pub(super) fn control(&self) -> Control {
-        Control(self.control.load(Acquire))
-    }
-
-    /// A word in the line.
-    #[inline]
-    pub(super) fn word(&self) -> &AtomicU64 {
-        &self.control
-    }
-
-    /// Compares the key whether or not the line is published.
-    #[inline]
-    pub(super) fn holds(&self, key: [u64; 2]) -> bool {
-        [self.addresses.load(Relaxed), self.rest.load(Relaxed)] == key
-    }
-
-    /// Rewrite and path when the line is published under `key`; `None` when it is not or changed meanwhile.
-    #[inline]
-    pub(super) fn glance(&self, key: [u64; 2]) -> Option<Glance> {
-        let control = self.control();
-        if !self.holds(key) || !control.published() {
-            return None;
-        }
-        let rewrite = self.rewrite();
-        let path = self.path();
-        self.unchanged(control).then_some(Glance {
-            control,
-            rewrite,
-            path,
-        })
-    }
-
-    /// A copy of everything when the line is published and did not change meanwhile.
-    pub(super) fn copy(&self) -> Option<LineCopy> {
-        let control = self.control();
-        if !control.published() {
-            return None;
-        }
-        let copy = LineCopy {
-            key: self.key(),
-            path: self.path(),
-            packets: self.packets.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            control,
-            seen: self.seen(),
-        };
-        self.unchanged(control).then_some(copy)
-    }
-
-    #[inline]
-    fn unchanged(&self, before: Control) -> bool {
-        // Pairs with the fence in `write`: had one of the words above been of the next tenant, the odd
-        // generation would be visible here.
-        fence(Acquire);
-        Control(self.control.load(Relaxed)).generation() == before.generation()
-    }
-
-    #[inline]
-    fn rewrite(&self) -> Rewrite {
-        let addresses = self.new_addresses.load(Relaxed);
-        let ports = self.new_ports_path.load(Relaxed) >> 32;
-        Rewrite {
-            src: (addresses >> 32) as u32,
-            dst: addresses as u32,
-            src_port: (ports >> 16) as u16,
-            dst_port: ports as u16,
+    pub(super) fn line(&self, direction: Direction) -> &L {
+        let [original, reply] = &self.lines;
+        match direction {
+            Direction::Original => original,
+            Direction::Reply => reply,
         }
     }
-
-    /// The key, of a line that cannot change meanwhile.
-    #[inline]
-    pub(super) fn key(&self) -> FlowKey4 {
-        FlowKey4::unpack([self.addresses.load(Relaxed), self.rest.load(Relaxed)])
-    }
-
-    #[inline]
-    pub(super) fn path(&self) -> PathId {
-        PathId(self.new_ports_path.load(Relaxed) as u32)
-    }
-
-    #[inline]
-    pub(super) fn seen(&self) -> Tick {
-        Tick(self.seen.load(Relaxed))
-    }
-
-    // ---- the writer's side: the owner, or the holder of the free slot ----
-
-    /// Fills an unpublished line; readers go on seeing nothing.
-    fn write(&self, key: &FlowKey4, other: &FlowKey4, path: PathId, first: First, now: Tick) {
-        fence(Release);
-        let [addresses, rest] = key.pack();
-        let rewrite = Rewrite::towards(other);
-        let ports = u64::from(rewrite.src_port) << 16 | u64::from(rewrite.dst_port);
-        self.addresses.store(addresses, Relaxed);
-        self.rest.store(rest, Relaxed);
-        self.new_addresses.store(
-            u64::from(rewrite.src) << 32 | u64::from(rewrite.dst),
-            Relaxed,
-        );
-        self.new_ports_path
-            .store(ports << 32 | u64::from(path.0), Relaxed);
-        self.packets.store(u64::from(first.packets), Relaxed);
-        self.bytes.store(u64::from(first.bytes), Relaxed);
-        self.seen.store(now.0, Relaxed);
-    }
-
-    /// Counts one packet and notes its time.
-    #[inline]
-    pub(super) fn count(&self, bytes: u32, now: Tick) {
-        self.packets
-            .store(self.packets.load(Relaxed).wrapping_add(1), Relaxed);
-        self.bytes.store(
-            self.bytes.load(Relaxed).wrapping_add(u64::from(bytes)),
-            Relaxed,
-        );
-        self.mark_seen(now);
-    }
-
-    fn sent(&self) -> Sent {
-        Sent {
-            packets: self.packets.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-        }
-    }
-
-    /// Notes the number of the next byte that this side sends.
-    pub(super) fn anchor(&self, next: u32) {
-        self.anchor.store(self.sent().anchor(next), Relaxed);
-    }
-
-    /// A segment with this number may come from this side, whose stream is anchored.
-    pub(super) fn believes(&self, seq: u32) -> bool {
-        self.sent().believes(self.anchor.load(Relaxed), seq)
-    }
-
-    #[inline]
-    pub(super) fn mark_seen(&self, now: Tick) {
-        self.seen.store(now.0, Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn set_path(&self, path: PathId) {
-        let old = self.new_ports_path.load(Relaxed);
-        self.new_ports_path
-            .store(old & !0xffff_ffff | u64::from(path.0), Relaxed);
-    }
-
-    #[inline]
-    pub(super) fn set_control(&self, control: Control) {
-        self.control.store(control.0, Release);
-    }
-
-    /// Takes the line for `owner` when it still is as `seen` and nobody's.
-    pub(super) fn claim(&self, seen: Control, owner: u8) -> bool {
-        self.control
-            .compare_exchange(seen.0, seen.with_owner(owner).0, Acquire, Relaxed)
-            .is_ok()
-    }
 }
 
-/// Both directions of one connection: 128 bytes, so that the adjacent-line prefetch of the processor stays
-/// within the connection.
-#[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
-#[repr(C, align(128))]
-pub(super) struct Entry {
-    lines: [Line; 2],
-}
-
-impl Entry {
+impl<L: Line> Entry<L> {
     /// Makes zeroed memory an entry that was never published.
     pub(super) fn begin(&self) {
         for line in &self.lines {
@@ -327,20 +130,11 @@ impl Entry {
         }
     }
 
-    #[inline]
-    pub(super) fn line(&self, direction: Direction) -> &Line {
-        let [original, reply] = &self.lines;
-        match direction {
-            Direction::Original => original,
-            Direction::Reply => reply,
-        }
-    }
-
     /// Writes a free entry; it stays invisible until [`Entry::publish`].
     pub(super) fn write(
         &self,
-        original: &FlowKey4,
-        reply: &FlowKey4,
+        original: &FlowKey<L::Addr>,
+        reply: &FlowKey<L::Addr>,
         paths: [PathId; 2],
         first: First,
         now: Tick,
@@ -356,7 +150,9 @@ impl Entry {
     #[inline]
     pub(super) fn warm(&self) {
         for line in &self.lines {
-            line.control();
+            line.ask(|word| {
+                word.load(Relaxed);
+            });
         }
     }
 

@@ -62,7 +62,7 @@ impl Holds {
     }
 
     /// Holds the port whose answers have a key of this hash, for the source that had it.
-    pub(super) fn hold(&self, hash: u32, source: u32, now: Tick) {
+    pub(super) fn hold(&self, hash: u32, source: u64, now: Tick) {
         let Some(Set(cells)) = self.set(hash) else {
             return;
         };
@@ -84,7 +84,7 @@ impl Holds {
     }
 
     /// The port is held, and not for this source.
-    pub(super) fn holds(&self, hash: u32, source: u32, now: Tick) -> bool {
+    pub(super) fn holds(&self, hash: u32, source: u64, now: Tick) -> bool {
         let Some(Set(cells)) = self.set(hash) else {
             return false;
         };
@@ -101,8 +101,8 @@ impl Holds {
 }
 
 /// Low bits of the hash, whose high bits choose the set, and some of the source's.
-fn mark(hash: u32, source: u32) -> u32 {
-    let source = source.wrapping_mul(0x9e37_79b1) >> (32 - SOURCE);
+fn mark(hash: u32, source: u64) -> u32 {
+    let source = source.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SOURCE);
     // Never 0, so that no mark looks like an empty cell.
-    hash << SOURCE | source.max(1)
+    hash << SOURCE | (source as u32).max(1)
 }

@@ -1,17 +1,24 @@
-//! Flow keys of IPv4, the two directions, what a translation writes, and the keyed hash.
+//! Flow keys, the two directions, what a translation writes, and the keyed hash.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use sluice_net::flow::FlowKey;
-
+use super::address::Address;
 use crate::ids::Zone;
 
 /// IP protocol number of ICMP.
 pub const ICMP: u8 = 1;
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
+/// IP protocol number of ICMPv6.
+pub const ICMPV6: u8 = 58;
 /// IP protocol number of UDP.
 pub const UDP: u8 = 17;
+
+/// Packets of this protocol that have a connection are echoes: they have an identifier, not ports.
+#[inline]
+pub(crate) const fn is_echo(proto: u8) -> bool {
+    matches!(proto, ICMP | ICMPV6)
+}
 
 /// Which of the two flows of a connection a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,16 +48,17 @@ impl Direction {
     }
 }
 
-/// The identity of one direction of an IPv4 connection, in host byte order.
+/// The identity of one direction of a connection, ports in host byte order. `A` is the type of addresses: [`IpAddr`] where
+/// both families are dealt with alike, numbers in the table of each ([`FlowKey4`], [`FlowKey6`]).
 ///
 /// An ICMP echo has its identifier in *both* ports, so that swapping the tuple gives the key of the reply.
 /// Protocols without ports have 0 in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowKey4 {
+pub struct FlowKey<A = IpAddr> {
     /// Source address.
-    pub src: u32,
+    pub src: A,
     /// Destination address.
-    pub dst: u32,
+    pub dst: A,
     /// Source port, or the echo's identifier.
     pub src_port: u16,
     /// Destination port, or the echo's identifier.
@@ -61,28 +69,17 @@ pub struct FlowKey4 {
     pub zone: Zone,
 }
 
-impl FlowKey4 {
-    /// The key of a parsed packet's flow in `zone`; `None` when it is not IPv4.
-    #[must_use]
-    pub fn of(flow: &FlowKey, zone: Zone) -> Option<FlowKey4> {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (flow.src, flow.dst) else {
-            return None;
-        };
-        Some(FlowKey4 {
-            src: src.to_bits(),
-            dst: dst.to_bits(),
-            src_port: flow.src_port,
-            dst_port: flow.dst_port,
-            proto: flow.proto,
-            zone,
-        })
-    }
+/// A key of IPv4.
+pub type FlowKey4 = FlowKey<u32>;
+/// A key of IPv6.
+pub type FlowKey6 = FlowKey<u128>;
 
+impl<A: Copy> FlowKey<A> {
     /// The key under which the answer to this very packet arrives in `zone`.
     #[inline]
     #[must_use]
-    pub const fn reversed(&self, zone: Zone) -> FlowKey4 {
-        FlowKey4 {
+    pub const fn reversed(&self, zone: Zone) -> FlowKey<A> {
+        FlowKey {
             src: self.dst,
             dst: self.src,
             src_port: self.dst_port,
@@ -92,35 +89,31 @@ impl FlowKey4 {
         }
     }
 
-    /// Source address for display.
-    #[must_use]
-    pub fn source(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.src)
-    }
-
-    /// Destination address for display.
-    #[must_use]
-    pub fn destination(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.dst)
-    }
-
-    /// Both words of the key: addresses, then ports, protocol and zone. Equal exactly when the keys are.
     #[inline]
-    #[must_use]
-    pub(super) const fn pack(&self) -> [u64; 2] {
+    const fn with_addresses<B: Copy>(&self, src: B, dst: B) -> FlowKey<B> {
+        FlowKey {
+            src,
+            dst,
+            src_port: self.src_port,
+            dst_port: self.dst_port,
+            proto: self.proto,
+            zone: self.zone,
+        }
+    }
+
+    /// Ports, protocol and zone in a word.
+    #[inline]
+    pub(super) const fn rest(&self) -> u64 {
         let ports = (self.src_port as u64) << 48 | (self.dst_port as u64) << 32;
-        let rest = (self.proto as u64) << 24 | (self.zone.0 & 0x00ff_ffff) as u64;
-        [(self.src as u64) << 32 | self.dst as u64, ports | rest]
+        ports | (self.proto as u64) << 24 | (self.zone.0 & 0x00ff_ffff) as u64
     }
 
-    /// Undoes [`FlowKey4::pack`].
+    /// Of these addresses and [`FlowKey::rest`].
     #[inline]
-    #[must_use]
-    pub(super) const fn unpack(words: [u64; 2]) -> FlowKey4 {
-        let [addresses, rest] = words;
-        FlowKey4 {
-            src: (addresses >> 32) as u32,
-            dst: addresses as u32,
+    pub(super) const fn with_rest(src: A, dst: A, rest: u64) -> FlowKey<A> {
+        FlowKey {
+            src,
+            dst,
             src_port: (rest >> 48) as u16,
             dst_port: (rest >> 32) as u16,
             proto: (rest >> 24) as u8,
@@ -129,29 +122,61 @@ impl FlowKey4 {
     }
 }
 
+impl FlowKey {
+    /// The key of a parsed packet's flow in `zone`.
+    #[inline]
+    #[must_use]
+    pub fn of(flow: &sluice_net::FlowKey, zone: Zone) -> FlowKey {
+        FlowKey {
+            src: flow.src,
+            dst: flow.dst,
+            src_port: flow.src_port,
+            dst_port: flow.dst_port,
+            proto: flow.proto,
+            zone,
+        }
+    }
+
+    /// The same in the terms of a family; `None` when it is not of that.
+    #[inline]
+    #[must_use]
+    pub fn narrow<A: Address>(&self) -> Option<FlowKey<A>> {
+        Some(self.with_addresses(A::of(self.src)?, A::of(self.dst)?))
+    }
+}
+
+impl<A: Address> FlowKey<A> {
+    /// The same in the terms of both families.
+    #[inline]
+    #[must_use]
+    pub fn widen(&self) -> FlowKey {
+        self.with_addresses(self.src.ip(), self.dst.ip())
+    }
+}
+
 /// What a packet of one direction carries when it leaves: the translated tuple.
 ///
 /// Fields that the connection does not translate are equal to the packet's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Rewrite {
+pub struct Rewrite<A = IpAddr> {
     /// Source address to write.
-    pub src: u32,
+    pub src: A,
     /// Destination address to write.
-    pub dst: u32,
+    pub dst: A,
     /// Source port (or echo identifier) to write.
     pub src_port: u16,
     /// Destination port (or echo identifier) to write.
     pub dst_port: u16,
 }
 
-impl Rewrite {
+impl<A: Copy> Rewrite<A> {
     /// The rewrite that makes a packet answerable under `other`, the key of the opposite direction.
     ///
     /// A translation is wholly said by the two keys of a connection: the original packet leaves as the
     /// mirror of the reply key, and a reply leaves as the mirror of the original key.
     #[inline]
     #[must_use]
-    pub const fn towards(other: &FlowKey4) -> Rewrite {
+    pub const fn towards(other: &FlowKey<A>) -> Rewrite<A> {
         Rewrite {
             src: other.dst,
             dst: other.src,
@@ -159,45 +184,32 @@ impl Rewrite {
             dst_port: other.src_port,
         }
     }
-}
 
-/// Keys of the hash; whoever knows them can choose collisions, so they are drawn at start.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HashKeys([u64; 4]);
-
-impl HashKeys {
-    /// Four words from one seed.
-    pub(super) fn new(seed: u64) -> HashKeys {
-        let mut state = seed;
-        HashKeys(std::array::from_fn(|_| split_mix(&mut state)))
-    }
-
-    /// Two rounds of a folded 128-bit product: keyed and non-linear, unlike a CRC.
     #[inline]
-    pub(super) fn hash(&self, key: &FlowKey4) -> u32 {
-        self.hash_words(key.pack())
+    const fn with_addresses<B: Copy>(&self, src: B, dst: B) -> Rewrite<B> {
+        Rewrite {
+            src,
+            dst,
+            src_port: self.src_port,
+            dst_port: self.dst_port,
+        }
     }
+}
 
-    /// The hash of a packed key.
+impl<A: Address> Rewrite<A> {
+    /// The same in the terms of both families.
     #[inline]
-    pub(super) fn hash_words(&self, [addresses, rest]: [u64; 2]) -> u32 {
-        let [k0, k1, k2, k3] = self.0;
-        let first = fold(addresses ^ k0, rest ^ k1);
-        (fold(first ^ k2, addresses.wrapping_add(rest) ^ k3) >> 16) as u32
+    #[must_use]
+    pub fn widen(&self) -> Rewrite {
+        self.with_addresses(self.src.ip(), self.dst.ip())
     }
 }
 
-#[inline]
-const fn fold(a: u64, b: u64) -> u64 {
-    let product = (a as u128).wrapping_mul(b as u128);
-    product as u64 ^ (product >> 64) as u64
-}
-
-/// One step of a sequence in which nearby seeds give unrelated words.
-pub(super) fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+impl Rewrite {
+    /// The same in the terms of a family; `None` when it is not of that.
+    #[inline]
+    #[must_use]
+    pub fn narrow<A: Address>(&self) -> Option<Rewrite<A>> {
+        Some(self.with_addresses(A::of(self.src)?, A::of(self.dst)?))
+    }
 }

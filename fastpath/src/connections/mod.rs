@@ -5,18 +5,27 @@
 //! thread; the one writer of a connection is the worker that owns it. `README.md` in this folder draws the
 //! memory layout and says what a reader may see and why.
 //!
-//! - [`key`]: flow keys, directions, rewrites, the keyed hash
+//! IPv4 and IPv6 have a table each, of one make; a number's type tells which ([`Address`]).
+//!
+//! - [`key`]: flow keys, directions, rewrites
+//! - [`connection`]: what is known of one
 //! - [`state`]: protocol states and timeouts as pure functions
 //! - [`sequence`]: where a TCP stream is
-//! - [`table`]: the shared table: look-ups, consistent copies, scans
-//! - [`worker`]: what one worker may do: insert, expire, close
+//! - [`families`]: both tables of a node, and a worker's ends of them
+//! - [`table`]: the shared table of a family: look-ups, consistent copies, scans
+//! - [`writer`]: what one worker may do with it: insert, expire, close
 //! - [`touch`]: what a packet does to its connection
 //! - [`ports`]: the choice of source ports and echo identifiers for SNAT
 
+mod address;
+pub mod connection;
 mod entry;
+pub mod families;
+mod hash;
 mod holds;
 mod index;
 pub mod key;
+mod line;
 mod memory;
 mod orders;
 pub mod ports;
@@ -27,15 +36,18 @@ pub mod state;
 pub mod table;
 mod timers;
 pub mod touch;
-pub mod worker;
+pub mod writer;
 
-pub use key::{Direction, FlowKey4, Rewrite};
+pub use address::Address;
+pub use connection::{ConnRef, Connection, Flags, Hit};
+pub use families::{Capacity, ConnectionTable, WorkerConnections};
+pub use key::{Direction, FlowKey, FlowKey4, FlowKey6, Rewrite};
 pub use ports::{Choice, PortChooser, PortRequest};
 pub use sequence::Segment;
 pub use state::{Standing, State, TcpFlags, Timeouts};
-pub use table::{ConnRef, Connection, ConnectionTable, Flags, Hit};
+pub use table::Table;
 pub use touch::Touch;
-pub use worker::{Ending, First, Hashes, InsertError, Inserted, NewConnection, WorkerConnections};
+pub use writer::{Ending, First, Hashes, InsertError, Inserted, NewConnection, Writer};
 
 #[cfg(test)]
 mod tests;

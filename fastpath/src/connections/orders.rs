@@ -9,8 +9,8 @@ use std::sync::atomic::{
 
 use crossbeam::queue::ArrayQueue;
 
+use super::connection::ConnRef;
 use super::state::Timeouts;
-use super::table::ConnRef;
 use crate::ids::WorkerId;
 
 /// Connections that wait for one worker to close them.

@@ -9,13 +9,15 @@
 //! - Well-known ports (1 to 1023) are given to original ports of that range first, and then ordinary ones; a
 //!   port above is never turned into a well-known one, which some servers trust (RFC 4787 REQ-3a).
 //! - A port that was given back may be held down for a while: until then only the source that had it gets it for the same
-//!   destination ([`ConnectionTable::set_hold_down`], RFC 6888 REQ-8).
+//!   destination ([`Table::set_hold_down`], RFC 6888 REQ-8).
 //! - Echo identifiers are chosen from all 65,536 (RFC 5508 section 3.1 has none reserved).
 
 use std::hash::Hasher;
+use std::net::IpAddr;
 
-use super::key::{FlowKey4, ICMP};
-use super::table::ConnectionTable;
+use super::address::Address;
+use super::key::{FlowKey, is_echo};
+use super::table::Table;
 use crate::ids::{Tick, Zone};
 
 /// Random ports that are tried.
@@ -27,43 +29,62 @@ const FIRST_ORDINARY: u16 = 1024;
 
 /// What a port is wanted for.
 #[derive(Clone, Copy, Debug)]
-pub struct PortRequest {
+pub struct PortRequest<A = IpAddr> {
     /// IP protocol.
     pub proto: u8,
     /// The external address that packets shall come from.
-    pub external: u32,
+    pub external: A,
     /// The port or identifier that the packet came with.
     pub original: u16,
     /// Where the packet goes.
-    pub remote: u32,
+    pub remote: A,
     /// The port that it goes to; not used for an echo.
     pub remote_port: u16,
     /// The zone in which answers arrive.
     pub zone: Zone,
     /// Who wants it, before translation: a port that is held down goes to the source that had it.
-    pub source: u32,
+    pub source: A,
     /// Now: ports are held down until some time.
     pub now: Tick,
 }
 
-impl PortRequest {
+impl<A: Address> PortRequest<A> {
     /// The port as a choice, when nobody has it and it is not held down.
-    fn free(&self, table: &ConnectionTable, port: u16) -> Option<Choice> {
+    fn free(&self, table: &Table<A>, port: u16) -> Option<Choice<A>> {
         let reply = self.reply_key(port);
         let hash = table.hash(&reply);
-        let held = table.holds.on() && table.holds.holds(hash, self.source, self.now);
+        let held = table.holds.on() && table.holds.holds(hash, self.source.host(), self.now);
         (!held && !table.contains_hashed(&reply, hash)).then_some(Choice { port, reply, hash })
     }
+}
 
+impl PortRequest {
+    /// The same in the terms of a family; `None` when it is not of that.
+    #[must_use]
+    pub fn narrow<A: Address>(&self) -> Option<PortRequest<A>> {
+        Some(PortRequest {
+            proto: self.proto,
+            external: A::of(self.external)?,
+            original: self.original,
+            remote: A::of(self.remote)?,
+            remote_port: self.remote_port,
+            zone: self.zone,
+            source: A::of(self.source)?,
+            now: self.now,
+        })
+    }
+}
+
+impl<A: Copy> PortRequest<A> {
     /// The key of answers when `port` is chosen.
     #[must_use]
-    pub fn reply_key(&self, port: u16) -> FlowKey4 {
-        let src_port = if self.proto == ICMP {
+    pub fn reply_key(&self, port: u16) -> FlowKey<A> {
+        let src_port = if is_echo(self.proto) {
             port
         } else {
             self.remote_port
         };
-        FlowKey4 {
+        FlowKey {
             src: self.remote,
             dst: self.external,
             src_port,
@@ -76,12 +97,12 @@ impl PortRequest {
 
 /// A port that is free, and what answers to it look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct Choice<A = IpAddr> {
     /// The port or identifier.
     pub port: u16,
     /// The key of answers.
-    pub reply: FlowKey4,
-    /// [`ConnectionTable::hash`] of that key.
+    pub reply: FlowKey<A>,
+    /// [`Table::hash`] of that key.
     pub hash: u32,
 }
 
@@ -119,14 +140,14 @@ impl PortChooser {
     /// The work is bounded: the original port, 64 random ones, and 256 in a row (twice that for an original
     /// port below 1024). The row goes on where it ended last time, so 256 calls that found none have
     /// together seen every port.
-    pub fn choose(
+    pub fn choose<A: Address>(
         &mut self,
-        table: &ConnectionTable,
-        request: &PortRequest,
+        table: &Table<A>,
+        request: &PortRequest<A>,
         mut accept: impl FnMut(u16) -> bool,
-    ) -> Option<Choice> {
+    ) -> Option<Choice<A>> {
         let mut free = |port: u16| accept(port).then(|| request.free(table, port)).flatten();
-        let echo = request.proto == ICMP;
+        let echo = is_echo(request.proto);
         // Port 0 is reserved; identifier 0 is not.
         if (echo || request.original != 0)
             && let Some(choice) = free(request.original)
@@ -154,13 +175,13 @@ impl PortChooser {
 impl PortChooser {
     /// As [`PortChooser::choose`], of the ports from the first to the last of `range` only: the original one, 64 random
     /// ones, and 256 in a row from a random one on. `None` too when the range is empty.
-    pub fn choose_in(
+    pub fn choose_in<A: Address>(
         &mut self,
-        table: &ConnectionTable,
-        request: &PortRequest,
+        table: &Table<A>,
+        request: &PortRequest<A>,
         (first, last): (u16, u16),
         accept: impl Fn(u16) -> bool,
-    ) -> Option<Choice> {
+    ) -> Option<Choice<A>> {
         let free = |port: u16| accept(port).then(|| request.free(table, port)).flatten();
         let count = (u32::from(last) + 1).checked_sub(u32::from(first))?;
         if (first..=last).contains(&request.original)
@@ -193,11 +214,11 @@ impl Run {
         self.first.wrapping_add(index as u16)
     }
 
-    fn search(
+    fn search<C>(
         &mut self,
         generator: &mut Generator,
-        mut free: impl FnMut(u16) -> Option<Choice>,
-    ) -> Option<Choice> {
+        mut free: impl FnMut(u16) -> Option<C>,
+    ) -> Option<C> {
         for _ in 0..RANDOM {
             let choice = free(self.port(generator.below(self.count)));
             if choice.is_some() {

@@ -27,8 +27,6 @@ impl Segment {
     }
 }
 
-/// Bytes of Ethernet, IPv4 and TCP headers without options.
-const HEADERS: u64 = 54;
 /// What a packet may have counted beyond its data at most: options of IP and TCP, a tag, padding.
 const OPTIONS: u64 = 60;
 /// A window without scaling (RFC 9293 section 3.1): so far the estimate may be from the truth in a short stream.
@@ -38,15 +36,18 @@ const REPEATED: u64 = 16;
 
 /// What one side has sent, as it was counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
+pub struct Sent {
     pub(super) packets: u64,
     pub(super) bytes: u64,
+    /// Bytes of Ethernet, IP and TCP headers without options.
+    pub(super) headers: u64,
 }
 
 impl Sent {
     /// Bytes of data at most.
     fn data(self) -> u64 {
-        self.bytes.wrapping_sub(self.packets.wrapping_mul(HEADERS))
+        self.bytes
+            .wrapping_sub(self.packets.wrapping_mul(self.headers))
     }
 
     /// What is to be remembered when the next byte of this side has the number `next`.

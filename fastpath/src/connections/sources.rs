@@ -8,7 +8,9 @@ use std::sync::{
     },
 };
 
-use super::key::{FlowKey4, split_mix};
+use super::address::Width;
+use super::hash::split_mix;
+use super::key::FlowKey;
 
 /// Two rows of counters; a source is counted in one cell of each, and the smaller one is believed. Sources
 /// that share both cells with busy ones are counted too high, never too low.
@@ -47,7 +49,7 @@ impl Sources {
     /// Counts one more connection of the key's source: `Some(true)` when counted, `Some(false)` when there is
     /// no limit, `None` when the limit is reached.
     #[inline]
-    pub(super) fn admit(&self, key: &FlowKey4) -> Option<bool> {
+    pub(super) fn admit<A: Width>(&self, key: &FlowKey<A>) -> Option<bool> {
         let limit = self.limit.load(Relaxed);
         if limit == 0 {
             return Some(false);
@@ -67,7 +69,7 @@ impl Sources {
     }
 
     /// The key's source has as many as it may.
-    pub(super) fn at_limit(&self, key: &FlowKey4) -> bool {
+    pub(super) fn at_limit<A: Width>(&self, key: &FlowKey<A>) -> bool {
         let limit = self.limit.load(Relaxed);
         let counted = self
             .cells(key)
@@ -76,16 +78,16 @@ impl Sources {
     }
 
     /// Takes back one that [`Sources::admit`] counted.
-    pub(super) fn release(&self, key: &FlowKey4) {
+    pub(super) fn release<A: Width>(&self, key: &FlowKey<A>) {
         if let Some([first, second]) = self.cells(key) {
             first.fetch_sub(1, Relaxed);
             second.fetch_sub(1, Relaxed);
         }
     }
 
-    fn cells(&self, key: &FlowKey4) -> Option<[&AtomicU32; 2]> {
+    fn cells<A: Width>(&self, key: &FlowKey<A>) -> Option<[&AtomicU32; 2]> {
         let rows = self.rows.get()?;
-        let mut state = self.seed ^ (u64::from(key.zone.0) << 32 | u64::from(key.src));
+        let mut state = self.seed ^ (u64::from(key.zone.0).rotate_left(32) ^ key.src.source());
         let hash = split_mix(&mut state);
         let cell = |half: u64| (((half & 0xffff_ffff) * self.cells_a_row as u64) >> 32) as usize;
         let first = rows.get(cell(hash))?;

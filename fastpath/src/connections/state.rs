@@ -4,7 +4,7 @@
 //! RFC 7857 (which takes them from RFC 6146 section 3.5.2). Whether a RST, or the second FIN, is believed at all
 //! is decided before, by its sequence number (`sequence.rs`).
 
-use super::key::{Direction, ICMP, TCP, UDP};
+use super::key::{Direction, TCP, UDP, is_echo};
 
 /// The flags of a TCP header that move the state (RFC 9293 section 3.1), at their place in the header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -134,7 +134,7 @@ impl State {
                 }
             }
             UDP => Some(State::UdpNew),
-            ICMP => Some(State::EchoNew),
+            proto if is_echo(proto) => Some(State::EchoNew),
             _ => Some(State::OtherNew),
         }
     }

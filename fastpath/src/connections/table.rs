@@ -1,4 +1,4 @@
-//! The table that all workers share: look-ups, consistent copies, scans.
+//! The table of one family that all workers share: look-ups, consistent copies, scans.
 
 use std::sync::{
     Arc,
@@ -10,169 +10,30 @@ use std::sync::{
 
 use crossbeam::utils::CachePadded;
 
-use super::entry::{Control, Entry, Glance, Side};
+use super::address::Address;
+use super::connection::{ConnRef, Connection, Flags, Hit};
+use super::entry::{Control, Entry, Side};
+use super::hash::HashKeys;
 use super::holds::Holds;
 use super::index::{Index, Reference, Tagged};
-use super::key::{Direction, FlowKey4, HashKeys, Rewrite};
+use super::key::{Direction, FlowKey};
+use super::line::{Glance, Line};
 use super::memory::Slab;
-use super::orders::Orders;
 use super::slots::FreeStack;
 use super::sources::Sources;
-use super::state::{State, Timeouts};
-use super::worker::{InsertError, WorkerConnections};
-use crate::ids::{PathId, Tick, WorkerId};
+use super::state::Timeouts;
+use super::writer::{InsertError, Writer};
+use crate::ids::{Tick, WorkerId};
 
 /// Keys that go through the stages of [`ConnectionTable::lookup_burst`] together.
 const BURST: usize = 32;
-
-/// One connection, as long as it lives: a slot and the generation of its tenant.
-///
-/// A reference to a connection that is gone is noticed wherever it is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnRef {
-    pub(super) slot: u32,
-    pub(super) generation: u32,
-}
-
-impl ConnRef {
-    /// The slot: a number below the capacity that no other open connection has.
-    #[inline]
-    #[must_use]
-    pub const fn slot(self) -> usize {
-        self.slot as usize
-    }
-}
-
-/// Eight bits that the opener of a connection sets and that come back with each copy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flags(pub u8);
-
-impl Flags {
-    /// The connection was opened in the middle of a TCP stream.
-    pub const PICKED_UP: Flags = Flags(1);
-    /// Its destination was chosen by a load balancer.
-    pub const BALANCED: Flags = Flags(2);
-    /// That is one of the switch that it entered.
-    pub const BY_SWITCH: Flags = Flags(4);
-    /// ACLs of the switch port that its first packet came from let answers and errors pass.
-    pub const TRACKED_FROM: Flags = Flags(8);
-    /// Those of the switch port that it went to do.
-    pub const TRACKED_TO: Flags = Flags(16);
-
-    /// Both sets.
-    #[must_use]
-    pub const fn and(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
-    }
-
-    /// True when all bits of `other` are set.
-    #[must_use]
-    pub const fn has(self, other: Flags) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-/// What a look-up finds: all that a packet of this direction needs, read from one cache line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hit {
-    /// The connection.
-    pub conn: ConnRef,
-    /// Which of its flows the key is.
-    pub direction: Direction,
-    /// Who may write it; `None` while nobody has claimed a synced entry.
-    pub owner: Option<WorkerId>,
-    /// The way of this direction.
-    pub path: PathId,
-    /// The translated tuple of this direction.
-    pub rewrite: Rewrite,
-}
-
-/// A consistent copy of a connection, for show, trace, sync and revalidation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// Where it is.
-    pub conn: ConnRef,
-    /// Key of the packets that go the way of the first.
-    pub original: FlowKey4,
-    /// Key under which answers arrive.
-    pub reply: FlowKey4,
-    /// Protocol state.
-    pub state: State,
-    /// Who may write it.
-    pub owner: Option<WorkerId>,
-    /// As set by the opener.
-    pub flags: Flags,
-    /// Path by direction.
-    pub paths: [PathId; 2],
-    /// Packets by direction.
-    pub packets: [u64; 2],
-    /// Bytes by direction, as counted by the worker.
-    pub bytes: [u64; 2],
-    /// Time of the last packet by direction; the time of opening where there was none.
-    pub last_seen: [Tick; 2],
-    /// Time of opening.
-    pub created: Tick,
-}
-
-impl Connection {
-    /// What packets of a direction carry when they leave.
-    #[must_use]
-    pub fn rewrite(&self, direction: Direction) -> Rewrite {
-        match direction {
-            Direction::Original => Rewrite::towards(&self.reply),
-            Direction::Reply => Rewrite::towards(&self.original),
-        }
-    }
-
-    /// The source of original packets is translated.
-    #[must_use]
-    pub fn is_snat(&self) -> bool {
-        let Rewrite { src, src_port, .. } = self.rewrite(Direction::Original);
-        (src, src_port) != (self.original.src, self.original.src_port)
-    }
-
-    /// The destination of original packets is translated. An echo's identifier counts as its source.
-    #[must_use]
-    pub fn is_dnat(&self) -> bool {
-        let Rewrite { dst, dst_port, .. } = self.rewrite(Direction::Original);
-        let port_counts = self.original.proto != super::key::ICMP;
-        dst != self.original.dst || (port_counts && dst_port != self.original.dst_port)
-    }
-
-    /// Who opened it is also who answers, and both addresses are translated.
-    #[must_use]
-    pub fn is_to_itself(&self) -> bool {
-        self.original.src == self.reply.src && self.is_snat() && self.is_dnat()
-    }
-
-    /// Of the source only the port is translated: the one it came with was taken, by a connection of the same client to
-    /// another address that leads to the same host.
-    #[must_use]
-    pub fn moves_port(&self) -> bool {
-        self.original.src == self.reply.dst && self.original.src_port != self.reply.dst_port
-    }
-
-    /// Time of the last packet of either direction.
-    #[must_use]
-    pub fn last_packet(&self) -> Tick {
-        let [there, back] = self.last_seen;
-        if there.reached(back) { there } else { back }
-    }
-
-    /// Milliseconds until it ends if no packet comes; 0 when it is due.
-    #[must_use]
-    pub fn remaining(&self, timeouts: &Timeouts, now: Tick) -> u32 {
-        let idle = now.since(self.last_packet());
-        timeouts.of(self.state).saturating_sub(idle)
-    }
-}
 
 /// Per-worker counts on lines of their own.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) opened: AtomicU64,
     pub(super) closed: AtomicU64,
-    /// Set while a [`WorkerConnections`] of this worker exists.
+    /// Set while a [`Writer`] of this worker exists.
     pub(super) taken: AtomicBool,
 }
 
@@ -182,38 +43,37 @@ impl Tally {
     }
 }
 
-/// All connections of the node.
+/// All connections of one family.
 #[derive(Debug)]
-pub struct ConnectionTable {
+pub struct Table<A: Address> {
     keys: HashKeys,
     pub(super) index: Index,
-    entries: Slab<Entry>,
+    entries: Slab<Entry<A::Line>>,
     pub(super) sides: Slab<Side>,
     pub(super) free: FreeStack,
     pub(super) sources: Sources,
     pub(super) holds: Holds,
-    pub(super) orders: Orders,
     pub(super) tallies: Box<[CachePadded<Tally>]>,
     /// Slots that insertions found wanting since somebody last evicted for others.
     pub(super) wanted: AtomicU32,
 }
 
-impl ConnectionTable {
+impl<A: Address> Table<A> {
     /// A table of fixed size for `capacity` connections, written by at most `workers` workers (255 at most;
     /// count a synchronising thread as one). `seed` keys the hash: draw it from the system's entropy.
     ///
     /// All memory is taken and touched here. A `capacity` of 0 counts as 1, and 2^30 is the most.
     #[must_use]
-    pub fn new(capacity: usize, workers: usize, seed: u64) -> Arc<ConnectionTable> {
+    pub fn new(capacity: usize, workers: usize, seed: u64) -> Arc<Table<A>> {
         let capacity = capacity.clamp(1, 1 << 30);
         let workers = workers.clamp(1, usize::from(u8::MAX));
         let sides = Slab::<Side>::zeroed(capacity);
-        let entries = Slab::<Entry>::zeroed(capacity);
+        let entries = Slab::<Entry<A::Line>>::zeroed(capacity);
         for entry in entries.iter() {
             entry.begin();
         }
         let free = FreeStack::new(&sides, workers);
-        Arc::new(ConnectionTable {
+        Arc::new(Table {
             keys: HashKeys::new(seed),
             index: Index::new(2 * capacity),
             entries,
@@ -221,7 +81,6 @@ impl ConnectionTable {
             free,
             sources: Sources::new(capacity, seed ^ 0x5bd1_e995),
             holds: Holds::new(capacity),
-            orders: Orders::new(workers),
             tallies: (0..workers).map(|_| CachePadded::default()).collect(),
             wanted: AtomicU32::new(0),
         })
@@ -231,18 +90,18 @@ impl ConnectionTable {
     ///
     /// When it is dropped, its connections belong to nobody and can be claimed.
     #[must_use]
-    pub fn worker(
+    pub fn writer(
         self: &Arc<Self>,
         id: WorkerId,
         timeouts: Timeouts,
         now: Tick,
-    ) -> Option<WorkerConnections> {
+    ) -> Option<Writer<A>> {
         let tally = self.tallies.get(usize::from(id.0))?;
         tally
             .taken
             .compare_exchange(false, true, AcqRel, Relaxed)
             .ok()?;
-        Some(WorkerConnections::new(self.clone(), id, timeouts, now))
+        Some(Writer::new(self.clone(), id, timeouts, now))
     }
 
     /// Most connections that one source address of a zone may have open; 0 means any number (the default).
@@ -256,7 +115,7 @@ impl ConnectionTable {
     /// A connection with this original key would now be refused, or open only if another makes room. As of this moment:
     /// for those who tell what would happen.
     #[must_use]
-    pub fn foresees(&self, original: &FlowKey4) -> Option<InsertError> {
+    pub fn foresees(&self, original: &FlowKey<A>) -> Option<InsertError> {
         if self.sources.at_limit(original) {
             return Some(InsertError::SourceLimit);
         }
@@ -273,15 +132,15 @@ impl ConnectionTable {
     /// The hash of a key in this table.
     #[inline]
     #[must_use]
-    pub fn hash(&self, key: &FlowKey4) -> u32 {
-        self.keys.hash(key)
+    pub fn hash(&self, key: &FlowKey<A>) -> u32 {
+        A::hash_words(&self.keys, A::pack(key))
     }
 
-    /// Finds the connection of which `key` is one direction; `hash` is [`ConnectionTable::hash`] of it.
+    /// Finds the connection of which `key` is one direction; `hash` is [`Table::hash`] of it.
     #[inline]
     #[must_use]
-    pub fn lookup(&self, key: &FlowKey4, hash: u32) -> Option<Hit> {
-        let words = key.pack();
+    pub fn lookup(&self, key: &FlowKey<A>, hash: u32) -> Option<Hit<A>> {
+        let words = A::pack(key);
         self.index
             .find(hash, |reference| self.hit(reference, words))
     }
@@ -294,9 +153,9 @@ impl ConnectionTable {
     #[inline]
     pub fn lookup_burst(
         &self,
-        keys: &[FlowKey4],
+        keys: &[FlowKey<A>],
         hashes: &mut [u32],
-        out: &mut [Option<Hit>],
+        out: &mut [Option<Hit<A>>],
         ask: impl Fn(&AtomicU64) + Copy,
     ) {
         let chunks = keys
@@ -311,15 +170,15 @@ impl ConnectionTable {
     #[inline]
     fn lookup_chunk(
         &self,
-        keys: &[FlowKey4],
+        keys: &[FlowKey<A>],
         hashes: &mut [u32],
-        out: &mut [Option<Hit>],
+        out: &mut [Option<Hit<A>>],
         ask: impl Fn(&AtomicU64),
     ) {
-        let mut all = [[0; 2]; BURST];
+        let mut all = [A::Words::default(); BURST];
         for ((key, hash), words) in keys.iter().zip(hashes.iter_mut()).zip(&mut all) {
-            *words = key.pack();
-            *hash = self.keys.hash_words(*words);
+            *words = A::pack(key);
+            *hash = A::hash_words(&self.keys, *words);
         }
         // Loops of nothing but this: the more of them fit into the processor's window, the more misses overlap.
         for word in hashes.iter().filter_map(|hash| self.index.home(*hash)) {
@@ -333,7 +192,7 @@ impl ConnectionTable {
             if let Some(Reference { slot, direction }) = first
                 && let Some(entry) = self.entry(*slot)
             {
-                ask(entry.line(*direction).word());
+                entry.line(*direction).ask(&ask);
             }
         }
         let found = all.iter().zip(&candidates).zip(hashes).zip(out);
@@ -349,7 +208,7 @@ impl ConnectionTable {
     }
 
     #[inline]
-    fn hit(&self, reference: Reference, words: [u64; 2]) -> Option<Hit> {
+    fn hit(&self, reference: Reference, words: A::Words) -> Option<Hit<A>> {
         let Reference { slot, direction } = reference;
         let Glance {
             control,
@@ -357,10 +216,7 @@ impl ConnectionTable {
             path,
         } = self.entry(slot)?.line(direction).glance(words)?;
         Some(Hit {
-            conn: ConnRef {
-                slot,
-                generation: control.generation(),
-            },
+            conn: ConnRef::new::<A>(slot, control.generation()),
             direction,
             owner: control.owner(),
             path,
@@ -370,14 +226,14 @@ impl ConnectionTable {
 
     /// True when a connection, or one that is being entered this very moment, has `key` in either direction.
     #[must_use]
-    pub fn contains(&self, key: &FlowKey4) -> bool {
+    pub fn contains(&self, key: &FlowKey<A>) -> bool {
         self.contains_hashed(key, self.hash(key))
     }
 
-    /// As [`ConnectionTable::contains`]; `hash` is [`ConnectionTable::hash`] of the key.
+    /// As [`Table::contains`]; `hash` is [`Table::hash`] of the key.
     #[must_use]
-    pub fn contains_hashed(&self, key: &FlowKey4, hash: u32) -> bool {
-        let words = key.pack();
+    pub fn contains_hashed(&self, key: &FlowKey<A>, hash: u32) -> bool {
+        let words = A::pack(key);
         self.index
             .find(hash, |reference| {
                 self.has_key(reference, words).then_some(())
@@ -394,18 +250,18 @@ impl ConnectionTable {
     }
 
     #[inline]
-    pub(super) fn has_key(&self, reference: Reference, words: [u64; 2]) -> bool {
+    pub(super) fn has_key(&self, reference: Reference, words: A::Words) -> bool {
         self.entry(reference.slot)
             .is_some_and(|entry| entry.line(reference.direction).holds(words))
     }
 
     /// A consistent copy; `None` when the connection is gone.
     #[must_use]
-    pub fn read(&self, conn: ConnRef) -> Option<Connection> {
-        self.copy(conn.slot).filter(|copy| copy.conn == conn)
+    pub fn read(&self, conn: ConnRef) -> Option<Connection<A>> {
+        self.copy(conn.slot::<A>()).filter(|copy| copy.conn == conn)
     }
 
-    pub(super) fn copy(&self, slot: u32) -> Option<Connection> {
+    pub(super) fn copy(&self, slot: u32) -> Option<Connection<A>> {
         let entry = self.entry(slot)?;
         let original = entry.line(Direction::Original).copy()?;
         let created = self.sides.get(slot as usize)?.created();
@@ -418,7 +274,7 @@ impl ConnectionTable {
             return None;
         }
         Some(Connection {
-            conn: ConnRef { slot, generation },
+            conn: ConnRef::new::<A>(slot, generation),
             original: original.key,
             reply: reply.key,
             state: original.control.state(),
@@ -441,7 +297,7 @@ impl ConnectionTable {
         &self,
         from: usize,
         budget: usize,
-        mut visit: impl FnMut(Connection),
+        mut visit: impl FnMut(Connection<A>),
     ) -> Option<usize> {
         let end = from.saturating_add(budget).min(self.capacity());
         for slot in from..end {
@@ -450,44 +306,6 @@ impl ConnectionTable {
             }
         }
         (end < self.capacity()).then_some(end)
-    }
-
-    /// Idle times that the owners take over, each before its next loop. A shorter one takes effect when a connection
-    /// next comes up on the wheel: within 131 s.
-    pub fn set_timeouts(&self, timeouts: &Timeouts) {
-        self.orders.set_timeouts(timeouts);
-    }
-
-    /// Idle times as they were set last; the defaults until then.
-    #[must_use]
-    pub fn timeouts(&self) -> Timeouts {
-        self.orders.timeouts()
-    }
-
-    /// Asks the owners to close all connections that are open now. Each does so beside its packets, some at a
-    /// time.
-    pub fn ask_to_close_all(&self) {
-        self.orders.close_all();
-    }
-
-    /// Asks the owner to close one connection; one that belongs to nobody is left to the first worker. False when
-    /// the owner has too many to close already: ask again later.
-    pub fn ask_to_close(&self, connection: &Connection) -> bool {
-        let owner = connection.owner.unwrap_or(WorkerId(0));
-        self.orders.condemn(owner, connection.conn)
-    }
-
-    /// Another number when something was asked since.
-    #[inline]
-    #[must_use]
-    pub fn orders(&self) -> u32 {
-        self.orders.count()
-    }
-
-    /// How often [`ConnectionTable::ask_to_close_all`] was called, wrapping.
-    #[must_use]
-    pub fn closings(&self) -> u32 {
-        self.orders.closings()
     }
 
     /// Connections now open.
@@ -534,7 +352,7 @@ impl ConnectionTable {
     }
 
     #[inline]
-    pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
+    pub(super) fn entry(&self, slot: u32) -> Option<&Entry<A::Line>> {
         self.entries.get(slot as usize)
     }
 

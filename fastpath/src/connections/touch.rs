@@ -1,11 +1,13 @@
 //! Packets of open connections, counted by their owner: what they do to the state.
 
+use super::address::Address;
+use super::connection::ConnRef;
 use super::entry::{Control, Entry};
 use super::key::Direction;
+use super::line::Line;
 use super::sequence::Segment;
 use super::state::{State, TcpFlags};
-use super::table::ConnRef;
-use super::worker::WorkerConnections;
+use super::writer::Writer;
 use crate::ids::Tick;
 
 /// What a packet did to its connection.
@@ -20,7 +22,7 @@ pub enum Touch {
         /// After it.
         to: State,
     },
-    /// Its sequence number decides: [`WorkerConnections::touch_segment`]; nothing was written.
+    /// Its sequence number decides: [`Writer::touch_segment`]; nothing was written.
     Unread,
     /// Counted; a RST or FIN that cannot come from the side it claims to come from changed nothing.
     Disbelieved,
@@ -30,7 +32,7 @@ pub enum Touch {
     Gone,
 }
 
-impl WorkerConnections {
+impl<A: Address> Writer<A> {
     /// Counts a packet of `bytes` bytes and moves state and deadline. `flags` are those of a TCP segment,
     /// [`TcpFlags::NONE`] for all else.
     ///
@@ -45,7 +47,7 @@ impl WorkerConnections {
         flags: TcpFlags,
         now: Tick,
     ) -> Touch {
-        let Some(entry) = self.table.entry(conn.slot) else {
+        let Some(entry) = self.table.entry(conn.slot::<A>()) else {
             return Touch::Gone;
         };
         let line = entry.line(direction);
@@ -68,7 +70,7 @@ impl WorkerConnections {
         if to == from {
             return Touch::Same;
         }
-        self.change_state(conn.slot, from, to, now);
+        self.change_state(conn.slot::<A>(), from, to, now);
         Touch::Changed { from, to }
     }
 
@@ -91,7 +93,7 @@ impl WorkerConnections {
         }
     }
 
-    /// As [`WorkerConnections::touch`], with the sequence numbers of the segment. A RST, and a FIN that would leave
+    /// As [`Writer::touch`], with the sequence numbers of the segment. A RST, and a FIN that would leave
     /// the connection the short time after both, are believed only from where the stream of that side is
     /// (RFC 9293 section 3.5.3, RFC 5961 section 3); where that is not known, because the handshake was not
     /// seen, and where there are no numbers, from anywhere.
@@ -102,7 +104,7 @@ impl WorkerConnections {
         (bytes, flags, segment): (u32, TcpFlags, Option<Segment>),
         now: Tick,
     ) -> Touch {
-        let Some(entry) = self.table.entry(conn.slot) else {
+        let Some(entry) = self.table.entry(conn.slot::<A>()) else {
             return Touch::Gone;
         };
         let line = entry.line(direction);
@@ -132,7 +134,7 @@ impl WorkerConnections {
         if to == from {
             return Touch::Same;
         }
-        self.change_state(conn.slot, from, to, now);
+        self.change_state(conn.slot::<A>(), from, to, now);
         Touch::Changed { from, to }
     }
 }
@@ -149,7 +151,7 @@ fn tells(control: Control, direction: Direction, flags: TcpFlags) -> bool {
 }
 
 /// Notes where the streams begin that a SYN, and the SYN that it acknowledges, open.
-fn anchor(entry: &Entry, direction: Direction, flags: TcpFlags, segment: Segment) {
+fn anchor<L: Line>(entry: &Entry<L>, direction: Direction, flags: TcpFlags, segment: Segment) {
     let mut marks = entry.line(direction).control().marks();
     entry.line(direction).anchor(segment.seq.wrapping_add(1));
     marks |= Control::ANCHORED[direction.index()];

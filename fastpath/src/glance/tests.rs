@@ -52,7 +52,7 @@ fn agrees(frame: &[u8], glance: &Glance) {
     };
     assert_eq!(
         glance.key(Zone(1)),
-        FlowKey4::of(&FlowKey::of(&ip), Zone(1))
+        crate::connections::FlowKey::of(&FlowKey::of(&ip), Zone(1)).narrow::<u32>()
     );
     assert_eq!(glance.macs.pair(), (headers.eth_dst, headers.eth_src));
     assert_eq!(glance.macs, Macs::new(headers.eth_dst, headers.eth_src));
@@ -113,12 +113,12 @@ proptest! {
         let (one, other) = (parse(&forwarded).expect("header checksum holds"), parse(&general).unwrap());
         prop_assert_eq!(one.ip(), other.ip());
         if matches!(glance.addresses, Addresses::V6(..)) {
-            prop_assert_eq!(glance.edit(&mut forwarded, Macs::new(B, A), ttl, &Rewrite { src, dst, src_port: 0, dst_port: 0 }), None);
+            prop_assert_eq!(glance.edit(&mut forwarded, Macs::new(B, A), ttl, &Rewrite { src, dst, src_port: 0u16, dst_port: 0 }), None);
             return Ok(());
         }
         let dst_port = if glance.proto == ip_proto::ICMP { ports.0 } else { ports.1 };
         let to = Rewrite { src, dst, src_port: ports.0, dst_port };
-        let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(ttl), tos: None, tuple: Some(to), quoted: None };
+        let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(ttl), tos: None, tuple: Some(to.widen()), quoted: None };
         let mut general = frame.clone();
         rewrite::apply(&mut general, &headers, &edit).unwrap();
         let mut express = frame.clone();

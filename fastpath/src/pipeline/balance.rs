@@ -20,7 +20,7 @@ pub(super) struct Wants {
     /// It stays as it is.
     pub(super) skip_snat: bool,
     /// The backend is who asks: its packets must seem to come from here.
-    pub(super) hairpin: Option<Ipv4Addr>,
+    pub(super) hairpin: Option<IpAddr>,
 }
 
 impl<'a, R: Recorder> Walk<'a, R> {
@@ -55,7 +55,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if let Some(proposal) = &mut self.outcome.proposal {
             proposal.flags = proposal.flags.and(flags);
         }
-        let itself = flow.source() == backend.ip;
+        let itself = flow.src == backend.ip;
         self.nat.zone = piece.zone();
         self.nat.destination = Some(piece.id);
         self.nat.wants = Some(Wants {
@@ -72,12 +72,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
             datapath: piece.id,
             vip: index,
             by,
-            from: (flow.destination(), port),
+            from: (flow.dst, port),
             to: (backend.ip, to_port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
             let to = Rewrite {
-                dst: backend.ip.to_bits(),
+                dst: backend.ip,
                 dst_port: to_port,
                 ..Rewrite::towards(&flow.reversed(Zone::NONE))
             };
@@ -105,9 +105,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (false, true, L3::Ip(ip)) = (switch.balancers.is_empty(), vif, self.headers.l3) else {
             return Continue(());
         };
-        let IpAddr::V4(dst) = ip.dst else {
-            return Continue(());
-        };
+        let dst = ip.dst;
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4
@@ -164,7 +162,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             // Its source becomes the virtual IP where it leaves for the client.
             return Continue(());
         }
-        let source = Ipv4Addr::from_bits(connection.reply.dst);
+        let source = connection.reply.dst;
         let stands = |balancers: &Balancers| {
             let (vip, _) = balancers.of_connection(connection)?;
             (!itself || vip.hairpin_source() == source).then_some(())
@@ -201,10 +199,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let original = &connection.original;
         let vip = switch
             .balancers
-            .find(original.destination(), original.proto, original.dst_port);
+            .find(original.dst, original.proto, original.dst_port);
         let (service, backend) = (
-            (original.destination(), original.dst_port),
-            (connection.reply.source(), connection.reply.src_port),
+            (original.dst, original.dst_port),
+            (connection.reply.src, connection.reply.src_port),
         );
         self.recorder.record(match (direction, vip) {
             (Direction::Original, Some((vip, _))) => Event::Balance {
@@ -269,9 +267,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.outcome.quoted = Some(nat::quoted_rewrite(&connection, direction));
         self.nat.back = true;
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
+            ip.dst = to.dst;
             if itself {
-                ip.src = IpAddr::V4(Ipv4Addr::from_bits(to.src));
+                ip.src = to.src;
             }
         }
     }
@@ -287,9 +285,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         self.outcome.quoted = Some(nat::quoted_rewrite(&connection, Direction::Reply));
         if let L3::Ip(ip) = &mut self.headers.l3
-            && ip.src == IpAddr::V4(connection.reply.source())
+            && ip.src == connection.reply.src
         {
-            ip.src = IpAddr::V4(connection.original.destination());
+            ip.src = connection.original.dst;
         }
     }
 }

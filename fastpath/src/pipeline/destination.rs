@@ -16,17 +16,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let L3::Ip(ip) = self.headers.l3 else {
             return Continue(());
         };
-        let IpAddr::V4(external) = ip.dst else {
-            return Continue(());
-        };
+        let external = ip.dst;
         let local = router.local.get(&ip.dst);
         if !local.is_some_and(|local| local.nat) || !router.translates_at(port) {
             return Continue(());
         }
-        let rule = match ip.src {
-            IpAddr::V4(src) => router.nat.destination_rule(external, src, index),
-            IpAddr::V6(_) => None,
-        };
+        let rule = router.nat.destination_rule(external, ip.src, index);
         let stateless = rule.filter(|rule| rule.kind == DnatKind::Stateless);
         if ip.fragment != Fragment::None && stateless.is_none() {
             return drop(DropReason::NatFragment);
@@ -43,7 +38,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         if let Some((connection, Direction::Original)) = self.hit
             && connection.is_dnat()
-            && connection.original.dst == external.to_bits()
+            && connection.original.dst == external
         {
             return self.keep_destination(piece, router, &connection);
         }
@@ -61,10 +56,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// The connection whose translated source is `external` and that this packet answers.
-    fn answered(&self, ip: &Ip, external: Ipv4Addr, zones: [Zone; 2]) -> Option<Connection> {
+    fn answered(&self, ip: &Ip, external: IpAddr, zones: [Zone; 2]) -> Option<Connection> {
         let answered = |found: Option<(Connection, Direction)>| match found {
             Some((connection, Direction::Reply))
-                if connection.is_snat() && connection.reply.dst == external.to_bits() =>
+                if connection.is_snat() && connection.reply.dst == external =>
             {
                 Some(connection)
             }
@@ -83,10 +78,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         &mut self,
         piece: &Piece,
         router: &Router,
-        external: Ipv4Addr,
+        external: IpAddr,
         connection: Connection,
     ) -> Step<()> {
-        let inside = connection.original.source();
+        let inside = connection.original.src;
         if !router.gives_source(&connection, external) {
             return self.rule_gone();
         }
@@ -118,8 +113,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.nat.destination = Some(piece.id);
         let original = &connection.original;
         let (from, to) = (
-            (original.destination(), original.dst_port),
-            (connection.reply.source(), connection.reply.src_port),
+            (original.dst, original.dst_port),
+            (connection.reply.src, connection.reply.src_port),
         );
         let vip = router.balancers.find(from.0, original.proto, from.1);
         let vip = vip.filter(|_| connection.flags.has(Flags::BALANCED));
@@ -169,7 +164,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             to: (rule.logical, port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.dst = IpAddr::V4(rule.logical);
+            ip.dst = rule.logical;
         }
         Continue(())
     }

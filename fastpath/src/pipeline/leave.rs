@@ -65,7 +65,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         else {
             return false;
         };
-        connection.is_dnat() && ip.dst == IpAddr::V4(connection.original.destination())
+        connection.is_dnat() && ip.dst == connection.original.dst
     }
 
     /// The packet of a known connection has the addresses and ports that the connection gives it.
@@ -75,9 +75,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         let to = connection.rewrite(*direction);
         let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
-        ip.src == IpAddr::V4(Ipv4Addr::from_bits(to.src))
-            && ip.dst == IpAddr::V4(Ipv4Addr::from_bits(to.dst))
-            && (src_port, dst_port) == (to.src_port, to.dst_port)
+        ip.src == to.src && ip.dst == to.dst && (src_port, dst_port) == (to.src_port, to.dst_port)
     }
 
     pub(super) fn leave(&mut self, egress: Egress) -> Step<At> {

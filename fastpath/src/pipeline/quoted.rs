@@ -22,7 +22,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         piece: &Piece,
         router: &Router,
         outside: Zone,
-        external: Ipv4Addr,
+        external: IpAddr,
         inner: &Inner,
         stateless: Option<&Dnat>,
     ) -> Step<()> {
@@ -35,11 +35,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
         // Who sent to the address has it, and whom an answer came from has it too.
         let (ours, stands) = match direction {
             Direction::Reply => (
-                connection.is_snat() && connection.reply.dst == external.to_bits(),
+                connection.is_snat() && connection.reply.dst == external,
                 router.gives_source(&connection, external),
             ),
             Direction::Original => (
-                connection.is_dnat() && connection.original.dst == external.to_bits(),
+                connection.is_dnat() && connection.original.dst == external,
                 router.leads(&connection),
             ),
         };
@@ -53,7 +53,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.nat.back = true;
         self.nat.zone = piece.zone();
         self.outcome.quoted = Some(nat::quoted_rewrite(&connection, direction));
-        let inside = Ipv4Addr::from_bits(to.dst);
+        let inside = to.dst;
         self.recorder.record(Event::Untranslate {
             router: piece.id,
             from: (external, 0),
@@ -61,7 +61,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         });
         // Only the destination: the error comes from whichever router sent it.
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.dst = IpAddr::V4(inside);
+            ip.dst = inside;
         }
         Continue(())
     }
@@ -69,7 +69,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn deliver_stateless_error(&mut self, piece: &Piece, rule: &Dnat, inner: &Inner) -> Step<()> {
         let quoted = self.outcome.quoted.or_else(|| nat::quoted_tuple(inner));
         self.outcome.quoted = quoted.map(|quoted| Rewrite {
-            src: rule.logical.to_bits(),
+            src: rule.logical,
             ..quoted
         });
         self.nat.back = true;
@@ -79,7 +79,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             to: (rule.logical, 0),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.dst = IpAddr::V4(rule.logical);
+            ip.dst = rule.logical;
         }
         Continue(())
     }
@@ -93,9 +93,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         inner: &Inner,
         (in_index, out): (Option<u16>, u16),
     ) -> Step<()> {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
-            return Continue(());
-        };
+        let (src, dst) = (ip.src, ip.dst);
         let found = self.quoted(inner, [self.zone, piece.zone(), Zone::NONE]);
         let Some((connection, direction)) = found else {
             let rule = router.nat.source_rule(src, dst, in_index, out);
@@ -108,10 +106,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
             };
         };
         let (changes, external) = match direction {
-            Direction::Original => (connection.is_snat(), connection.reply.destination()),
-            Direction::Reply => (connection.is_dnat(), connection.original.destination()),
+            Direction::Original => (connection.is_snat(), connection.reply.dst),
+            Direction::Reply => (connection.is_dnat(), connection.original.dst),
         };
-        let local = router.local.get(&IpAddr::V4(external));
+        let local = router.local.get(&external);
         let switchs = direction == Direction::Reply && connection.flags.has(Flags::BY_SWITCH);
         if !changes || switchs || !local.is_some_and(|local| local.nat) {
             return Continue(());
@@ -124,12 +122,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         &mut self,
         piece: &Piece,
         index: usize,
-        (src, external): (Ipv4Addr, Ipv4Addr),
+        (src, external): (IpAddr, IpAddr),
         inner: &Inner,
     ) -> Step<()> {
         let quoted = self.outcome.quoted.or_else(|| nat::quoted_tuple(inner));
         self.outcome.quoted = quoted.map(|quoted| Rewrite {
-            dst: external.to_bits(),
+            dst: external,
             ..quoted
         });
         self.send_error_as(piece, Some(index), (src, external))
@@ -139,7 +137,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         &mut self,
         piece: &Piece,
         rule: Option<usize>,
-        (src, external): (Ipv4Addr, Ipv4Addr),
+        (src, external): (IpAddr, IpAddr),
     ) -> Step<()> {
         if src != external {
             self.recorder.record(Event::Translate {
@@ -150,7 +148,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             });
         }
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.src = IpAddr::V4(external);
+            ip.src = external;
         }
         Continue(())
     }

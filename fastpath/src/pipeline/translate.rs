@@ -1,7 +1,7 @@
 //! Sources on the walk: what leaves a router gets the address that it has outside, answers the one they were sent to.
 
 use super::*;
-use crate::connections::{FlowKey4, PortRequest};
+use crate::connections::{Address, FlowKey, PortRequest};
 use crate::pipeline::balance::Wants;
 use crate::spread::Accept;
 use crate::tables::{Snat, SnatKind};
@@ -34,7 +34,7 @@ pub(super) struct Translated {
 pub(super) struct Turned {
     pub(super) router: DatapathId,
     pub(super) rule: Option<usize>,
-    pub(super) from: (Ipv4Addr, u16),
+    pub(super) from: (IpAddr, u16),
     pub(super) keeps_port: bool,
     pub(super) ports: Option<(u16, u16)>,
 }
@@ -73,9 +73,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let L3::Ip(ip) = self.headers.l3 else {
             return Continue(());
         };
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
-            return Continue(());
-        };
+        let (src, dst) = (ip.src, ip.dst);
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4
@@ -130,13 +128,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// A packet that leaves by a gateway port for an address of the router's own rules comes back in by it.
-    pub(super) fn turns(&self, router: &Router, out: u16, dst: Ipv4Addr) -> bool {
+    pub(super) fn turns(&self, router: &Router, out: u16, dst: IpAddr) -> bool {
         let gateway = |port: &RouterPort| port.gateway.is_some();
         router.ports.get(usize::from(out)).is_some_and(gateway)
-            && router
-                .local
-                .get(&IpAddr::V4(dst))
-                .is_some_and(|local| local.nat)
+            && router.local.get(&dst).is_some_and(|local| local.nat)
     }
 
     /// An answer of a connection whose destination this router translates leaves with the address that the first
@@ -153,12 +148,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let Some(connection) = answered.filter(of_router) else {
             return Continue(false);
         };
-        let external = connection.original.destination();
-        let local = router.local.get(&IpAddr::V4(external));
+        let external = connection.original.dst;
+        let local = router.local.get(&external);
         if !local.is_some_and(|local| local.nat) || self.nat.source.is_some() {
             return Continue(false);
         }
-        let inside = connection.reply.source();
+        let inside = connection.reply.src;
         if !router.leads(&connection) {
             return self.rule_gone();
         }
@@ -184,24 +179,24 @@ impl<'a, R: Recorder> Walk<'a, R> {
         piece: &Piece,
         router: &Router,
         connection: &Connection,
-        wanted: Option<Ipv4Addr>,
+        wanted: Option<IpAddr>,
     ) -> Step<()> {
         let to = connection.rewrite(Direction::Original);
-        let external = Ipv4Addr::from_bits(to.src);
+        let external = to.src;
         if connection.original.src == to.src && connection.original.src_port == to.src_port {
             return Continue(());
         }
         match wanted {
             Some(wanted) if wanted == external => {}
             // Another router's.
-            None if !router.local.contains_key(&IpAddr::V4(external)) => return Continue(()),
+            None if !router.local.contains_key(&external) => return Continue(()),
             _ => return self.rule_gone(),
         }
         self.nat.source = Some(piece.id);
         self.recorder.record(Event::Translate {
             router: piece.id,
             rule: None,
-            from: (connection.original.source(), connection.original.src_port),
+            from: (connection.original.src, connection.original.src_port),
             to: (external, to.src_port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
@@ -213,17 +208,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// A stateless rule: the address and nothing else, and nothing is remembered.
     fn replace_source(&mut self, piece: &Piece, index: usize, rule: &Snat, ip: &Ip) {
         let port = ip.ports().map_or(0, |(src, _)| src);
-        if let IpAddr::V4(from) = ip.src {
-            self.recorder.record(Event::Translate {
-                router: piece.id,
-                rule: Some(index),
-                from: (from, port),
-                to: (rule.external, port),
-            });
-        }
+        self.recorder.record(Event::Translate {
+            router: piece.id,
+            rule: Some(index),
+            from: (ip.src, port),
+            to: (rule.external, port),
+        });
         self.nat.source = Some(piece.id);
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.src = IpAddr::V4(rule.external);
+            ip.src = rule.external;
         }
     }
 
@@ -254,7 +247,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         let request = PortRequest {
             proto: now.proto,
-            external: rule.external.to_bits(),
+            external: rule.external,
             original: now.src_port,
             remote: now.dst,
             remote_port: now.dst_port,
@@ -273,7 +266,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.recorder.record(Event::Translate {
             router: piece.id,
             rule: Some(index),
-            from: (now.source(), now.src_port),
+            from: (now.src, now.src_port),
             to: (rule.external, to.src_port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
@@ -302,28 +295,38 @@ impl<'a, R: Recorder> Walk<'a, R> {
         request: &PortRequest,
         ports: Option<(u16, u16)>,
         accept: impl Fn(u16) -> bool,
-    ) -> Option<FlowKey4> {
-        let (table, homes) = (self.view.connections, self.view.homes);
+    ) -> Option<FlowKey> {
+        match (request.narrow::<u32>(), request.narrow::<u128>()) {
+            (Some(request), _) => self.choose_of(&request, ports, accept),
+            (_, Some(request)) => self.choose_of(&request, ports, accept),
+            (None, None) => None,
+        }
+    }
+
+    fn choose_of<A: Address>(
+        &mut self,
+        request: &PortRequest<A>,
+        ports: Option<(u16, u16)>,
+        accept: impl Fn(u16) -> bool,
+    ) -> Option<FlowKey> {
+        let (table, homes) = (self.view.connections.of::<A>(), self.view.homes);
         let mut choose = |accept: Accept<'_>| match ports {
             None => self.ports.choose(table, request, accept),
             Some(range) => self.ports.choose_in(table, request, range, accept),
         };
         let choice = homes.prefer(self.view.tables, request, &accept, &mut choose)?;
-        Some(choice.reply)
+        Some(choice.reply.widen())
     }
 
     /// The source of a packet whose destination this router has translated: it may go back inside.
     fn turn(&mut self, piece: &Piece, router: &Router, ip: &Ip, in_index: Option<u16>) -> Step<()> {
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
-            return Continue(());
-        };
-        let rule = router.nat.turning_rule(src, dst, in_index);
+        let rule = router.nat.turning_rule(ip.src, ip.dst, in_index);
         if let Some((connection, Direction::Original)) = self.hit {
             let balanced = router.source_of_balanced(&connection);
             let by_rule = rule.map(|(_, rule)| rule.external);
             return self.keep_source(piece, router, &connection, balanced.or(by_rule));
         }
-        match (self.nat.wants, router.lb_force_snat, rule) {
+        match (self.nat.wants, router.forced_source(ip.dst), rule) {
             (
                 Some(Wants {
                     skip_snat: false, ..
@@ -364,7 +367,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         piece: &Piece,
         ip: &Ip,
         rule: Option<(usize, &Snat)>,
-        external: Ipv4Addr,
+        external: IpAddr,
     ) -> Step<()> {
         if let Some(reason) = nat::untranslatable(ip) {
             return drop(reason);
@@ -373,7 +376,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return drop(DropReason::NatTwice);
         }
         self.propose(piece, ip, self.view.pick_up)?;
-        let (IpAddr::V4(src), Some((port, _))) = (ip.src, ip.ports()) else {
+        let Some((port, _)) = ip.ports() else {
             return drop(DropReason::NatProtocol);
         };
         self.nat.zone = piece.zone();
@@ -381,12 +384,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.nat.turned = Some(Turned {
             router: piece.id,
             rule: rule.map(|(index, _)| index),
-            from: (src, port),
+            from: (ip.src, port),
             keeps_port: rule.is_some_and(|(_, rule)| rule.kind != SnatKind::Snat),
             ports: rule.and_then(|(_, rule)| rule.ports),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
-            ip.src = IpAddr::V4(external);
+            ip.src = external;
         }
         Continue(())
     }
@@ -429,7 +432,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// The key of the packet as it entered the node.
-    pub(super) fn entry_key(&self, piece: &Piece) -> Option<FlowKey4> {
+    pub(super) fn entry_key(&self, piece: &Piece) -> Option<FlowKey> {
         let zone = if self.zone == Zone::NONE {
             piece.zone()
         } else {
@@ -473,7 +476,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             now: self.view.now,
         };
         // A host that talks to itself may not seem to be its own answer, wherever that enters.
-        let original = FlowKey4 {
+        let original = FlowKey {
             zone,
             ..proposal.original
         };
@@ -487,14 +490,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.exhausted();
         };
         proposal.reply = reply;
-        self.tell_turned(&reply, (now.source(), port));
+        self.tell_turned(&reply, (now.src, port));
         self.outcome.proposal = Some(proposal);
         Continue(())
     }
 
     /// Writes the source that was chosen at the end. Where nothing but the destination is translated it is the packet's
     /// own, but for the port if another client of the backend has that already, by another address.
-    fn tell_turned(&mut self, reply: &FlowKey4, own: (Ipv4Addr, u16)) {
+    fn tell_turned(&mut self, reply: &FlowKey, own: (IpAddr, u16)) {
         let to = Rewrite::towards(reply);
         let (router, rule, from) = match (self.nat.turned, self.nat.destination) {
             (Some(turned), _) => (turned.router, turned.rule, turned.from),
@@ -505,7 +508,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             router,
             rule,
             from,
-            to: (reply.destination(), to.src_port),
+            to: (reply.dst, to.src_port),
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
             nat::rewrite_source(ip, &to);

@@ -1,7 +1,7 @@
 //! Whatever is rewritten, a full recomputation of all checksums must agree, and translating back must give
 //! the first frame again.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use sluice_net::builder::Echo;
@@ -24,10 +24,7 @@ enum Kind {
 
 fn frame(kind: Kind, tuple: Rewrite, payload: &[u8]) -> Vec<u8> {
     let base = Builder::ethernet(A, B)
-        .ipv4(
-            Ipv4Addr::from_bits(tuple.src),
-            Ipv4Addr::from_bits(tuple.dst),
-        )
+        .ip(tuple.src, tuple.dst)
         .ttl(64)
         .payload(payload);
     match kind {
@@ -59,14 +56,23 @@ fn verify(frame: &[u8]) -> Headers {
                 "transport checksum"
             );
         }
-        _ => assert_eq!(checksum(l4), 0, "ICMP checksum"),
+        L4::Sctp { .. } => {}
+        _ => {
+            let sum = match ip.is_v6() {
+                true => pseudo(ip.src, ip.dst, ip.proto, l4.len() as u32),
+                false => 0,
+            };
+            assert_eq!(finish(ones_complement_sum(l4, sum)), 0, "ICMP checksum");
+        }
     }
     if let L4::IcmpError {
         inner: Some(inner), ..
     } = ip.l4
     {
         let quoted = &frame[usize::from(inner.l3_offset)..usize::from(inner.l4_offset)];
-        assert_eq!(checksum(quoted), 0, "quoted header checksum");
+        if !ip.is_v6() {
+            assert_eq!(checksum(quoted), 0, "quoted header checksum");
+        }
     }
     headers
 }
@@ -82,10 +88,23 @@ fn edit(tuple: Rewrite, ttl: Option<u8>, tos: Option<u8>) -> Edit {
     }
 }
 
-prop_compose! {
-    fn tuples()(src in any::<u32>(), dst in any::<u32>(), src_port in any::<u16>(), dst_port in any::<u16>()) -> Rewrite {
-        Rewrite { src, dst, src_port, dst_port }
+/// Some address of a family.
+fn address(v6: bool, n: u128) -> IpAddr {
+    match v6 {
+        false => Ipv4Addr::from_bits(n as u32).into(),
+        true => Ipv6Addr::from_bits(n).into(),
     }
+}
+
+prop_compose! {
+    fn tuple(v6: bool)(src: u128, dst: u128, src_port: u16, dst_port: u16) -> Rewrite {
+        Rewrite { src: address(v6, src), dst: address(v6, dst), src_port, dst_port }
+    }
+}
+
+/// Before and after, of one family.
+fn tuples() -> impl Strategy<Value = (Rewrite, Rewrite)> {
+    any::<bool>().prop_flat_map(|v6| (tuple(v6), tuple(v6)))
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
@@ -101,8 +120,7 @@ proptest! {
     #[test]
     fn checksums_hold_and_the_way_back_is_the_identity(
         kind in kinds(),
-        was in tuples(),
-        becomes in tuples(),
+        (was, becomes) in tuples(),
         payload in proptest::collection::vec(any::<u8>(), 0..64),
         ttl in 2u8..,
         tos in any::<u8>(),
@@ -119,8 +137,8 @@ proptest! {
         let changed = verify(&bytes);
         let ip = changed.ip().unwrap();
         prop_assert_eq!((ip.ttl, ip.tos), (ttl, tos));
-        prop_assert_eq!(ip.src, Ipv4Addr::from_bits(becomes.src));
-        prop_assert_eq!(ip.dst, Ipv4Addr::from_bits(becomes.dst));
+        prop_assert_eq!(ip.src, becomes.src);
+        prop_assert_eq!(ip.dst, becomes.dst);
         prop_assert_eq!(ip.ports(), Some((becomes.src_port, becomes.dst_port)));
         apply(&mut bytes, &changed, &Edit { eth_dst: B, eth_src: A, ..edit(was, Some(64), Some(0)) }).unwrap();
         verify(&bytes);
@@ -133,10 +151,9 @@ proptest! {
     #[test]
     fn quoted_packets_are_translated_with_their_checksums(
         kind in kinds(),
-        was in tuples(),
-        becomes in tuples(),
+        (was, becomes) in tuples(),
         cut in 0usize..40,
-        outer in any::<u32>(),
+        outer: u128,
     ) {
         let one_port = |t: Rewrite| match kind {
             Kind::Echo => Rewrite { dst_port: t.src_port, ..t },
@@ -145,26 +162,29 @@ proptest! {
         let (was, becomes) = (one_port(was), one_port(becomes));
         let quoted = frame(kind, was, &[0x5a; 40]);
         let quoted = &quoted[14..quoted.len() - cut];
-        let router = Ipv4Addr::new(198, 51, 100, 1);
+        let v6 = was.src.is_ipv6();
+        let router = address(v6, 0x2001_0db8 << 96 | 0xc633_6401);
+        // Port unreachable.
+        let kind = if v6 { (1, 4) } else { (3, 3) };
         let mut bytes = Builder::ethernet(A, B)
-            .ipv4(router, Ipv4Addr::from_bits(was.src))
-            .icmp(3, 3, [0; 4])
+            .ip(router, was.src)
+            .icmp(kind.0, kind.1, [0; 4])
             .payload(quoted)
             .build();
         let headers = verify(&bytes);
-        let to = Rewrite { src: router.to_bits(), dst: outer, src_port: 0, dst_port: 0 };
+        let to = Rewrite { src: router, dst: address(v6, outer), src_port: 0, dst_port: 0 };
         let edit = Edit { quoted: Some(becomes), ..edit(to, None, None) };
         apply(&mut bytes, &headers, &edit).unwrap();
         let changed = verify(&bytes);
         let L4::IcmpError { inner: Some(inner), .. } = changed.ip().unwrap().l4 else { panic!("quotation lost") };
-        prop_assert_eq!(inner.src, Ipv4Addr::from_bits(becomes.src));
-        prop_assert_eq!(inner.dst, Ipv4Addr::from_bits(becomes.dst));
+        prop_assert_eq!(inner.src, becomes.src);
+        prop_assert_eq!(inner.dst, becomes.dst);
         prop_assert_eq!(inner.src_port, becomes.src_port);
     }
 
     #[test]
     fn bytes_that_do_not_fit_their_headers_are_refused_not_overrun(
-        kind in kinds(), was in tuples(), becomes in tuples(), keep in 0usize..60,
+        kind in kinds(), (was, becomes) in tuples(), keep in 0usize..60,
     ) {
         let whole = frame(kind, was, &[1, 2, 3]);
         let headers = parse(&whole).unwrap();

@@ -1,12 +1,10 @@
 //! Address translation: which packets belong to which connection, which may open one, and what they become.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use sluice_net::wire::ip_proto;
-use sluice_net::{FlowKey, Fragment, Inner, Ip, L4};
+use sluice_net::{Fragment, Inner, Ip, L4};
 
 use crate::connections::{
-    Connection, ConnectionTable, Direction, Flags, FlowKey4, InsertError, Rewrite, State, TcpFlags,
+    Connection, ConnectionTable, Direction, Flags, FlowKey, InsertError, Rewrite, State, TcpFlags,
 };
 use crate::ids::Zone;
 use crate::verdict::DropReason;
@@ -15,9 +13,9 @@ use crate::verdict::DropReason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proposal {
     /// Key of this packet as it came in.
-    pub original: FlowKey4,
+    pub original: FlowKey,
     /// Key of the answer.
-    pub reply: FlowKey4,
+    pub reply: FlowKey,
     /// State after this packet.
     pub state: State,
     /// Kept with the connection.
@@ -29,13 +27,13 @@ pub struct Proposal {
 
 /// The key of a packet whose flow can be tracked: IPv4 with ports or an echo identifier, whole.
 #[inline]
-pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey4> {
+pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey> {
     if zone == Zone::NONE || ip.fragment != Fragment::None || ip.is_v6() {
         return None;
     }
     match ip.l4 {
         L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => {
-            FlowKey4::of(&FlowKey::of(ip), zone)
+            Some(FlowKey::of(&sluice_net::FlowKey::of(ip), zone))
         }
         _ => None,
     }
@@ -51,12 +49,12 @@ pub fn tcp_flags(ip: &Ip) -> TcpFlags {
 }
 
 /// The key of the packet that the quoted packet of an ICMP error *answers*: the other direction's key.
-pub fn quoted_key(inner: &Inner, zone: Zone) -> Option<FlowKey4> {
+pub fn quoted_key(inner: &Inner, zone: Zone) -> Option<FlowKey> {
     if zone == Zone::NONE {
         return None;
     }
     let quoted = quoted_tuple(inner)?;
-    Some(FlowKey4 {
+    Some(FlowKey {
         src: quoted.dst,
         dst: quoted.src,
         src_port: quoted.dst_port,
@@ -75,14 +73,14 @@ fn quoted_ports(inner: &Inner) -> (u16, u16) {
 }
 
 /// Finds the connection of a key.
-pub fn find(table: &ConnectionTable, key: &FlowKey4) -> Option<(Connection, Direction)> {
-    let hit = table.lookup(key, table.hash(key))?;
+pub fn find(table: &ConnectionTable, key: &FlowKey) -> Option<(Connection, Direction)> {
+    let hit = table.find(key)?;
     Some((table.read(hit.conn)?, hit.direction))
 }
 
 /// Writes a translated source into the headers of the walk.
 pub fn rewrite_source(ip: &mut Ip, to: &Rewrite) {
-    ip.src = IpAddr::V4(Ipv4Addr::from_bits(to.src));
+    ip.src = to.src;
     match &mut ip.l4 {
         L4::Tcp { src, .. } | L4::Udp { src, .. } | L4::Sctp { src, .. } => *src = to.src_port,
         L4::Echo { id, .. } => *id = to.src_port,
@@ -92,7 +90,7 @@ pub fn rewrite_source(ip: &mut Ip, to: &Rewrite) {
 
 /// Writes a translated destination into the headers of the walk. An echo has one identifier, which goes with both.
 pub fn rewrite_destination(ip: &mut Ip, to: &Rewrite) {
-    ip.dst = IpAddr::V4(Ipv4Addr::from_bits(to.dst));
+    ip.dst = to.dst;
     match &mut ip.l4 {
         L4::Tcp { dst, .. } | L4::Udp { dst, .. } | L4::Sctp { dst, .. } => *dst = to.dst_port,
         L4::Echo { id, .. } => *id = to.dst_port,
@@ -102,13 +100,13 @@ pub fn rewrite_destination(ip: &mut Ip, to: &Rewrite) {
 
 /// The addresses and ports of the packet that an ICMP error quotes.
 pub fn quoted_tuple(inner: &Inner) -> Option<Rewrite> {
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (inner.src, inner.dst) else {
+    if inner.src.is_ipv6() {
         return None;
-    };
+    }
     let (src_port, dst_port) = quoted_ports(inner);
     Some(Rewrite {
-        src: src.to_bits(),
-        dst: dst.to_bits(),
+        src: inner.src,
+        dst: inner.dst,
         src_port,
         dst_port,
     })
@@ -150,7 +148,9 @@ pub fn in_the_middle(ip: &Ip) -> bool {
 /// Why a packet is dropped whose connection cannot be opened.
 pub fn refusal(error: InsertError) -> DropReason {
     match error {
-        InsertError::TableFull | InsertError::IndexFull => DropReason::ConnectionsFull,
+        InsertError::TableFull | InsertError::IndexFull | InsertError::Families => {
+            DropReason::ConnectionsFull
+        }
         InsertError::DuplicateOriginal | InsertError::DuplicateReply => DropReason::NatRace,
         InsertError::SourceLimit => DropReason::SourceLimit,
     }

@@ -1,6 +1,6 @@
 //! Load balancers: addresses that stand for many, and which of these a new connection goes to.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use sluice_net::wire::ip_proto;
 
 use super::affinity::Affinity;
 use super::health::{HealthCheck, Liveness, Mapping};
-use crate::connections::{Connection, FlowKey4};
+use crate::connections::{Address, Connection, FlowKey};
 use crate::ids::Tick;
 
 /// The load balancers of a switch or router.
@@ -23,7 +23,7 @@ pub struct Balancers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Service {
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// IP protocol and port; `None`: all packets to the address.
     pub port: Option<(u8, u16)>,
 }
@@ -42,7 +42,7 @@ pub struct Vip {
     /// Clients stay with their backend.
     pub affinity: Option<Arc<Affinity>>,
     /// The source of connections from a backend to itself; `None`: the address of the service.
-    pub hairpin: Option<Ipv4Addr>,
+    pub hairpin: Option<IpAddr>,
     /// Sources of its connections are not translated.
     pub skip_snat: bool,
     /// Who sends when nobody serves is told; else it hears nothing.
@@ -56,7 +56,7 @@ pub struct Vip {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backend {
     /// Its address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Its port; `None`: that of the packet.
     pub port: Option<u16>,
     /// Its share of new connections, against those of the others.
@@ -78,7 +78,7 @@ impl Backend {
     }
 
     /// One of weight 1.
-    pub fn new(ip: Ipv4Addr, port: Option<u16>) -> Self {
+    pub fn new(ip: IpAddr, port: Option<u16>) -> Self {
         Backend {
             ip,
             port,
@@ -157,9 +157,10 @@ impl Default for Selection {
 
 impl Selection {
     /// The same on every node, so that a gateway that takes over chooses as the one before did.
-    fn hash(self, flow: &FlowKey4) -> u64 {
+    fn hash(self, flow: &FlowKey) -> u64 {
         let word = |wanted: bool, value: u64| if wanted { value } else { 0 };
-        let ips = word(self.ip_src, u64::from(flow.src)) << 32 | word(self.ip_dst, flow.dst.into());
+        let (src, dst) = (short(flow.src), short(flow.dst));
+        let ips = word(self.ip_src, src).rotate_left(32) ^ word(self.ip_dst, dst);
         let ports =
             word(self.tp_src, flow.src_port.into()) << 16 | word(self.tp_dst, flow.dst_port.into());
         mix(mix(ips) ^ (ports << 8 | u64::from(flow.proto)))
@@ -186,7 +187,7 @@ impl Vip {
 
     /// The backend for the first packet of a flow, with its index and what chose it; `None` when no one serves.
     #[inline]
-    pub fn choose(&self, flow: &FlowKey4, now: Tick) -> Option<(u16, &Backend, Choosing)> {
+    pub fn choose(&self, flow: &FlowKey, now: Tick) -> Option<(u16, &Backend, Choosing)> {
         if let Some(affinity) = &self.affinity
             && let Some((ip, port)) = affinity.find(flow.src, now)
             && let Some((index, backend)) = self.stays(ip, port)
@@ -199,7 +200,7 @@ impl Vip {
     }
 
     /// The backend that is exactly this, if it takes new connections.
-    fn stays(&self, ip: Ipv4Addr, port: u16) -> Option<(u16, &Backend)> {
+    fn stays(&self, ip: IpAddr, port: u16) -> Option<(u16, &Backend)> {
         (0..).zip(&self.backends).find(|(_, backend)| {
             (backend.ip, backend.port.unwrap_or(0)) == (ip, port) && backend.serves()
         })
@@ -213,7 +214,7 @@ impl Vip {
     }
 
     /// A client's connection was opened to this backend.
-    pub fn given(&self, client: u32, backend: &Backend, now: Tick) {
+    pub fn given(&self, client: IpAddr, backend: &Backend, now: Tick) {
         backend.hits.add();
         if let Some(affinity) = &self.affinity {
             affinity.remember(client, backend.ip, backend.port.unwrap_or(0), now);
@@ -221,7 +222,7 @@ impl Vip {
     }
 
     /// The backend with this address and port, draining or not.
-    pub fn backend(&self, ip: Ipv4Addr, port: u16) -> Option<(usize, &Backend)> {
+    pub fn backend(&self, ip: IpAddr, port: u16) -> Option<(usize, &Backend)> {
         let is = |backend: &Backend| backend.ip == ip && backend.port.is_none_or(|own| own == port);
         self.backends
             .iter()
@@ -230,7 +231,7 @@ impl Vip {
     }
 
     /// What a backend's own packets to the service come from when they are given to itself.
-    pub fn hairpin_source(&self) -> Ipv4Addr {
+    pub fn hairpin_source(&self) -> IpAddr {
         self.hairpin.unwrap_or(self.service.ip)
     }
 }
@@ -258,7 +259,7 @@ impl Balancers {
 
     /// The virtual IP that a packet is for, with its index: by protocol and port, else by the address alone.
     #[inline]
-    pub fn find(&self, ip: Ipv4Addr, proto: u8, port: u16) -> Option<(u32, &Vip)> {
+    pub fn find(&self, ip: IpAddr, proto: u8, port: u16) -> Option<(u32, &Vip)> {
         let of = |port| self.by_service.get(&Service { ip, port });
         let with_port = match proto {
             ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP => of(Some((proto, port))),
@@ -271,22 +272,22 @@ impl Balancers {
     /// The virtual IP and the backend that translate a connection, if they still stand.
     pub fn of_connection(&self, connection: &Connection) -> Option<(&Vip, &Backend)> {
         let (original, reply) = (&connection.original, &connection.reply);
-        let (_, vip) = self.find(original.destination(), original.proto, original.dst_port)?;
-        let (_, backend) = vip.backend(reply.source(), reply.src_port)?;
+        let (_, vip) = self.find(original.dst, original.proto, original.dst_port)?;
+        let (_, backend) = vip.backend(reply.src, reply.src_port)?;
         Some((vip, backend))
     }
 
     /// One of them has this address.
-    pub fn has(&self, ip: Ipv4Addr) -> bool {
+    pub fn has(&self, ip: IpAddr) -> bool {
         self.vips.iter().any(|vip| vip.service.ip == ip)
     }
 
     /// The first packet of a flow may be for one of them.
     #[inline]
-    pub fn want(&self, flow: &FlowKey4) -> bool {
+    pub fn want<A: Address>(&self, flow: &FlowKey<A>) -> bool {
         !self.is_empty()
             && self
-                .find(flow.destination(), flow.proto, flow.dst_port)
+                .find(flow.dst.ip(), flow.proto, flow.dst_port)
                 .is_some()
     }
 }
@@ -380,7 +381,7 @@ struct Turn {
 impl Turn {
     fn of(index: u16, backend: &Backend) -> Turn {
         let port = u64::from(backend.port.unwrap_or(0));
-        let identity = u64::from(backend.ip.to_bits()) << 16 | port;
+        let identity = short(backend.ip).rotate_left(16) ^ port;
         let (offset, step) = (mix(identity), mix(!identity));
         Turn {
             backend: index,
@@ -400,6 +401,17 @@ impl Turn {
                 *slot = Some(self.backend);
                 return;
             }
+        }
+    }
+}
+
+/// An address as a word: of IPv4 the address itself.
+pub(super) const fn short(ip: IpAddr) -> u64 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_bits() as u64,
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            mix(mix((bits >> 64) as u64) ^ bits as u64)
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The address translation of a router, as packets look it up.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use hashbrown::HashMap;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 /// The NAT rules of a router.
 #[derive(Debug, Default, PartialEq)]
@@ -12,20 +12,20 @@ pub struct Nat {
     /// Rules that translate sources: longest logical prefix first, a floating IP before others of its prefix.
     snat: Vec<Snat>,
     /// Those of single addresses.
-    hosts: HashMap<Ipv4Addr, Range<usize>>,
+    hosts: HashMap<IpAddr, Range<usize>>,
     /// Where those of networks begin.
     networks: usize,
     /// Rules that translate destinations, by external address.
-    dnat: HashMap<Ipv4Addr, Dnat>,
+    dnat: HashMap<IpAddr, Dnat>,
 }
 
 /// A rule that translates sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snat {
     /// Sources it translates.
-    pub logical: Ipv4Net,
+    pub logical: IpNet,
     /// What they become.
-    pub external: Ipv4Addr,
+    pub external: IpAddr,
     /// Only packets leaving by this port; `None`: by any port but the one they came in by.
     pub port: Option<u16>,
     /// What it is part of.
@@ -51,9 +51,9 @@ pub enum SnatKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dnat {
     /// The address outside.
-    pub external: Ipv4Addr,
+    pub external: IpAddr,
     /// The address inside.
-    pub logical: Ipv4Addr,
+    pub logical: IpAddr,
     /// The gateway port that it acts at; `None`: all ports.
     pub port: Option<u16>,
     /// What it is part of.
@@ -80,9 +80,9 @@ pub enum Remotes {
     #[default]
     All,
     /// These; for others the next rule decides (OVN's allowed_ext_ips).
-    Allowed(Vec<Ipv4Net>),
+    Allowed(Vec<IpNet>),
     /// All but these, which are not translated at all (OVN's exempted_ext_ips).
-    Exempted(Vec<Ipv4Net>),
+    Exempted(Vec<IpNet>),
 }
 
 /// What a rule says of an address at the other end.
@@ -94,8 +94,8 @@ enum Says {
 }
 
 impl Remotes {
-    fn says(&self, remote: Ipv4Addr) -> Says {
-        let holds = |nets: &[Ipv4Net]| nets.iter().any(|net| net.contains(&remote));
+    fn says(&self, remote: IpAddr) -> Says {
+        let holds = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&remote));
         match self {
             Remotes::All => Says::Translate,
             Remotes::Allowed(nets) if holds(nets) => Says::Translate,
@@ -112,6 +112,11 @@ impl Snat {
     pub fn is_plain(&self) -> bool {
         self.kind == SnatKind::Snat && self.ports.is_none()
     }
+
+    /// Its logical address is a single one.
+    pub fn is_of_host(&self) -> bool {
+        self.logical.prefix_len() == self.logical.max_prefix_len()
+    }
 }
 
 impl Nat {
@@ -120,7 +125,8 @@ impl Nat {
     pub fn new(mut snat: Vec<Snat>, mut dnat: Vec<Dnat>) -> Self {
         snat.sort_by_key(|rule| {
             (
-                u8::MAX - rule.logical.prefix_len(),
+                !rule.is_of_host(),
+                std::cmp::Reverse(rule.logical.prefix_len()),
                 rule.logical,
                 rule.kind == SnatKind::Snat,
                 rule.external,
@@ -128,8 +134,8 @@ impl Nat {
             )
         });
         snat.dedup();
-        let networks = snat.partition_point(|rule| rule.logical.prefix_len() == 32);
-        let mut hosts: HashMap<Ipv4Addr, Range<usize>> = HashMap::new();
+        let networks = snat.partition_point(Snat::is_of_host);
+        let mut hosts: HashMap<IpAddr, Range<usize>> = HashMap::new();
         for (index, rule) in snat.iter().take(networks).enumerate() {
             let range = hosts.entry(rule.logical.addr()).or_insert(index..index);
             range.end = index + 1;
@@ -164,7 +170,7 @@ impl Nat {
 
     /// Rules with this source in their logical address, the most specific first, each with its index.
     #[inline]
-    fn of_source(&self, src: Ipv4Addr) -> impl Iterator<Item = (usize, &Snat)> {
+    fn of_source(&self, src: IpAddr) -> impl Iterator<Item = (usize, &Snat)> {
         let hosts = match self.hosts.is_empty() {
             true => 0..0,
             false => self.hosts.get(&src).cloned().unwrap_or(0..0),
@@ -181,7 +187,7 @@ impl Nat {
 
     #[inline]
     fn first<'n>(
-        remote: Ipv4Addr,
+        remote: IpAddr,
         mut rules: impl Iterator<Item = (usize, &'n Snat)>,
     ) -> Option<(usize, &'n Snat)> {
         let (index, rule, says) = rules.find_map(|(index, rule)| {
@@ -195,8 +201,8 @@ impl Nat {
     #[inline]
     pub fn source_rule(
         &self,
-        src: Ipv4Addr,
-        remote: Ipv4Addr,
+        src: IpAddr,
+        remote: IpAddr,
         in_port: Option<u16>,
         out: u16,
     ) -> Option<(usize, &Snat)> {
@@ -209,8 +215,8 @@ impl Nat {
     /// have left by the rule's port, so it did not come in by it.
     pub fn turning_rule(
         &self,
-        src: Ipv4Addr,
-        remote: Ipv4Addr,
+        src: IpAddr,
+        remote: IpAddr,
         in_port: Option<u16>,
     ) -> Option<(usize, &Snat)> {
         let turns = |rule: &Snat| rule.port.is_none_or(|port| in_port != Some(port));
@@ -219,7 +225,7 @@ impl Nat {
     }
 
     /// Some rule makes `external` of this source.
-    pub fn has_source(&self, src: Ipv4Addr, external: Ipv4Addr) -> bool {
+    pub fn has_source(&self, src: IpAddr, external: IpAddr) -> bool {
         self.of_source(src)
             .any(|(_, rule)| rule.external == external)
     }
@@ -227,8 +233,8 @@ impl Nat {
     /// The rule for packets to `external` from `remote` that come in by `in_port`.
     pub fn destination_rule(
         &self,
-        external: Ipv4Addr,
-        remote: Ipv4Addr,
+        external: IpAddr,
+        remote: IpAddr,
         in_port: u16,
     ) -> Option<&Dnat> {
         self.dnat
@@ -239,7 +245,7 @@ impl Nat {
 
     /// A rule that makes `logical` of `external` stands. It may be stateless: a connection translates by it when its source
     /// is translated too.
-    pub fn has_destination(&self, external: Ipv4Addr, logical: Ipv4Addr) -> bool {
+    pub fn has_destination(&self, external: IpAddr, logical: IpAddr) -> bool {
         self.dnat
             .get(&external)
             .is_some_and(|rule| rule.logical == logical)
@@ -250,7 +256,7 @@ impl Nat {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> Ipv4Addr {
+    fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! A compiled logical router.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -31,8 +31,8 @@ pub struct Router {
     pub nat: Nat,
     /// Load balancers.
     pub balancers: Balancers,
-    /// Sources of balanced connections become this, whoever they are (OVN's lb_force_snat_ip).
-    pub lb_force_snat: Option<Ipv4Addr>,
+    /// Sources of balanced connections become this of their family, whoever they are (OVN's lb_force_snat_ip).
+    pub lb_force_snat: Vec<IpAddr>,
     /// Neighbors given in the topology, and the ends of router-to-router links.
     pub neighbors: HashMap<(u16, IpAddr), Mac>,
     /// A gateway router, bound to this node.
@@ -140,7 +140,7 @@ impl Router {
 
     /// What translates the destination of this connection still does.
     pub fn leads(&self, connection: &Connection) -> bool {
-        let (external, inside) = (connection.original.destination(), connection.reply.source());
+        let (external, inside) = (connection.original.dst, connection.reply.src);
         match connection.flags.has(Flags::BALANCED) {
             true => self.balancers.of_connection(connection).is_some(),
             false => self.nat.has_destination(external, inside),
@@ -148,13 +148,13 @@ impl Router {
     }
 
     /// The source that the balancer of this connection would give it now, where no rule does.
-    pub fn source_of_balanced(&self, connection: &Connection) -> Option<Ipv4Addr> {
+    pub fn source_of_balanced(&self, connection: &Connection) -> Option<IpAddr> {
         if !connection.flags.has(Flags::BALANCED) {
             return None;
         }
         let (vip, _) = self.balancers.of_connection(connection)?;
-        let forced = self.lb_force_snat.filter(|_| !vip.skip_snat);
-        let now = Ipv4Addr::from_bits(connection.reply.dst);
+        let now = connection.reply.dst;
+        let forced = self.forced_source(now).filter(|_| !vip.skip_snat);
         let hairpin = || {
             let source = vip.hairpin_source();
             (connection.is_to_itself() && source == now).then_some(source)
@@ -162,9 +162,15 @@ impl Router {
         forced.or_else(hairpin)
     }
 
+    /// The source that all balanced connections of this address' family get.
+    pub fn forced_source(&self, like: IpAddr) -> Option<IpAddr> {
+        let same = |ip: &&IpAddr| ip.is_ipv6() == like.is_ipv6();
+        self.lb_force_snat.iter().find(same).copied()
+    }
+
     /// What makes `external` of the source of this connection still does.
-    pub fn gives_source(&self, connection: &Connection, external: Ipv4Addr) -> bool {
-        self.nat.has_source(connection.original.source(), external)
+    pub fn gives_source(&self, connection: &Connection, external: IpAddr) -> bool {
+        self.nat.has_source(connection.original.src, external)
             || self.source_of_balanced(connection) == Some(external)
     }
 

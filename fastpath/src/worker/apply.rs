@@ -161,7 +161,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Tells a balancer that the connection it gave a backend is open.
-    fn tell_assigned(&self, client: u32, outcome: &Outcome) {
+    fn tell_assigned(&self, client: IpAddr, outcome: &Outcome) {
         let Some(Assigned {
             datapath,
             vip,
@@ -400,12 +400,9 @@ fn expected(way: &Way, entered: &Entered, ip: &Ip) -> bool {
 #[inline]
 fn translated(ip: &Ip, to: &Rewrite) -> bool {
     let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
-    let (IpAddr::V4(src), IpAddr::V4(dst)) = (ip.src, ip.dst) else {
-        return false;
-    };
     *to != Rewrite {
-        src: src.to_bits(),
-        dst: dst.to_bits(),
+        src: ip.src,
+        dst: ip.dst,
         src_port,
         dst_port,
     }

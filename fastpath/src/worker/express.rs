@@ -33,7 +33,7 @@ pub(super) struct Sheet {
     seen: [Seen; BURST],
     taken: Taken,
     /// Connections of those that have a flow, one after the other.
-    hits: [Option<Hit>; BURST],
+    hits: [Option<Hit<u32>>; BURST],
     /// What is to be done with those that have a flow but no connection.
     plans: [Option<Plan>; BURST],
 }
@@ -107,9 +107,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             keys.extend(seen.and_then(|seen| seen.glance.key(seen.door.zone)));
         }
         let mut hashes = [0; BURST];
-        self.connections
-            .table()
-            .lookup_burst(&keys, &mut hashes, &mut sheet.hits, prefetch);
+        let table = self.connections.table().of::<u32>();
+        table.lookup_burst(&keys, &mut hashes, &mut sheet.hits, prefetch);
         let hits = sheet.hits.get(..keys.len()).unwrap_or_default();
         if hits.iter().all(Option::is_some) {
             return;
@@ -260,7 +259,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Edits a packet along the cached way of its connection.
     #[inline(always)]
-    fn express(&mut self, frame: &mut P::Frame, seen: &Seen, hit: &Hit) -> Fate {
+    fn express(&mut self, frame: &mut P::Frame, seen: &Seen, hit: &Hit<u32>) -> Fate {
         let glance = &seen.glance;
         if hit.owner != Some(self.id) || !self.ready(hit.path) {
             return Fate::Walks;
@@ -274,10 +273,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let exit = Exit::by(leg, hit.path, glance);
         let bytes = u32::from(seen.len);
-        match self
-            .connections
-            .touch(hit.conn, hit.direction, bytes, glance.flags, self.now)
-        {
+        match self.connections.of::<u32>().touch(
+            hit.conn,
+            hit.direction,
+            bytes,
+            glance.flags,
+            self.now,
+        ) {
             Touch::Same | Touch::Changed { .. } | Touch::Disbelieved => {}
             Touch::Unread if self.touch_glanced(frame, seen, hit) => {}
             Touch::Unread | Touch::NotOwner | Touch::Gone => return Fate::Walks,
@@ -311,7 +313,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         frame: &mut P::Frame,
         seen: &Seen,
         exit: Exit,
-        to: Option<&Rewrite>,
+        to: Option<&Rewrite<u32>>,
     ) -> Fate {
         if seen.skip > 0 {
             seen.strip(frame);
@@ -351,7 +353,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         frame: &mut P::Frame,
         seen: &Seen,
         exit: &Exit,
-        to: Option<&Rewrite>,
+        to: Option<&Rewrite<u32>>,
     ) -> Fate {
         let Some(head) = self.paths.head(exit.path) else {
             return self.unedited();

@@ -251,10 +251,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         };
         let zone = enter::zone(self.tables.tables(), &entered.entry);
         let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
-        let hit = key.and_then(|key| {
-            let table = self.connections.table();
-            table.lookup(&key, table.hash(&key))
-        });
+        let hit = key.and_then(|key| self.connections.table().find(&key));
         let pending = Pending {
             frame,
             origin,

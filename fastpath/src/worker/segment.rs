@@ -14,7 +14,7 @@ const BEFORE_TCP: usize = 34;
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Counts a packet taken at a glance whose numbers its connection wants. False when it must walk.
     #[cold]
-    pub(super) fn touch_glanced(&mut self, frame: &P::Frame, seen: &Seen, hit: &Hit) -> bool {
+    pub(super) fn touch_glanced(&mut self, frame: &P::Frame, seen: &Seen, hit: &Hit<u32>) -> bool {
         let at = usize::from(seen.skip) + BEFORE_TCP;
         let segment = frame.data().get(at..).and_then(Segment::read);
         let packet = (u32::from(seen.len), seen.glance.flags, segment);

@@ -4,15 +4,13 @@
 //! Connections with traffic are checked by their next packet; this finds the silent ones. The packet that
 //! opened the connection is made up from its key and its cached way and walked again.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use arrayvec::ArrayVec;
 use sluice_net::wire::ethernet::ETHERTYPE_IPV4;
 use sluice_net::wire::{ip_proto, tcp};
 use sluice_net::{Fragment, Headers, Ip, L3, L4};
 
 use super::Worker;
-use crate::connections::{ConnRef, Connection, Direction, FlowKey4};
+use crate::connections::{ConnRef, Connection, Direction, FlowKey};
 use crate::ids::Tick;
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
@@ -171,7 +169,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 }
 
 /// The packet that opened the connection, as far as a walk looks at it.
-fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
+fn first_packet(way: &Way, key: &FlowKey) -> Entered {
     let (src, dst) = (key.src_port, key.dst_port);
     let l4 = match key.proto {
         ip_proto::TCP => L4::Tcp {
@@ -187,8 +185,8 @@ fn first_packet(way: &Way, key: &FlowKey4) -> Entered {
         },
     };
     let ip = Ip {
-        src: IpAddr::V4(Ipv4Addr::from_bits(key.src)),
-        dst: IpAddr::V4(Ipv4Addr::from_bits(key.dst)),
+        src: key.src,
+        dst: key.dst,
         proto: key.proto,
         tos: 0,
         ttl: 64,

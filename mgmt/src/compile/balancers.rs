@@ -1,6 +1,7 @@
 //! Load balancers: their virtual IPs with look-up tables, one for all datapaths that have them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_fastpath::tables::{self, Affinity, Selection, Service, Vip};
@@ -47,7 +48,7 @@ impl Balancers {
 fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
     let compile = |(endpoint, backends): (&Endpoint, &Vec<Endpoint>)| {
         let service = Service {
-            ip: v4(endpoint.ip)?,
+            ip: IpAddr::V4(v4(endpoint.ip)?),
             port: endpoint.port.map(|port| (declared.protocol.number(), port)),
         };
         let vip_of = endpoint;
@@ -58,17 +59,18 @@ fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
                 weight,
                 draining,
                 mapping: health::mapping(declared, vip_of, endpoint.ip),
-                ..tables::Backend::new(v4(endpoint.ip)?, endpoint.port)
+                ..tables::Backend::new(IpAddr::V4(v4(endpoint.ip)?), endpoint.port)
             })
         });
         let mut vip = Vip::new(name.to_owned(), service, backends.collect());
         vip.selection = selection(&declared.selection_fields);
-        vip.hairpin = declared.hairpin_snat_ip.and_then(v4);
+        vip.hairpin = declared.hairpin_snat_ip.and_then(v4).map(IpAddr::V4);
         vip.skip_snat = declared.skip_snat;
         vip.reject = declared.reject;
         vip.check = health::check(declared, endpoint);
         let affinity = declared.affinity_timeout.map(|s| u32::from(s) * 1000);
-        let affinity = affinity.map(|timeout| Arc::new(Affinity::new(timeout)));
+        let affinity =
+            affinity.map(|timeout| Arc::new(Affinity::new(timeout, service.ip.is_ipv6())));
         vip.affinity = affinity;
         if let Some(before) = before.iter().find(|before| before.service == service) {
             go_on(&mut vip, before);

@@ -217,7 +217,7 @@ fn router_details(old: &Router, new: &Router, details: &mut Vec<String>) {
     if old.nat != new.nat {
         details.push("nat changed".to_owned());
     }
-    if (&old.balancers, old.lb_force_snat) != (&new.balancers, new.lb_force_snat) {
+    if (&old.balancers, &old.lb_force_snat) != (&new.balancers, &new.lb_force_snat) {
         details.push("load balancers changed".to_owned());
     }
     if old.neighbors != new.neighbors {

@@ -37,10 +37,8 @@ pub(super) fn local(router: &ResolvedRouter, vips: &[Arc<Vip>]) -> HashMap<IpAdd
         .map(|nat| (nat.external_ip, nat.kind != NatKind::Snat));
     let services = vips
         .iter()
-        .map(|vip| (vip.service.ip.into(), vip.service.port.is_none()));
-    let hairpins = vips
-        .iter()
-        .filter_map(|vip| Some((vip.hairpin?.into(), false)));
+        .map(|vip| (vip.service.ip, vip.service.port.is_none()));
+    let hairpins = vips.iter().filter_map(|vip| Some((vip.hairpin?, false)));
     let forced = router.lb_force_snat_ip.map(|ip| (ip, false));
     for (ip, dnat) in rules.chain(services).chain(hairpins).chain(forced) {
         let entry = local.entry(ip).or_insert_with(|| Local {
@@ -120,8 +118,8 @@ pub(super) fn compile(
 
 fn source(nat: &Nat, logical: Ipv4Net, external: Ipv4Addr, port: Option<u16>) -> Snat {
     Snat {
-        logical: logical.trunc(),
-        external,
+        logical: IpNet::V4(logical.trunc()),
+        external: external.into(),
         port,
         kind: match (nat.kind, nat.stateless) {
             (NatKind::DnatAndSnat, true) => SnatKind::Stateless,
@@ -137,8 +135,8 @@ fn source(nat: &Nat, logical: Ipv4Net, external: Ipv4Addr, port: Option<u16>) ->
 
 fn destination(nat: &Nat, logical: Ipv4Addr, external: Ipv4Addr, port: Option<u16>) -> Dnat {
     Dnat {
-        external,
-        logical,
+        external: external.into(),
+        logical: logical.into(),
         port,
         kind: match (nat.kind, nat.stateless) {
             (NatKind::DnatAndSnat, true) => DnatKind::Stateless,
@@ -150,17 +148,10 @@ fn destination(nat: &Nat, logical: Ipv4Addr, external: Ipv4Addr, port: Option<u1
 }
 
 fn remotes(nat: &Nat) -> Remotes {
-    let v4 = |nets: &[IpNet]| -> Vec<Ipv4Net> {
-        let nets = nets.iter().filter_map(|net| match net {
-            IpNet::V4(net) => Some(*net),
-            IpNet::V6(_) => None,
-        });
-        nets.collect()
-    };
     if !nat.allowed_ext_ips.is_empty() {
-        Remotes::Allowed(v4(&nat.allowed_ext_ips))
+        Remotes::Allowed(nat.allowed_ext_ips.clone())
     } else if !nat.exempted_ext_ips.is_empty() {
-        Remotes::Exempted(v4(&nat.exempted_ext_ips))
+        Remotes::Exempted(nat.exempted_ext_ips.clone())
     } else {
         Remotes::All
     }

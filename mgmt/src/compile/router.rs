@@ -152,7 +152,11 @@ pub(super) fn compile(
         local: nat::local(router, &facts.vips),
         nat: nat::compile(name, router, problems),
         balancers: Balancers::new(facts.vips.clone()),
-        lb_force_snat: router.lb_force_snat_ip.and_then(nat::v4),
+        lb_force_snat: router
+            .lb_force_snat_ip
+            .into_iter()
+            .filter(|ip| ip.is_ipv4())
+            .collect(),
         neighbors: neighbors(router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,

@@ -42,8 +42,10 @@ pub struct Dataplane {
     pub hugepages: Hugepages,
     /// Bytes of packet memory; `None` lets the daemon choose by ports and workers.
     pub memory: Option<u64>,
-    /// Most connections tracked at one time.
+    /// Most connections of IPv4 tracked at one time.
     pub connections: u32,
+    /// Most of IPv6.
+    pub connections_ipv6: u32,
     /// Most neighbors (ARP and ND entries) held.
     pub neighbors: u32,
     /// Most learned MACs held, over all switches.

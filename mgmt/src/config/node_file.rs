@@ -31,6 +31,7 @@ const DATAPLANE: &[&str] = &[
     "hugepages",
     "memory",
     "connections",
+    "connections_ipv6",
     "neighbors",
     "fdb",
 ];
@@ -69,6 +70,7 @@ pub(super) const KEYS: &[&[&str]] = &[
 
 const DEFAULT_MTU: u16 = 1500;
 const DEFAULT_CONNECTIONS: u32 = 1 << 20;
+const DEFAULT_CONNECTIONS_IPV6: u32 = 1 << 18;
 const DEFAULT_NEIGHBORS: u32 = 1 << 16;
 const DEFAULT_FDB: u32 = 1 << 16;
 /// Least MTU every IPv4 host takes a whole packet of (RFC 1122 3.3.2).
@@ -157,6 +159,7 @@ fn dataplane(section: Option<Section<'_, '_>>, host: &Host) -> Dataplane {
         hugepages: hugepages.unwrap_or_default(),
         memory: memory.map(|size| size.0),
         connections: size("connections", DEFAULT_CONNECTIONS),
+        connections_ipv6: size("connections_ipv6", DEFAULT_CONNECTIONS_IPV6),
         neighbors: size("neighbors", DEFAULT_NEIGHBORS),
         fdb: size("fdb", DEFAULT_FDB),
     }

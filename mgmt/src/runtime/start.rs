@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime};
 
 use crossbeam::sync::Parker;
-use sluice_fastpath::connections::ConnectionTable;
+use sluice_fastpath::connections::{Capacity, ConnectionTable};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
 use sluice_fastpath::ids::{Tick, WorkerId};
@@ -260,7 +260,10 @@ impl Stores {
                 ROLE_CAPACITY,
             )),
             connections: {
-                let capacity = plane.connections as usize;
+                let capacity = Capacity {
+                    v4: plane.connections as usize,
+                    v6: plane.connections_ipv6 as usize,
+                };
                 let table = ConnectionTable::new(capacity, workers.len(), entropy()?);
                 limits::apply(node, &table);
                 table

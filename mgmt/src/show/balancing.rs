@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sluice_fastpath::connections::{Connection, Flags};
 use sluice_fastpath::tables::{Backend, Piece, PieceKind, Service, Tables, Vip};
 
+use super::flows::end;
 use super::node::pieces;
 use super::query::{Filter, fits, protocol_name};
 use super::rows::Rows;
@@ -77,11 +78,10 @@ fn serves(tables: &Tables, piece: &Piece, connection: &Connection) -> Option<(us
         return None;
     }
     let original = &connection.original;
-    let (vip, found) =
-        piece
-            .balancers()
-            .find(original.destination(), original.proto, original.dst_port)?;
-    let (backend, _) = found.backend(connection.reply.source(), connection.reply.src_port)?;
+    let (vip, found) = piece
+        .balancers()
+        .find(original.dst, original.proto, original.dst_port)?;
+    let (backend, _) = found.backend(connection.reply.src, connection.reply.src_port)?;
     Some((vip as usize, backend))
 }
 
@@ -112,7 +112,7 @@ fn row(
         (false, None) => "serving",
     });
     let endpoint = backend.map(|backend| match backend.port {
-        Some(port) => format!("{}:{port}", backend.ip),
+        Some(port) => end(backend.ip, port),
         None => backend.ip.to_string(),
     });
     let Service { ip, port } = vip.service;
@@ -120,7 +120,7 @@ fn row(
         "load_balancer": vip.balancer,
         "at": format!("{noun} {name}"),
         "proto": port.map(|(proto, _)| protocol_name(proto)),
-        "vip": port.map_or(ip.to_string(), |(_, port)| format!("{ip}:{port}")),
+        "vip": port.map_or(ip.to_string(), |(_, port)| end(ip, port)),
         "backend": endpoint,
         "weight": backend.map(|backend| backend.weight),
         "state": state.unwrap_or("nobody"),

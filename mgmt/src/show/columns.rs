@@ -52,6 +52,8 @@ const VERSION: &[Column] = &[
     ("uptime (s)", "uptime_seconds"),
     ("connections", "connections"),
     ("connections at most", "connections_capacity"),
+    ("connections of IPv6", "connections_ipv6"),
+    ("of IPv6 at most", "connections_ipv6_capacity"),
 ];
 const TOPOLOGY: &[Column] = &[
     ("NOUN", "noun"),

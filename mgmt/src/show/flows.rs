@@ -1,10 +1,10 @@
 //! Connections and the rules that translate them.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
-use sluice_fastpath::connections::{Connection, FlowKey4, State as FlowState};
+use sluice_fastpath::connections::{Connection, FlowKey, State as FlowState};
 use sluice_fastpath::ids::{DatapathId, Zone};
 use sluice_fastpath::tables::{Dnat, DnatKind, Piece, PieceKind, Router, Snat, SnatKind, Tables};
 
@@ -50,10 +50,10 @@ fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
         "state": state_name(connection.state),
         "zone": zone(tables, connection.original.zone),
         "reply_zone": zone(tables, connection.reply.zone),
-        "src": end(connection.original.source(), connection.original.src_port),
-        "dst": end(connection.original.destination(), connection.original.dst_port),
-        "reply_src": end(connection.reply.source(), connection.reply.src_port),
-        "reply_dst": end(connection.reply.destination(), connection.reply.dst_port),
+        "src": end(connection.original.src, connection.original.src_port),
+        "dst": end(connection.original.dst, connection.original.dst_port),
+        "reply_src": end(connection.reply.src, connection.reply.src_port),
+        "reply_dst": end(connection.reply.dst, connection.reply.dst_port),
         "translation": translation,
         "worker": connection.owner.map(|worker| worker.0),
         "packets": packets,
@@ -65,8 +65,8 @@ fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
     })
 }
 
-fn end(ip: Ipv4Addr, port: u16) -> String {
-    format!("{ip}:{port}")
+pub(super) fn end(ip: IpAddr, port: u16) -> String {
+    SocketAddr::new(ip, port).to_string()
 }
 
 /// A zone is that of a datapath.
@@ -148,15 +148,15 @@ fn rules_of<'t>(piece: &'t Piece, router: &'t Router) -> Vec<Used<'t>> {
 }
 
 impl Used<'_> {
-    fn translates(&self, original: &FlowKey4, reply: &FlowKey4) -> bool {
+    fn translates(&self, original: &FlowKey, reply: &FlowKey) -> bool {
         let source = self.snat.is_some_and(|rule| {
-            rule.external == reply.destination()
-                && rule.logical.contains(&original.source())
+            rule.external == reply.dst
+                && rule.logical.contains(&original.src)
                 && original.src != reply.dst
         });
-        let destination = self.dnat.is_some_and(|rule| {
-            rule.external == original.destination() && rule.logical == reply.source()
-        });
+        let destination = self
+            .dnat
+            .is_some_and(|rule| rule.external == original.dst && rule.logical == reply.src);
         source || destination
     }
 
@@ -176,7 +176,8 @@ impl Used<'_> {
             (None, Some(rule)) => ("dnat", rule.logical.to_string(), rule.external, rule.port),
             (None, None) => return Value::Null,
         };
-        let host = logical.strip_suffix("/32").map(str::to_owned);
+        let single = |logical: &str| logical.split_once('/').map(|(host, _)| host.to_owned());
+        let host = single(&logical).filter(|_| self.snat.is_some_and(Snat::is_of_host));
         let port = port.and_then(|port| router.ports.get(usize::from(port)));
         json!({
             "router": piece.name,

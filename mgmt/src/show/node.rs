@@ -34,8 +34,10 @@ pub(super) fn version(state: &State, rows: &mut Rows<'_>) -> io::Result<()> {
         "started": seconds(state.started),
         "configured": seconds(configuration.since),
         "uptime_seconds": state.uptime().as_secs(),
-        "connections": state.connections.len(),
-        "connections_capacity": state.connections.capacity(),
+        "connections": state.connections.of::<u32>().len(),
+        "connections_capacity": state.connections.of::<u32>().capacity(),
+        "connections_ipv6": state.connections.of::<u128>().len(),
+        "connections_ipv6_capacity": state.connections.of::<u128>().capacity(),
     })])
 }
 

@@ -53,10 +53,8 @@ impl Selection {
     /// Sources and destinations count as they are before translation and after.
     pub(crate) fn has(&self, connection: &Connection) -> bool {
         let (original, reply) = (&connection.original, &connection.reply);
-        let address = |wanted: Option<IpAddr>, before: u32, after: u32| match wanted {
-            None => true,
-            Some(IpAddr::V4(wanted)) => [before, after].contains(&wanted.to_bits()),
-            Some(IpAddr::V6(_)) => false,
+        let address = |wanted: Option<IpAddr>, before: IpAddr, after: IpAddr| {
+            wanted.is_none_or(|wanted| [before, after].contains(&wanted))
         };
         let port = |wanted: Option<u16>, before: u16, after: u16| {
             wanted.is_none_or(|wanted| [before, after].contains(&wanted))

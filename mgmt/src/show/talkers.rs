@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde_json::json;
 use sluice_fastpath::connections::{Connection, Standing};
@@ -38,7 +38,7 @@ impl Sum {
 
 /// Sources with the most connections first.
 pub(super) fn talkers(state: &State, query: &Query, rows: &mut Rows<'_>) -> io::Result<()> {
-    let mut sources: HashMap<(Zone, u32), Sum> = HashMap::new();
+    let mut sources: HashMap<(Zone, IpAddr), Sum> = HashMap::new();
     let mut others = Sum::default();
     visit(state, &query.filter, |connection| {
         let key = (connection.original.zone, connection.original.src);
@@ -65,10 +65,11 @@ pub(super) fn talkers(state: &State, query: &Query, rows: &mut Rows<'_>) -> io::
     if others != Sum::default() {
         rows.extend([row("others".to_owned(), None, others)])?;
     }
-    rows.extend(sources.into_iter().map(|((of, src), sum)| {
-        let src = Ipv4Addr::from_bits(src).to_string();
-        row(src, Some(zone(&tables, of)), sum)
-    }))
+    rows.extend(
+        sources
+            .into_iter()
+            .map(|((of, src), sum)| row(src.to_string(), Some(zone(&tables, of)), sum)),
+    )
 }
 
 /// A row for each protocol and state that there is.

@@ -1,6 +1,6 @@
 //! Events of a walk in words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::json;
 use sluice_fastpath::connections::{Connection, Direction};
@@ -57,15 +57,11 @@ impl<'a> Narrator<'a> {
         };
         let state = connection_state(connection.state);
         let text = format!(
-            "of a connection, {way} direction: {}:{} to {}:{}, answered from {}:{} to {}:{}, {state}",
-            original.source(),
-            original.src_port,
-            original.destination(),
-            original.dst_port,
-            reply.source(),
-            reply.src_port,
-            reply.destination(),
-            reply.dst_port,
+            "of a connection, {way} direction: {} to {}, answered from {} to {}, {state}",
+            SocketAddr::new(original.src, original.src_port),
+            SocketAddr::new(original.dst, original.dst_port),
+            SocketAddr::new(reply.src, reply.src_port),
+            SocketAddr::new(reply.dst, reply.dst_port),
         );
         self.step(
             "connection",

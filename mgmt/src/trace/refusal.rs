@@ -8,7 +8,7 @@ use sluice_fastpath::connections::InsertError;
 use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::nat;
-use sluice_fastpath::tables::{AclDirection, Decision, SwitchPort, Tables};
+use sluice_fastpath::tables::{AclDirection, Decision, Snat, SwitchPort, Tables};
 use sluice_fastpath::verdict::{DropReason, IcmpError, Verdict};
 use sluice_net::{Headers, Ip};
 
@@ -354,14 +354,11 @@ impl Why<'_> {
     /// Which of the backends of a virtual IP would serve if they were well.
     fn nobody_serves(&self) -> Option<String> {
         let ip = self.ip()?;
-        let IpAddr::V4(dst) = ip.dst else {
-            return None;
-        };
         let port = ip.ports().map_or(0, |(_, port)| port);
         let places = [self.context.router, self.context.switch];
         let found = places.into_iter().flatten().find_map(|id| {
             let piece = self.tables.piece(id)?;
-            Some((id, piece.balancers().find(dst, ip.proto, port)?.1))
+            Some((id, piece.balancers().find(ip.dst, ip.proto, port)?.1))
         });
         let (id, vip) = found?;
         let ill: Vec<String> = ill(vip).iter().map(|one| format!("; {one}")).collect();
@@ -392,9 +389,8 @@ impl Why<'_> {
         }
         let (_, router) = self.context.router.and_then(|id| self.tables.router(id))?;
         let source = self.ip().map(|ip| ip.src);
-        let rule = router.nat.snat().iter().find(|rule| {
-            source.is_some_and(|ip| matches!(ip, IpAddr::V4(ip) if rule.logical.contains(&ip)))
-        });
+        let of_source = |rule: &&Snat| source.is_some_and(|ip| rule.logical.contains(&ip));
+        let rule = router.nat.snat().iter().find(of_source);
         let rule = rule.map_or_else(String::new, |rule| {
             format!(", rule \"{}\"", snat_text(rule))
         });

@@ -1,6 +1,6 @@
 //! What became of a packet's addresses, in words.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::json;
 use sluice_fastpath::ids::DatapathId;
@@ -49,8 +49,8 @@ impl Narrator<'_> {
     pub(super) fn untranslate(
         &mut self,
         router: DatapathId,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
     ) {
         let name = self.datapath(router);
         let text = format!(
@@ -65,8 +65,8 @@ impl Narrator<'_> {
     pub(super) fn untranslate_source(
         &mut self,
         datapath: DatapathId,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
     ) {
         let (from, to) = (self.end(from), self.end(to));
         let noun = noun(self.tables(), datapath);
@@ -79,8 +79,8 @@ impl Narrator<'_> {
         datapath: DatapathId,
         vip: u32,
         by: Choosing,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
     ) {
         let (from, to) = (self.end(from), self.end(to));
         let tables = self.tables();
@@ -117,8 +117,8 @@ impl Narrator<'_> {
         &mut self,
         router: DatapathId,
         known: bool,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
     ) {
         let name = self.datapath(router);
         let (external, _) = from;
@@ -145,8 +145,8 @@ impl Narrator<'_> {
         &mut self,
         router: DatapathId,
         rule: Option<usize>,
-        from: (Ipv4Addr, u16),
-        to: (Ipv4Addr, u16),
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
     ) {
         let name = self.datapath(router);
         let rule = rule
@@ -167,11 +167,11 @@ impl Narrator<'_> {
     }
 
     /// Address and port, or identifier of an echo; an ICMP error has neither.
-    pub(super) fn end(&self, (ip, port): (Ipv4Addr, u16)) -> String {
+    pub(super) fn end(&self, (ip, port): (IpAddr, u16)) -> String {
         match self.context.first.ip().map(|ip| ip.l4) {
             Some(L4::Echo { .. }) => format!("{ip} id {port}"),
             Some(L4::IcmpError { .. }) => ip.to_string(),
-            _ => format!("{ip}:{port}"),
+            _ => SocketAddr::new(ip, port).to_string(),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sluice_fastpath::connections::FlowKey4;
+use sluice_fastpath::connections::FlowKey;
 use sluice_fastpath::ids::Zone;
 use sluice_fastpath::spread::Spread;
 use sluice_net::wire::tcp;
-use sluice_net::{FlowKey, L3, parse};
+use sluice_net::{L3, parse};
 
 use super::nat::{self, back, nat_with, out};
 use crate::support::{Network, NodeOptions, packet};
@@ -62,8 +62,14 @@ fn by_spread(frame: &[u8]) -> u16 {
     let Ok(headers) = parse(frame) else { return 0 };
     let key = headers
         .ip()
-        .and_then(|ip| FlowKey4::of(&FlowKey::of(ip), Zone(1)));
-    key.map_or(0, |key| SPREAD.with(|spread| spread.queue(&key)))
+        .map(|ip| FlowKey::of(&sluice_net::FlowKey::of(ip), Zone(1)));
+    key.map_or(0, |key| {
+        SPREAD.with(|spread| match (key.narrow::<u32>(), key.narrow::<u128>()) {
+            (Some(key), _) => spread.queue(&key),
+            (_, Some(key)) => spread.queue(&key),
+            (None, None) => 0,
+        })
+    })
 }
 
 #[test]

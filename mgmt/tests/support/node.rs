@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crossbeam::sync::Parker;
-use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::connections::{Capacity, ConnectionTable, Timeouts};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
 use sluice_fastpath::ids::{PortId, Tick, WorkerId};
@@ -124,7 +124,8 @@ impl Node {
         let pool = Arc::new(MemoryPool::new(options.buffers));
         let learned = Arc::new(Learned::new(4096, 4096, ROLE_CAPACITY));
         let cell = TablesCell::new();
-        let connections = ConnectionTable::new(options.connections, options.workers, 7);
+        let connections =
+            ConnectionTable::new(Capacity::of_each(options.connections), options.workers, 7);
         let parker = Parker::new();
         let asleep = Arc::new(AtomicBool::new(false));
         let exchanges: Vec<_> = (0..options.workers)

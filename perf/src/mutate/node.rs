@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::connections::{Capacity, ConnectionTable, Timeouts};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
 use sluice_fastpath::ids::{Tick, WorkerId};
@@ -84,7 +84,7 @@ impl Gateway {
         let pool = Arc::new(MemoryPool::new(BUFFERS));
         let learned = Arc::new(Learned::new(4096, 4096, ROLE_CAPACITY));
         let cell = TablesCell::new();
-        let connections = ConnectionTable::new(8192, 1, 1);
+        let connections = ConnectionTable::new(Capacity::of_each(8192), 1, 1);
         let parker = crossbeam::sync::Parker::new();
         let exchange = Arc::new(Exchange::new(
             1024,

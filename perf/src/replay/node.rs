@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::connections::{Capacity, ConnectionTable, Timeouts};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
 use sluice_fastpath::ids::{Tick, WorkerId};
@@ -52,7 +52,11 @@ impl Node {
             plane.fdb as usize,
             ROLE_CAPACITY,
         ));
-        let table = ConnectionTable::new(plane.connections as usize, 1, 1);
+        let capacity = Capacity {
+            v4: plane.connections as usize,
+            v6: plane.connections_ipv6 as usize,
+        };
+        let table = ConnectionTable::new(capacity, 1, 1);
         let parker = crossbeam::sync::Parker::new();
         let asleep = Arc::new(AtomicBool::new(false));
         let exchange = Arc::new(Exchange::new(

@@ -62,7 +62,7 @@ impl<P: FramePool> Agent<P> {
                 let (Some(check), Some(mapping)) = (&vip.check, &backend.mapping) else {
                     continue;
                 };
-                let ip = IpAddr::from(backend.ip);
+                let ip = backend.ip;
                 let seat = seats.find(mapping, ip);
                 let network = seat.map_or(DatapathId(u32::MAX), |(switch, _)| switch);
                 let target = target(network, check, mapping, (ip, backend.port.unwrap_or(0)));

@@ -11,7 +11,7 @@ fn a_burst_answers_as_single_look_ups_do() {
         let conn = find(&table, &snat(n, State::UdpNew).original).unwrap().conn;
         worker.close(conn).unwrap();
     }
-    let keys: Vec<FlowKey4> = (0..5100)
+    let keys: Vec<FlowKey<Addr>> = (0..5100)
         .flat_map(|n| {
             let new = snat(n, State::UdpNew);
             [new.original, new.reply]

@@ -27,7 +27,7 @@ fn version(n: u32, m: u32) -> NewConnection {
 }
 
 /// What a hit must look like; how it was found does not matter.
-fn check(key: &FlowKey4, hit: &Hit) {
+fn check(key: &FlowKey<Addr>, hit: &Hit) {
     let (n, m) = match hit.direction {
         Direction::Original => (hit.path.0 >> 16, hit.path.0 & 0xffff),
         Direction::Reply => (!hit.path.0 >> 16, !hit.path.0 & 0xffff),
@@ -40,7 +40,7 @@ fn check(key: &FlowKey4, hit: &Hit) {
     assert_eq!((own, hit.rewrite), (*key, Rewrite::towards(&other)));
 }
 
-fn writer(mut worker: WorkerConnections, holders: &[AtomicU32], id: u64, rounds: u32) -> u32 {
+fn writer(mut worker: Writer<Addr>, holders: &[AtomicU32], id: u64, rounds: u32) -> u32 {
     let table = worker.table().clone();
     let mut dice = Dice(id);
     let mut held: Vec<(u32, u32, ConnRef)> = Vec::new();
@@ -103,14 +103,14 @@ fn writer(mut worker: WorkerConnections, holders: &[AtomicU32], id: u64, rounds:
     opened
 }
 
-fn reader(table: &ConnectionTable, stop: &AtomicBool, seed: u64) -> u32 {
+fn reader(table: &Table<Addr>, stop: &AtomicBool, seed: u64) -> u32 {
     let mut dice = Dice(seed);
     let mut found = 0;
     while !stop.load(SeqCst) {
         let news: Vec<NewConnection> = (0..40)
             .map(|_| version(dice.roll(KEYS), dice.roll(4) << 8 | dice.roll(3)))
             .collect();
-        let keys: Vec<FlowKey4> = news
+        let keys: Vec<FlowKey<Addr>> = news
             .iter()
             .flat_map(|new| [new.original, new.reply])
             .collect();

@@ -1,7 +1,7 @@
 use super::*;
 
 fn fill(
-    worker: &mut WorkerConnections,
+    worker: &mut Writer<Addr>,
     numbers: std::ops::Range<u32>,
     state: State,
     now: Tick,
@@ -51,8 +51,8 @@ fn the_oldest_of_the_most_numerous_half_open_goes_first_and_then_the_ended() {
         flood[0], flood[1], udp[0], flood[2], udp[1], flood[3], ended[0], ended[1], ended[2],
     ];
     let mut sorted = (victims.clone(), expected.to_vec());
-    sorted.0.sort_by_key(|conn| conn.slot());
-    sorted.1.sort_by_key(|conn| conn.slot());
+    sorted.0.sort_by_key(|conn| conn.slot::<Addr>());
+    sorted.1.sort_by_key(|conn| conn.slot::<Addr>());
     assert_eq!(sorted.0, sorted.1);
     assert_eq!(
         victims[..2],
@@ -79,7 +79,7 @@ fn what_was_confirmed_is_out_of_the_queue_and_a_stream_in_use_is_passed_over() {
     let now = START.plus(10_000);
     worker.touch(conns[0], Direction::Reply, 1, TcpFlags::NONE, now);
     worker.touch(conns[1], Direction::Original, 1, TcpFlags::NONE, now);
-    let evicted = |worker: &mut WorkerConnections, n| {
+    let evicted = |worker: &mut Writer<Addr>, n| {
         worker
             .insert(&snat(n, State::UdpAssured), now)
             .unwrap()
@@ -155,7 +155,7 @@ fn half_open_ones_of_another_worker_give_way_at_its_next_expire() {
 fn the_table_can_be_filled_from_one_worker_but_for_a_few_in_the_hands_of_others() {
     for capacity in [1usize, 2, 10, 100, 5_000, 40_000] {
         let table = table(capacity, 4);
-        let mut others: Vec<WorkerConnections> = (1..4).map(|id| worker(&table, id)).collect();
+        let mut others: Vec<Writer<Addr>> = (1..4).map(|id| worker(&table, id)).collect();
         for (n, other) in others.iter_mut().enumerate() {
             // Each has had one connection in its life, so it has slots in hand.
             if let Ok(inserted) = other.insert(&snat(n as u32, State::UdpNew), START) {

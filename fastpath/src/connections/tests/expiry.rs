@@ -16,7 +16,7 @@ fn each_state_ends_when_its_time_is_over_even_across_the_wrap() {
         for state in State::ALL {
             let table = table(4, 1);
             let mut worker = table
-                .worker(WorkerId(0), Timeouts::default(), start)
+                .writer(WorkerId(0), Timeouts::default(), start)
                 .unwrap();
             let conn = worker.insert(&snat(1, state), start).unwrap().conn;
             let idle = Timeouts::default().of(state);
@@ -153,7 +153,7 @@ fn random_lives_end_on_time() {
         let mut dice = Dice(seed);
         let mut now = Tick(0u32.wrapping_sub(600_000));
         let table = table(512, 1);
-        let mut worker = table.worker(WorkerId(0), Timeouts::default(), now).unwrap();
+        let mut worker = table.writer(WorkerId(0), Timeouts::default(), now).unwrap();
         let mut alive: HashMap<ConnRef, (State, Tick)> = HashMap::new();
         for n in 0..6_000u32 {
             let state = State::ALL[dice.roll(State::ALL.len() as u32) as usize];
@@ -201,73 +201,4 @@ fn random_lives_end_on_time() {
             assert_eq!(table.len(), alive.len());
         }
     }
-}
-
-#[test]
-fn times_set_for_all_workers_are_taken_over_by_each() {
-    let table = table(4, 2);
-    let mut workers = [worker(&table, 0), worker(&table, 1)];
-    let (orders, own) = (
-        table.orders(),
-        Timeouts {
-            udp: 7,
-            ..Timeouts::default()
-        },
-    );
-    workers[1].set_timeouts(own);
-    workers[1].heed();
-    assert_eq!(*workers[1].timeouts(), own, "nothing was set");
-    let all = Timeouts {
-        other_unreplied: 9,
-        tcp_syn_sent: 3,
-        ..Timeouts::default()
-    };
-    table.set_timeouts(&all);
-    assert_eq!(table.timeouts(), all);
-    assert_ne!(table.orders(), orders);
-    for worker in &mut workers {
-        worker.heed();
-        assert_eq!(*worker.timeouts(), all);
-    }
-}
-
-#[test]
-fn connections_are_closed_by_their_owners_when_they_are_named() {
-    let table = table(8, 2);
-    let [mut a, mut b] = [worker(&table, 0), worker(&table, 1)];
-    let mine = a.insert(&snat(1, State::UdpNew), START).unwrap().conn;
-    let theirs = b.insert(&snat(2, State::UdpNew), START).unwrap().conn;
-    let nobodys = a
-        .insert_unowned(&snat(3, State::UdpNew), START)
-        .unwrap()
-        .conn;
-    let gone = a.insert(&snat(4, State::UdpNew), START).unwrap().conn;
-    for conn in [mine, theirs, nobodys, gone] {
-        assert!(table.ask_to_close(&table.read(conn).unwrap()));
-    }
-    a.close(gone).unwrap();
-    let closed = |worker: &mut WorkerConnections| {
-        let mut closed = Vec::new();
-        while let Some(conn) = worker.next_condemned(START) {
-            closed.extend(worker.close(conn).map(|copy| copy.conn));
-        }
-        closed
-    };
-    assert_eq!(closed(&mut b), [theirs]);
-    assert_eq!(closed(&mut a), [mine, nobodys]);
-    assert!(table.is_empty());
-}
-
-#[test]
-fn no_more_wait_to_be_closed_than_there_is_room_for() {
-    let table = table(1, 1);
-    let mut worker = worker(&table, 0);
-    let conn = worker.insert(&snat(1, State::UdpNew), START).unwrap().conn;
-    let copy = table.read(conn).unwrap();
-    let asked = (0..100_000)
-        .take_while(|_| table.ask_to_close(&copy))
-        .count();
-    assert!((1_000..10_000).contains(&asked), "{asked}");
-    assert!(worker.next_condemned(START).is_some());
-    assert!(table.ask_to_close(&copy));
 }

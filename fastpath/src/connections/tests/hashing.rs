@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 
-use super::super::index::{Index, Reference};
-use super::super::key::HashKeys;
 use super::*;
+use crate::connections::address::Width;
+use crate::connections::hash::HashKeys;
+use crate::connections::index::{Index, Reference};
 
-type Family = (&'static str, fn(u32) -> FlowKey4);
+type Family = (&'static str, fn(u32) -> FlowKey<Addr>);
 
 /// Tuples as real networks make them: hardly anything differs from one to the next.
 fn families() -> [Family; 5] {
@@ -78,15 +79,16 @@ fn structured_tuples_spread_in_high_and_low_bits() {
 fn every_bit_of_a_key_moves_every_bit_of_the_hash() {
     let table = table(1, 1);
     let mut dice = Dice(1);
-    let mut flips = [[0u32; 32]; 128];
+    let bits = size_of::<<Addr as Width>::Words>() * 8;
+    let mut flips = vec![[0u32; 32]; bits];
     const ROUNDS: u32 = 2000;
     for _ in 0..ROUNDS {
-        let words: [u64; 2] = std::array::from_fn(|_| key::split_mix(&mut dice.0));
-        let base = table.hash(&FlowKey4::unpack(words));
+        let words: <Addr as Width>::Words = std::array::from_fn(|_| hash::split_mix(&mut dice.0));
+        let base = table.hash(&Addr::unpack(words));
         for (bit, counts) in flips.iter_mut().enumerate() {
             let mut other = words;
             other[bit / 64] ^= 1 << (bit % 64);
-            let difference = base ^ table.hash(&FlowKey4::unpack(other));
+            let difference = base ^ table.hash(&Addr::unpack(other));
             for (out, count) in counts.iter_mut().enumerate() {
                 *count += difference >> out & 1;
             }
@@ -105,21 +107,22 @@ fn every_bit_of_a_key_moves_every_bit_of_the_hash() {
 
 #[test]
 fn collisions_of_one_seed_are_none_of_another_and_xor_does_not_carry_over() {
-    let (one, other) = (HashKeys::new(1), HashKeys::new(2));
+    let keys = [HashKeys::new(1), HashKeys::new(2)];
+    let [one, other] =
+        keys.map(|keys| move |key: &FlowKey<Addr>| Addr::hash_words(&keys, Addr::pack(key)));
     let mut seen = HashMap::new();
     let mut pairs = Vec::new();
     for n in 0..1 << 18 {
         let key = families()[0].1(n);
-        if let Some(before) = seen.insert(one.hash(&key), key) {
+        if let Some(before) = seen.insert(one(&key), key) {
             pairs.push((before, key));
         }
     }
     assert!(pairs.len() > 1);
-    assert!(pairs.iter().all(|(a, b)| other.hash(a) != other.hash(b)));
+    assert!(pairs.iter().all(|(a, b)| other(a) != other(b)));
 
     // A linear hash (CRC) gives the same difference for every base.
-    let difference =
-        |base: u32| one.hash(&families()[1].1(base)) ^ one.hash(&families()[1].1(base ^ 1));
+    let difference = |base: u32| one(&families()[1].1(base)) ^ one(&families()[1].1(base ^ 1));
     let distinct: std::collections::HashSet<u32> = (0..1000).map(|n| difference(2 * n)).collect();
     assert!(distinct.len() > 990);
 }
@@ -168,13 +171,13 @@ fn keys_of_one_bucket_fill_it_and_what_is_behind_and_then_are_refused() {
     assert_eq!(index.spilled(), (7, 56));
     assert_eq!(
         index.insert(42, reference(70), |_| false),
-        Err(super::super::index::Refusal::Full)
+        Err(crate::connections::index::Refusal::Full)
     );
     assert!((0..70).all(|slot| find(slot) == Some(reference(slot))) && find(70).is_none());
     let duplicate = index.insert(42, reference(70), |other| other.slot == 69);
     assert_eq!(
         duplicate,
-        Err(super::super::index::Refusal::Duplicate),
+        Err(crate::connections::index::Refusal::Duplicate),
         "found far from home"
     );
     for slot in (0..70).rev() {

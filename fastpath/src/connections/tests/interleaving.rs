@@ -4,11 +4,13 @@ use std::cell::Cell;
 
 use zerocopy::FromZeros;
 
-use super::super::entry::{Control, Entry, NOBODY, Side};
-use super::super::index::{Index, Reference, Refusal};
-use super::super::slots::{FreeStack, Hand};
+use crate::connections::entry::{Control, Entry, NOBODY, Side};
+use crate::connections::index::{Index, Reference, Refusal};
+use crate::connections::slots::{FreeStack, Hand};
 
 use super::*;
+use crate::connections::address::Width;
+use crate::connections::line::Line;
 
 const HASH: u32 = 0x1234_5678;
 const BYSTANDER: u32 = 99;
@@ -85,7 +87,7 @@ fn an_insertion_that_always_loses_ends() {
     assert!(index.find(HASH, |r| (r.slot == 0).then_some(())).is_none());
 }
 
-fn unpublished() -> Entry {
+fn unpublished() -> Entry<<Addr as Width>::Line> {
     let entry = Entry::new_zeroed();
     entry.begin();
     entry
@@ -117,7 +119,7 @@ fn a_line_shows_one_tenant_or_none() {
     let entry = unpublished();
     let line = entry.line(Direction::Reply);
     let (first, second) = (snat(1, State::UdpNew), snat(2, State::UdpNew));
-    let sees = |new: &NewConnection| line.glance(new.reply.pack()).is_some();
+    let sees = |new: &NewConnection| line.glance(Addr::pack(&new.reply)).is_some();
     entry.write(
         &first.original,
         &first.reply,
@@ -126,7 +128,7 @@ fn a_line_shows_one_tenant_or_none() {
         START,
     );
     assert!(
-        !sees(&first) && line.holds(first.reply.pack()),
+        !sees(&first) && line.holds(Addr::pack(&first.reply)),
         "written, not published"
     );
     let generation = entry.publish(0, State::UdpNew, 0, 0);

@@ -17,8 +17,8 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
         (Some(WorkerId(0)), State::UdpNew)
     );
     let expected = Rewrite {
-        src: 0x0a14_0064,
-        dst: 0xc633_6407,
+        src: at(0x0a14_0064),
+        dst: at(0xc633_6407),
         src_port: 9,
         dst_port: 53,
     };
@@ -30,8 +30,8 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
         (conn, Direction::Reply, PathId(19))
     );
     let expected = Rewrite {
-        src: 0xc633_6407,
-        dst: 0x0a00_0009,
+        src: at(0xc633_6407),
+        dst: at(0x0a00_0009),
         src_port: 53,
         dst_port: 5000,
     };
@@ -40,7 +40,7 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
     assert!(
         find(
             &table,
-            &FlowKey4 {
+            &FlowKey {
                 zone: OUTSIDE,
                 ..new.original
             }
@@ -51,7 +51,7 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
     assert!(
         find(
             &table,
-            &FlowKey4 {
+            &FlowKey {
                 proto: key::TCP,
                 ..new.original
             }
@@ -61,7 +61,7 @@ fn both_keys_lead_to_the_connection_with_the_rewrite_of_their_direction() {
     assert_eq!(
         find(
             &table,
-            &FlowKey4 {
+            &FlowKey {
                 zone: Zone(0xff00_0007),
                 ..new.original
             }
@@ -84,7 +84,7 @@ fn a_reply_key_is_the_mirror_of_what_the_original_becomes() {
     } = Rewrite::towards(&mirror);
     assert_eq!(
         (src, src_port, dst, dst_port),
-        (1, 77, 2, 77),
+        (at(1), 77, at(2), 77),
         "without translation nothing changes"
     );
 }
@@ -170,7 +170,7 @@ fn an_old_reference_does_not_reach_the_next_tenant_of_its_slot() {
     let first = worker.insert(&snat(1, State::UdpNew), START).unwrap().conn;
     worker.close(first).unwrap();
     let second = worker.insert(&snat(2, State::UdpNew), START).unwrap().conn;
-    assert_eq!(second.slot(), first.slot());
+    assert_eq!(second.slot::<Addr>(), first.slot::<Addr>());
     assert_eq!(table.read(first), None);
     assert_eq!(
         touch(
@@ -245,13 +245,13 @@ fn only_the_owner_writes_and_what_nobody_owns_can_be_claimed_once() {
     let (mut a, mut b) = (worker(&table, 0), worker(&table, 1));
     assert!(
         table
-            .worker(WorkerId(1), Timeouts::default(), START)
+            .writer(WorkerId(1), Timeouts::default(), START)
             .is_none(),
         "its end is out"
     );
     assert!(
         table
-            .worker(WorkerId(2), Timeouts::default(), START)
+            .writer(WorkerId(2), Timeouts::default(), START)
             .is_none(),
         "there is no such worker"
     );
@@ -364,7 +364,7 @@ fn a_source_has_no_more_than_its_limit() {
     let mut worker = worker(&table, 0);
     let of = |client: u32, n: u32| {
         let mut new = snat(n, State::UdpNew);
-        (new.original.src, new.original.src_port) = (client, n as u16);
+        (new.original.src, new.original.src_port) = (at(client), n as u16);
         new
     };
     let before = worker.insert(&of(1, 999), START).unwrap().conn;
@@ -407,11 +407,19 @@ fn a_source_has_no_more_than_its_limit() {
 
 #[test]
 fn sizes_are_what_the_readme_says() {
-    use super::super::entry::{Entry, Line, Side};
-    assert_eq!((size_of::<Line>(), align_of::<Line>()), (64, 64));
-    assert_eq!((size_of::<Entry>(), align_of::<Entry>()), (128, 128));
-    assert_eq!(size_of::<Side>(), 24);
-    assert_eq!(table(1 << 16, 4).memory(), (128 + 24 + 32) << 16);
+    use crate::connections::address::Width;
+    use crate::connections::entry::Entry;
+    let [entry, ..] = BYTES;
+    type Line = <Addr as Width>::Line;
+    assert_eq!(
+        (size_of::<Line>(), align_of::<Line>()),
+        (entry / 2, entry / 2)
+    );
+    assert_eq!(size_of::<Entry<Line>>(), entry);
+    assert_eq!(
+        table(1 << 16, 4).memory_by_part(),
+        BYTES.map(|bytes| bytes << 16)
+    );
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::super::state::Standing;
 use super::*;
+use crate::connections::state::Standing;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
@@ -25,11 +25,11 @@ struct Life {
 }
 
 struct Model {
-    table: Arc<ConnectionTable>,
-    worker: WorkerConnections,
+    table: Arc<Table<Addr>>,
+    worker: Writer<Addr>,
     now: Tick,
     lives: HashMap<ConnRef, Life>,
-    keys: HashMap<FlowKey4, (ConnRef, Direction)>,
+    keys: HashMap<FlowKey<Addr>, (ConnRef, Direction)>,
 }
 
 impl Model {
@@ -60,7 +60,7 @@ impl Model {
         assert_eq!(self.table.len(), self.lives.len());
     }
 
-    fn forget(keys: &mut HashMap<FlowKey4, (ConnRef, Direction)>, life: &Life) {
+    fn forget(keys: &mut HashMap<FlowKey<Addr>, (ConnRef, Direction)>, life: &Life) {
         assert!(
             keys.remove(&life.new.original).is_some() && keys.remove(&life.new.reply).is_some()
         );
@@ -172,7 +172,7 @@ impl Model {
         assert!(!lives.values().any(overdue));
     }
 
-    fn look(&self, key: &FlowKey4) {
+    fn look(&self, key: &FlowKey<Addr>) {
         let hit = find(&self.table, key);
         assert_eq!(
             hit.map(|hit| (hit.conn, hit.direction)),

@@ -1,39 +1,37 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::connections::address::Width;
 
-const EXTERNAL: u32 = 0x0a14_0064;
+const EXTERNAL: Addr = at(0x0a14_0064);
 
 fn request(proto: u8, original: u16) -> PortRequest {
     PortRequest {
         proto,
         external: EXTERNAL,
         original,
-        remote: 0xc633_6407,
+        remote: at(0xc633_6407),
         remote_port: 443,
         zone: OUTSIDE,
-        source: 0x0a00_0001,
+        source: at(0x0a00_0001),
         now: START,
     }
 }
 
 /// Opens a connection of client `n` by the chosen port.
 fn open(
-    worker: &mut WorkerConnections,
+    worker: &mut Writer<Addr>,
     chooser: &mut PortChooser,
     request: &PortRequest,
     n: u32,
 ) -> Option<u16> {
     let port = chooser.choose(worker.table(), request, |_| true)?.port;
     let new = NewConnection {
-        original: key(
-            request.proto,
-            n,
-            request.original,
-            request.remote,
-            request.remote_port,
-            INSIDE,
-        ),
+        original: FlowKey {
+            src: at(n),
+            src_port: request.original,
+            ..request.reply_key(0).reversed(INSIDE)
+        },
         reply: request.reply_key(port),
         ..snat(n, State::UdpAssured)
     };
@@ -106,7 +104,7 @@ fn every_port_is_used_once_and_then_there_is_none() {
     let mut worker = worker(&table, 0);
     let mut chooser = PortChooser::new([3, 4]);
     let mut ports = BTreeSet::new();
-    let mut fill = |worker: &mut WorkerConnections, original: u16, count: usize| {
+    let mut fill = |worker: &mut Writer<Addr>, original: u16, count: usize| {
         let mut calls_in_vain = 0;
         while calls_in_vain < 256 {
             let n = ports.len() as u32;
@@ -143,7 +141,10 @@ fn identifiers_of_echoes_stand_in_both_ports_of_the_key() {
     let echo = request(key::ICMP, 0);
     assert_eq!(
         echo.reply_key(9),
-        key(key::ICMP, echo.remote, 9, EXTERNAL, 9, OUTSIDE)
+        FlowKey {
+            src: echo.remote,
+            ..key(key::ICMP, 0, 9, 0x0a14_0064, 9, OUTSIDE)
+        }
     );
     let mut identifiers = BTreeSet::new();
     for n in 0..3000 {
@@ -208,9 +209,9 @@ fn a_port_that_is_held_down_goes_to_the_source_that_had_it() {
         remote: own.remote + 1,
         ..other
     };
-    let use_once = |worker: &mut WorkerConnections, now: Tick| {
+    let use_once = |worker: &mut Writer<Addr>, now: Tick| {
         let reply = own.reply_key(5000);
-        let original = FlowKey4 {
+        let original = FlowKey {
             src: own.source,
             zone: INSIDE,
             ..reply.reversed(INSIDE)
@@ -263,12 +264,15 @@ fn holds_are_bounded() {
         let conn = worker.insert(&new, START).unwrap().conn;
         worker.close(conn).unwrap();
         let hash = table.hash(&new.reply);
-        assert!(!table.holds.holds(hash, new.original.src, START), "its own");
-        held += u32::from(table.holds.holds(hash, new.original.src + 1, START));
+        assert!(
+            !table.holds.holds(hash, new.original.src.host(), START),
+            "its own"
+        );
+        held += u32::from(table.holds.holds(hash, at(n + 1).host(), START));
         assert!(
             !table
                 .holds
-                .holds(hash, new.original.src + 1, START.plus(10_000))
+                .holds(hash, at(n + 1).host(), START.plus(10_000))
         );
     }
     // The twelve bits of two sources are equal now and then.

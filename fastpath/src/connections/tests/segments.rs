@@ -103,7 +103,7 @@ impl Reference {
 
 /// Two hosts, and somebody who forges segments of both without seeing any.
 struct Stream {
-    worker: WorkerConnections,
+    worker: Writer<Addr>,
     conn: ConnRef,
     reference: Reference,
     /// Number of the next byte of each side.
@@ -158,7 +158,7 @@ impl Stream {
     fn forged(&mut self, dice: &mut Dice, from: Direction, flags: TcpFlags) -> Touch {
         let far = (1 << 27) + dice.roll(u32::MAX - (1 << 28));
         let seq = self.next[from.index()].wrapping_add(far);
-        let touch = self.send(from, flags, 54, seq);
+        let touch = self.send(from, flags, HEADERS, seq);
         self.reference.take(from, flags, false);
         touch
     }
@@ -180,12 +180,12 @@ impl Stream {
             self.forged(dice, from, flags);
         } else {
             let data = if flags == ACK { dice.roll(1461) } else { 0 };
-            self.genuine(from, flags, data, 54 + 4 * dice.roll(11));
+            self.genuine(from, flags, data, HEADERS + 4 * dice.roll(11));
             if data > 0 && dice.roll(32) == 0 {
                 self.send(
                     from,
                     flags,
-                    54 + data,
+                    HEADERS + data,
                     self.next[from.index()].wrapping_sub(data),
                 );
                 self.reference.take(from, flags, true);
@@ -226,12 +226,12 @@ fn ten_million_random_segments_equal_the_reference() {
 /// A handshake, and some data both ways.
 fn established(dice: &mut Dice, segments: u32) -> Stream {
     let mut stream = Stream::new(dice);
-    stream.genuine(Original, SYN, 0, 74);
-    stream.genuine(Reply, SYN.and(ACK), 0, 74);
-    stream.genuine(Original, ACK, 0, 66);
+    stream.genuine(Original, SYN, 0, HEADERS + 20);
+    stream.genuine(Reply, SYN.and(ACK), 0, HEADERS + 20);
+    stream.genuine(Original, ACK, 0, HEADERS + 12);
     for _ in 0..segments {
-        stream.genuine(Reply, ACK, 1448, 66);
-        stream.genuine(Original, ACK, 0, 66);
+        stream.genuine(Reply, ACK, 1448, HEADERS + 12);
+        stream.genuine(Original, ACK, 0, HEADERS + 12);
     }
     assert_eq!(stream.state(), State::TcpEstablished);
     stream
@@ -253,7 +253,7 @@ fn a_forged_rst_or_pair_of_fins_ends_nothing() {
         State::TcpFinOriginal,
         "as long as established"
     );
-    let touch = stream.genuine(Reply, RST, 0, 54);
+    let touch = stream.genuine(Reply, RST, 0, HEADERS);
     assert!(matches!(
         touch,
         Touch::Changed {
@@ -273,7 +273,8 @@ fn how_much_of_all_numbers_is_believed() {
     ] {
         let sent = sequence::Sent {
             packets: segments + 2,
-            bytes: segments * 1514 + 140,
+            bytes: segments * 1514 + 2 * u64::from(HEADERS) + 32,
+            headers: HEADERS.into(),
         };
         let anchor = sent.anchor(0xdead_beef);
         let believed = (0..1 << 20)
@@ -295,7 +296,7 @@ fn a_stream_that_was_picked_up_is_believed() {
         .insert(&snat(1, State::TcpEstablished), START)
         .unwrap()
         .conn;
-    let touch = worker.touch(conn, Reply, 54, RST, START);
+    let touch = worker.touch(conn, Reply, HEADERS, RST, START);
     assert!(matches!(
         touch,
         Touch::Changed {
@@ -309,14 +310,14 @@ fn a_stream_that_was_picked_up_is_believed() {
 fn another_stream_in_the_same_place_has_numbers_of_its_own() {
     let mut dice = Dice(5);
     let mut stream = established(&mut dice, 10);
-    stream.genuine(Original, RST, 0, 54);
+    stream.genuine(Original, RST, 0, HEADERS);
     stream.next = [7, 0x8000_0000];
-    stream.genuine(Original, SYN, 0, 74);
+    stream.genuine(Original, SYN, 0, HEADERS + 20);
     assert_eq!(stream.state(), State::TcpSynSent);
-    stream.genuine(Reply, SYN.and(ACK), 0, 74);
-    stream.genuine(Original, ACK, 0, 54);
+    stream.genuine(Reply, SYN.and(ACK), 0, HEADERS + 20);
+    stream.genuine(Original, ACK, 0, HEADERS);
     assert_eq!(stream.forged(&mut dice, Reply, RST), Touch::Disbelieved);
-    let touch = stream.genuine(Original, RST, 0, 54);
+    let touch = stream.genuine(Original, RST, 0, HEADERS);
     assert!(matches!(
         touch,
         Touch::Changed {
@@ -331,13 +332,13 @@ fn a_long_stream_with_options_and_repetitions_still_ends_by_its_rst() {
     let mut dice = Dice(6);
     let mut stream = established(&mut dice, 0);
     for n in 0..100_000u32 {
-        stream.genuine(Reply, ACK, 1448, 66);
+        stream.genuine(Reply, ACK, 1448, HEADERS + 12);
         if n % 20 == 0 {
             let seq = stream.next[1].wrapping_sub(1448);
-            stream.send(Reply, ACK, 66 + 1448, seq);
+            stream.send(Reply, ACK, HEADERS + 12 + 1448, seq);
         }
-        stream.genuine(Original, ACK, 0, 94);
+        stream.genuine(Original, ACK, 0, HEADERS + 40);
     }
-    let touch = stream.genuine(Original, RST, 0, 54);
+    let touch = stream.genuine(Original, RST, 0, HEADERS);
     assert!(matches!(touch, Touch::Changed { .. }), "{touch:?}");
 }

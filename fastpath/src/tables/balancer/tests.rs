@@ -1,19 +1,21 @@
 use proptest::prelude::*;
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::ids::Zone;
 
 fn backend(ip: u32, weight: u16) -> Backend {
     Backend {
         weight,
-        ..Backend::new(Ipv4Addr::from_bits(ip), Some(80))
+        ..Backend::new(Ipv4Addr::from_bits(ip).into(), Some(80))
     }
 }
 
-fn flow(n: u32) -> FlowKey4 {
-    FlowKey4 {
-        src: 0x0a00_0000 + n / 1000,
-        dst: 0xcb00_7105,
+fn flow(n: u32) -> FlowKey {
+    FlowKey {
+        src: Ipv4Addr::from_bits(0x0a00_0000 + n / 1000).into(),
+        dst: Ipv4Addr::new(203, 0, 113, 5).into(),
         src_port: (n % 1000 + 1024) as u16,
         dst_port: 80,
         proto: 6,
@@ -23,13 +25,13 @@ fn flow(n: u32) -> FlowKey4 {
 
 fn vip(backends: Vec<Backend>) -> Vip {
     let service = Service {
-        ip: Ipv4Addr::new(203, 0, 113, 5),
+        ip: Ipv4Addr::new(203, 0, 113, 5).into(),
         port: Some((6, 80)),
     };
     Vip::new("lb".to_owned(), service, backends)
 }
 
-fn chosen(vip: &Vip, n: u32) -> Option<Ipv4Addr> {
+fn chosen(vip: &Vip, n: u32) -> Option<IpAddr> {
     vip.choose(&flow(n), Tick(0))
         .map(|(_, backend, _)| backend.ip)
 }
@@ -66,7 +68,7 @@ proptest! {
         let all = vip(ips.iter().map(|ip| backend(*ip, 1)).collect());
         let rest = ips.iter().filter(|ip| **ip != gone);
         let fewer = vip(rest.map(|ip| backend(*ip, 1)).collect());
-        let gone = Some(Ipv4Addr::from_bits(gone));
+        let gone = Some(IpAddr::V4(Ipv4Addr::from_bits(gone)));
         let (mut its, mut moved) = (0, 0);
         const FLOWS: u32 = 4000;
         for n in 0..FLOWS {
@@ -100,7 +102,7 @@ proptest! {
         for n in 0..500 {
             prop_assert_eq!(chosen(&draining, n), chosen(&gone, n));
         }
-        prop_assert!(draining.backend(Ipv4Addr::from_bits(ips[at]), 80).is_some());
+        prop_assert!(draining.backend(Ipv4Addr::from_bits(ips[at]).into(), 80).is_some());
     }
 }
 
@@ -136,7 +138,7 @@ fn selection_by_source_keeps_a_client_with_its_backend() {
 #[test]
 fn a_client_stays_with_its_backend() {
     let mut few = vip((1..=4).map(|ip| backend(ip, 1)).collect());
-    few.affinity = Some(Arc::new(Affinity::new(60_000)));
+    few.affinity = Some(Arc::new(Affinity::new(60_000, false)));
     let client = flow(0);
     let (index, first, how) = few.choose(&client, Tick(0)).unwrap();
     assert_eq!(how, Choosing::Hash);
@@ -162,7 +164,7 @@ fn a_client_stays_with_its_backend() {
 
 #[test]
 fn a_service_with_a_port_goes_before_one_without() {
-    let ip = Ipv4Addr::new(203, 0, 113, 5);
+    let ip = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 5));
     let make = |name: &str, port| {
         let vip = Vip::new(name.to_owned(), Service { ip, port }, vec![backend(1, 1)]);
         Arc::new(vip)
@@ -178,7 +180,7 @@ fn a_service_with_a_port_goes_before_one_without() {
     assert_eq!(found(1, 80), Some("all"));
     assert!(
         balancers
-            .find(Ipv4Addr::new(203, 0, 113, 6), 6, 80)
+            .find(Ipv4Addr::new(203, 0, 113, 6).into(), 6, 80)
             .is_none()
     );
 }

@@ -69,7 +69,7 @@ pub(super) struct Opening {
     path: PathId,
     original: FlowKey4,
     hash: u32,
-    request: PortRequest,
+    request: PortRequest<u32>,
     state: State,
     /// No connection may have this key, which the router would look up: the key and its hash.
     also: Option<(FlowKey4, u32)>,
@@ -154,7 +154,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
             going = next;
         }
-        let table = self.connections.table();
+        let table = self.connections.table().of::<u32>();
         for newcomer in newcomers {
             let Some(Some(Plan::Open(opening))) = plans.get(newcomer.at) else {
                 continue;
@@ -235,7 +235,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let request = PortRequest {
             proto: original.proto,
-            external: to.external.to_bits(),
+            external: to.external,
             original: original.src_port,
             remote: original.dst,
             remote_port: original.dst_port,
@@ -288,8 +288,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         &mut self,
         opening: &Opening,
         bytes: u32,
-    ) -> Result<Option<Rewrite>, DropReason> {
-        let table = self.connections.table();
+    ) -> Result<Option<Rewrite<u32>>, DropReason> {
+        let table = self.connections.table().of::<u32>();
         if let Some((key, hash)) = &opening.also
             && table.contains_hashed(key, *hash)
         {

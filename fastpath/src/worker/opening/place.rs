@@ -1,8 +1,7 @@
 //! Where packets without a connection come by, and how they go on from there.
 
-use std::net::Ipv4Addr;
-
 use super::super::memory::{Key, mix};
+use crate::connections::Address;
 use crate::glance::{Addresses, Glance, Macs};
 use crate::ids::{DatapathId, PathId, Zone};
 use crate::learned::Learned;
@@ -82,7 +81,7 @@ impl Key for StepKey {
 /// What the last router does to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Translation {
-    pub(super) external: Ipv4Addr,
+    pub(super) external: u32,
     /// Zone of the router: a connection may be known there.
     pub(super) inside: Zone,
     /// Zone of the answers.
@@ -136,7 +135,7 @@ impl Stop {
             // It is translated there.
             return Some((key, None));
         }
-        let (src, dst) = (Ipv4Addr::from_bits(src), Ipv4Addr::from_bits(dst));
+        let (src, dst) = (src.ip(), dst.ip());
         let nat = &router.nat;
         let Some((_, rule)) = nat.source_rule(src, dst, in_index, next.port) else {
             // An answer to it would be translated: it is tracked.
@@ -148,7 +147,7 @@ impl Stop {
         }
         let outside = tables.outside_zone(piece, out);
         let translation = Translation {
-            external: rule.external,
+            external: u32::of(rule.external)?,
             inside: piece.zone(),
             outside,
         };

@@ -7,6 +7,7 @@ use super::super::memory::Edition;
 use super::super::{Pending, Worker};
 use super::Openings;
 use super::place::{DoorKey, Next, Place, STOPS, StepKey, Stop};
+use crate::connections::Address;
 use crate::glance::{Addresses, Glance};
 use crate::ids::{DatapathId, PathId, PortId};
 use crate::io::{FramePool, Ports};
@@ -155,7 +156,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             translation = found;
             steps.push((place, key));
         }
-        let external = translation.map(|translation| translation.external.to_bits());
+        let external = translation.map(|translation| translation.external.ip());
         let proposed = match &outcome.proposal {
             Some(proposal) if proposal.reply_open => return None,
             proposal => proposal.map(|proposal| proposal.reply.dst),

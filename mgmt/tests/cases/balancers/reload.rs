@@ -46,8 +46,8 @@ fn a_reload_ends_exactly_what_it_forbids() {
     let mut next = Some(0);
     while let Some(slot) = next {
         next = gw.connections.scan(slot, 1024, |connection| {
-            let web = connection.original.destination() == v4("203.0.113.5");
-            of_b2 += usize::from(web && connection.reply.source() == v4(B2.2));
+            let web = connection.original.dst == v4("203.0.113.5");
+            of_b2 += usize::from(web && connection.reply.src == v4(B2.2));
         });
     }
     assert!(of_b2 > 1000, "{of_b2}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::sync::Parker;
-use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::connections::{Capacity, ConnectionTable, Timeouts};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
 use sluice_fastpath::ids::{Tick, WorkerId};
@@ -47,7 +47,7 @@ impl Node {
         let counters = Arc::new(Counters::new(3));
         let unparker = Parker::new().unparker().clone();
         let exchange = Arc::new(Exchange::new(128, unparker, Arc::default()));
-        let table = ConnectionTable::new(64, 1, 7);
+        let table = ConnectionTable::new(Capacity::of_each(64), 1, 7);
         let worker = Worker::new(WorkerSetup {
             id: WorkerId(0),
             ports: devices.ports(0),

@@ -1,16 +1,20 @@
-//! What one worker may do with the connections of the node: open, use, expire and close those that it owns.
+//! What one worker may do with the connections of one family: open, use, expire and close those that it owns.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use arrayvec::ArrayVec;
 
+use super::address::Address;
+use super::connection::{ConnRef, Connection, Flags};
 use super::entry::{Control, Entry, NOBODY};
 use super::index::{Reference, Refusal};
-use super::key::{Direction, FlowKey4};
+use super::key::{Direction, FlowKey};
+use super::line::Line;
 use super::slots::Hand;
 use super::state::{Standing, State, Timeouts};
-use super::table::{ConnRef, Connection, ConnectionTable, Flags, Tally};
+use super::table::{Table, Tally};
 use super::timers::{QUEUES, Queues, Wheel};
 use crate::ids::{PathId, Tick, WorkerId};
 
@@ -24,17 +28,17 @@ const PASSED_OVER: usize = 4;
 const SOON: usize = 3;
 /// Connections whose memory is asked for together when they end.
 const ROUND: usize = 16;
-/// Connections that one call of [`WorkerConnections::expire`] evicts for other workers at most.
+/// Connections that one call of [`Writer::expire`] evicts for other workers at most.
 const EVICTED_FOR_OTHERS: u32 = 64;
 
 /// A connection to open. The two keys say the whole translation: an original packet leaves as the mirror of
 /// `reply`, an answer as the mirror of `original`.
 #[derive(Clone, Copy, Debug)]
-pub struct NewConnection {
+pub struct NewConnection<A = IpAddr> {
     /// Key of the first packet as it came.
-    pub original: FlowKey4,
+    pub original: FlowKey<A>,
     /// Key under which answers arrive.
-    pub reply: FlowKey4,
+    pub reply: FlowKey<A>,
     /// Path by direction.
     pub paths: [PathId; 2],
     /// State after the first packet: [`State::open`], or what the peer said of a synced one.
@@ -43,7 +47,7 @@ pub struct NewConnection {
     pub flags: Flags,
 }
 
-/// The hashes of a connection's keys, see [`ConnectionTable::hash`].
+/// The hashes of a connection's keys, see [`Table::hash`].
 #[derive(Clone, Copy, Debug)]
 pub struct Hashes {
     /// Of the original key.
@@ -63,18 +67,18 @@ pub struct First {
 
 /// An opened connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Inserted {
+pub struct Inserted<A = IpAddr> {
     /// The new one.
     pub conn: ConnRef,
     /// The half-open or ended one that had to make room.
-    pub evicted: Option<Connection>,
+    pub evicted: Option<Connection<A>>,
 }
 
 /// Why a connection could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InsertError {
     /// Every slot is taken by a confirmed connection, or by half-open ones of other workers (which give
-    /// some back at their next [`WorkerConnections::expire`]).
+    /// some back at their next [`Writer::expire`]).
     #[error("connection table is full")]
     TableFull,
     /// A connection has the original key already, maybe opened by another worker this moment: look up again.
@@ -87,12 +91,41 @@ pub enum InsertError {
     /// happen.
     #[error("connection index is full for this key")]
     IndexFull,
-    /// The source address has as many connections as one may have.
+    /// The source address, of IPv6 its /64, has as many connections as one may have.
     #[error("too many connections of one source")]
     SourceLimit,
+    /// One key is of IPv4, the other of IPv6.
+    #[error("the two keys of a connection are not of one family")]
+    Families,
 }
 
-/// Why a connection ended in [`WorkerConnections::expire`].
+impl NewConnection {
+    /// The same in the terms of a family; `None` when it is not of that.
+    #[must_use]
+    pub fn narrow<A: Address>(&self) -> Option<NewConnection<A>> {
+        Some(NewConnection {
+            original: self.original.narrow()?,
+            reply: self.reply.narrow()?,
+            paths: self.paths,
+            state: self.state,
+            flags: self.flags,
+        })
+    }
+}
+
+impl<A: Address> Inserted<A> {
+    /// The same in the terms of both families.
+    #[inline]
+    #[must_use]
+    pub fn widen(&self) -> Inserted {
+        Inserted {
+            conn: self.conn,
+            evicted: self.evicted.map(|copy| copy.widen()),
+        }
+    }
+}
+
+/// Why a connection ended in [`Writer::expire`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// No packet for as long as its state allows.
@@ -101,35 +134,30 @@ pub enum Ending {
     Evicted,
 }
 
-/// The writing end of one worker.
+/// The writing end of one worker in the table of one family.
 #[derive(Debug)]
-pub struct WorkerConnections {
-    pub(super) table: Arc<ConnectionTable>,
+pub struct Writer<A: Address> {
+    pub(super) table: Arc<Table<A>>,
     pub(super) id: WorkerId,
     timeouts: Timeouts,
-    /// As many times were idle times set when these were taken over.
-    timings: u32,
-    /// Time of the last call that told it.
+    /// Time of the last [`Writer::expire`].
     now: Tick,
+    /// It had time for all that were due then.
+    settled: bool,
     hand: Hand,
     wheel: Wheel,
     queues: Queues,
     /// Evicted for an insertion that then failed, so that nobody was told yet.
-    untold: Option<Connection>,
+    untold: Option<Connection<A>>,
 }
 
-impl WorkerConnections {
-    pub(super) fn new(
-        table: Arc<ConnectionTable>,
-        id: WorkerId,
-        timeouts: Timeouts,
-        now: Tick,
-    ) -> Self {
+impl<A: Address> Writer<A> {
+    pub(super) fn new(table: Arc<Table<A>>, id: WorkerId, timeouts: Timeouts, now: Tick) -> Self {
         let hand = Hand::new(&table.free);
         let (wheel, queues) = (Wheel::new(now), Queues::new());
-        WorkerConnections {
-            timings: table.orders.timings(),
+        Writer {
             now,
+            settled: false,
             table,
             id,
             timeouts,
@@ -142,7 +170,7 @@ impl WorkerConnections {
 
     /// The table that this is an end of.
     #[must_use]
-    pub fn table(&self) -> &Arc<ConnectionTable> {
+    pub fn table(&self) -> &Arc<Table<A>> {
         &self.table
     }
 
@@ -150,24 +178,6 @@ impl WorkerConnections {
     /// the wheel: within 131 s.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.timeouts = timeouts;
-    }
-
-    /// Takes over idle times that were set for all workers ([`ConnectionTable::set_timeouts`]) since this was last
-    /// called.
-    pub fn heed(&mut self) {
-        let timings = self.table.orders.timings();
-        if timings != self.timings {
-            self.timings = timings;
-            self.timeouts = self.table.timeouts();
-        }
-    }
-
-    /// The next connection that this worker was asked to close ([`ConnectionTable::ask_to_close`]), its own now if
-    /// it was nobody's; `None` when there is none left.
-    pub fn next_condemned(&mut self, now: Tick) -> Option<ConnRef> {
-        let conn = self.table.orders.next_condemned(self.id)?;
-        self.claim(conn, now);
-        Some(conn)
     }
 
     /// Idle times in force.
@@ -185,26 +195,30 @@ impl WorkerConnections {
     ///
     /// # Errors
     /// See [`InsertError`]. The table is then as it was before, but for a connection that may have been
-    /// evicted in vain; the next [`WorkerConnections::expire`] tells of it.
-    pub fn insert(&mut self, new: &NewConnection, now: Tick) -> Result<Inserted, InsertError> {
+    /// evicted in vain; the next [`Writer::expire`] tells of it.
+    pub fn insert(
+        &mut self,
+        new: &NewConnection<A>,
+        now: Tick,
+    ) -> Result<Inserted<A>, InsertError> {
         let hashes = self.hashes(&new.original, &new.reply);
         self.table.index.warm(hashes.original);
         self.table.index.warm(hashes.reply);
         self.open(new, hashes, First::default(), now)
     }
 
-    /// As [`WorkerConnections::insert`], with the hashes of both keys ([`ConnectionTable::hash`]), and with the
-    /// first packet counted as by [`WorkerConnections::touch`]. `new.state` is the state after that packet.
+    /// As [`Writer::insert`], with the hashes of both keys ([`Table::hash`]), and with the
+    /// first packet counted as by [`Writer::touch`]. `new.state` is the state after that packet.
     ///
     /// # Errors
-    /// As [`WorkerConnections::insert`].
+    /// As [`Writer::insert`].
     pub fn open(
         &mut self,
-        new: &NewConnection,
+        new: &NewConnection<A>,
         hashes: Hashes,
         first: First,
         now: Tick,
-    ) -> Result<Inserted, InsertError> {
+    ) -> Result<Inserted<A>, InsertError> {
         let counted = self
             .table
             .sources
@@ -214,7 +228,7 @@ impl WorkerConnections {
         let result = self.enter(new, hashes, first, (self.id.0, marks), now);
         match &result {
             Ok(inserted) => {
-                let slot = inserted.conn.slot;
+                let slot = inserted.conn.slot::<A>();
                 let deadline = now.plus(self.timeouts.of(new.state));
                 self.wheel.place(&self.table.sides, slot, deadline);
                 self.enqueue(slot, new.state);
@@ -229,17 +243,17 @@ impl WorkerConnections {
     /// of it claims it. For entries that a peer told of.
     ///
     /// # Errors
-    /// As [`WorkerConnections::insert`], without the limit per source.
+    /// As [`Writer::insert`], without the limit per source.
     pub fn insert_unowned(
         &mut self,
-        new: &NewConnection,
+        new: &NewConnection<A>,
         now: Tick,
-    ) -> Result<Inserted, InsertError> {
+    ) -> Result<Inserted<A>, InsertError> {
         let hashes = self.hashes(&new.original, &new.reply);
         self.enter(new, hashes, First::default(), (NOBODY, 0), now)
     }
 
-    fn hashes(&self, original: &FlowKey4, reply: &FlowKey4) -> Hashes {
+    fn hashes(&self, original: &FlowKey<A>, reply: &FlowKey<A>) -> Hashes {
         Hashes {
             original: self.table.hash(original),
             reply: self.table.hash(reply),
@@ -248,12 +262,12 @@ impl WorkerConnections {
 
     fn enter(
         &mut self,
-        new: &NewConnection,
+        new: &NewConnection<A>,
         hashes: Hashes,
         first: First,
         (owner, marks): (u8, u8),
         now: Tick,
-    ) -> Result<Inserted, InsertError> {
+    ) -> Result<Inserted<A>, InsertError> {
         let (slot, evicted) = self.slot_for(new, now)?;
         let table = &*self.table;
         let (Some(entry), Some(side)) = (table.entry(slot), table.sides.get(slot as usize)) else {
@@ -271,7 +285,7 @@ impl WorkerConnections {
             Tally::bump(&tally.opened);
         }
         Ok(Inserted {
-            conn: ConnRef { slot, generation },
+            conn: ConnRef::new::<A>(slot, generation),
             evicted,
         })
     }
@@ -279,9 +293,9 @@ impl WorkerConnections {
     /// A free slot, if need be that of an evicted connection.
     fn slot_for(
         &mut self,
-        new: &NewConnection,
+        new: &NewConnection<A>,
         now: Tick,
-    ) -> Result<(u32, Option<Connection>), InsertError> {
+    ) -> Result<(u32, Option<Connection<A>>), InsertError> {
         if let Some(slot) = self.hand.take(&self.table.free, &self.table.sides) {
             return Ok((slot, None));
         }
@@ -328,7 +342,7 @@ impl WorkerConnections {
     #[inline]
     #[must_use]
     pub fn path(&self, conn: ConnRef, direction: Direction) -> Option<PathId> {
-        let line = self.table.entry(conn.slot)?.line(direction);
+        let line = self.table.entry(conn.slot::<A>())?.line(direction);
         let path = line.path();
         (line.control().generation() == conn.generation).then_some(path)
     }
@@ -355,7 +369,7 @@ impl WorkerConnections {
     /// ([`PathId::NONE`], also where a [`Hit`](super::Hit) from before says otherwise). True when it is this
     /// worker's now; false when another was faster or it is gone.
     pub fn claim(&mut self, conn: ConnRef, now: Tick) -> bool {
-        let Some(entry) = self.table.entry(conn.slot) else {
+        let Some(entry) = self.table.entry(conn.slot::<A>()) else {
             return false;
         };
         let original = entry.line(Direction::Original);
@@ -374,18 +388,19 @@ impl WorkerConnections {
             line.set_path(PathId::NONE);
         }
         let deadline = now.plus(self.timeouts.of(seen.state()));
-        self.wheel.place(&self.table.sides, conn.slot, deadline);
-        self.enqueue(conn.slot, seen.state());
+        self.wheel
+            .place(&self.table.sides, conn.slot::<A>(), deadline);
+        self.enqueue(conn.slot::<A>(), seen.state());
         true
     }
 
     // ---- ending ----
 
     /// Closes a connection of this worker and returns what it was; `None` when it is gone or another's.
-    pub fn close(&mut self, conn: ConnRef) -> Option<Connection> {
+    pub fn close(&mut self, conn: ConnRef) -> Option<Connection<A>> {
         let hashes = self.warm_buckets(self.own(conn)?);
-        self.wheel.remove(&self.table.sides, conn.slot);
-        self.end(conn.slot, hashes)
+        self.wheel.remove(&self.table.sides, conn.slot::<A>());
+        self.end(conn.slot::<A>(), hashes)
     }
 
     /// Ends connections whose time is over and, where another worker found the table full, half-open ones.
@@ -397,7 +412,7 @@ impl WorkerConnections {
         &mut self,
         now: Tick,
         budget: usize,
-        mut ended: impl FnMut(&Connection, Ending),
+        mut ended: impl FnMut(&Connection<A>, Ending),
     ) -> usize {
         self.now = now;
         let mut count = 0;
@@ -406,9 +421,11 @@ impl WorkerConnections {
             count += 1;
         }
         let mut left = budget;
+        self.settled = false;
         while left > 0 {
             let due = self.due(now, left.min(ROUND));
             if due.is_empty() {
+                self.settled = true;
                 break;
             }
             left -= due.len();
@@ -420,6 +437,12 @@ impl WorkerConnections {
             }
         }
         count + self.evict_for_others(now, ended)
+    }
+
+    /// Nothing is due that was not looked at: the last [`Writer::expire`] was of this moment and had time for all.
+    #[inline]
+    pub(super) fn settled(&self, now: Tick) -> bool {
+        self.now == now && self.settled
     }
 
     /// Takes connections out of the wheel whose bucket has come, and asks for their entries.
@@ -455,7 +478,7 @@ impl WorkerConnections {
     }
 
     /// Asks for the buckets of both keys of an entry of this worker.
-    fn warm_buckets(&self, entry: &Entry) -> Hashes {
+    fn warm_buckets(&self, entry: &Entry<A::Line>) -> Hashes {
         let [original, reply] =
             [Direction::Original, Direction::Reply].map(|d| entry.line(d).key());
         let hashes = self.hashes(&original, &reply);
@@ -464,7 +487,11 @@ impl WorkerConnections {
         hashes
     }
 
-    fn evict_for_others(&mut self, now: Tick, mut ended: impl FnMut(&Connection, Ending)) -> usize {
+    fn evict_for_others(
+        &mut self,
+        now: Tick,
+        mut ended: impl FnMut(&Connection<A>, Ending),
+    ) -> usize {
         if self.table.wanted.load(Relaxed) == 0 || self.victim_queue().is_none() {
             return 0;
         }
@@ -482,7 +509,7 @@ impl WorkerConnections {
     }
 
     /// Ends the oldest connection of the longest half-open queue, else the oldest ended one.
-    fn evict(&mut self, now: Tick) -> Option<Connection> {
+    fn evict(&mut self, now: Tick) -> Option<Connection<A>> {
         let queue = self.victim_queue()?;
         let mut slot = self.queues.first(queue)?;
         for _ in 0..PASSED_OVER {
@@ -525,7 +552,7 @@ impl WorkerConnections {
     }
 
     /// Takes a connection of this worker, already out of the wheel, out of everything else.
-    fn end(&mut self, slot: u32, hashes: Hashes) -> Option<Connection> {
+    fn end(&mut self, slot: u32, hashes: Hashes) -> Option<Connection<A>> {
         let connection = self.table.copy(slot)?;
         self.dequeue(slot, connection.state);
         let table = &*self.table;
@@ -542,7 +569,7 @@ impl WorkerConnections {
             table.sources.release(&connection.original);
         }
         if table.holds.on() && connection.is_snat() {
-            let source = connection.original.src;
+            let source = connection.original.src.host();
             table.holds.hold(hashes.reply, source, self.now);
         }
         if let Some(tally) = table.tallies.get(usize::from(self.id.0)) {
@@ -554,8 +581,8 @@ impl WorkerConnections {
 
     /// The entry when it is alive and this worker's.
     #[inline]
-    pub(super) fn own(&self, conn: ConnRef) -> Option<&Entry> {
-        let entry = self.table.entry(conn.slot)?;
+    pub(super) fn own(&self, conn: ConnRef) -> Option<&Entry<A::Line>> {
+        let entry = self.table.entry(conn.slot::<A>())?;
         let control = entry.line(Direction::Original).control();
         (control.generation() == conn.generation && control.owner_bits() == self.id.0)
             .then_some(entry)
@@ -574,7 +601,7 @@ impl WorkerConnections {
     }
 }
 
-impl Drop for WorkerConnections {
+impl<A: Address> Drop for Writer<A> {
     /// Leaves the connections to whoever claims them.
     fn drop(&mut self) {
         let table = &*self.table;
@@ -589,14 +616,14 @@ impl Drop for WorkerConnections {
 }
 
 /// Both keys into the index, or neither.
-fn index_both(
-    table: &ConnectionTable,
+fn index_both<A: Address>(
+    table: &Table<A>,
     slot: u32,
-    new: &NewConnection,
+    new: &NewConnection<A>,
     hashes: Hashes,
 ) -> Result<(), InsertError> {
-    let enter = |key: &FlowKey4, hash: u32, direction| {
-        let words = key.pack();
+    let enter = |key: &FlowKey<A>, hash: u32, direction| {
+        let words = A::pack(key);
         let reference = Reference { slot, direction };
         table
             .index

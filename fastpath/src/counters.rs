@@ -68,11 +68,17 @@ pub enum Work {
     LogLost,
     /// RST and FIN that passed but did not end their connection: their sequence numbers are not where the stream is.
     Disbelieved,
+    /// Fragments whose ports somebody wanted to know.
+    Fragment,
+    /// Those of them that had to wait for the first of their datagram.
+    FragmentHeld,
+    /// Datagrams whose fragments were under way and that gave way to others.
+    FragmentDisplaced,
 }
 
 impl Work {
     /// All, in counter order.
-    pub const ALL: [Work; 17] = [
+    pub const ALL: [Work; 20] = [
         Work::Busy,
         Work::Empty,
         Work::Sleep,
@@ -90,6 +96,9 @@ impl Work {
         Work::ErrorPoliced,
         Work::LogLost,
         Work::Disbelieved,
+        Work::Fragment,
+        Work::FragmentHeld,
+        Work::FragmentDisplaced,
     ];
 
     /// Name used on the command line.
@@ -112,6 +121,9 @@ impl Work {
             Work::ErrorPoliced => "error-policed",
             Work::LogLost => "log-lost",
             Work::Disbelieved => "rst-disbelieved",
+            Work::Fragment => "fragment",
+            Work::FragmentHeld => "fragment-held",
+            Work::FragmentDisplaced => "fragment-displaced",
         }
     }
 }
@@ -125,6 +137,8 @@ pub struct Counters {
     devices: Box<[AtomicU64]>,
     ports: Vec<AtomicU64>,
     heartbeat: AtomicU32,
+    datagrams: AtomicU32,
+    held: AtomicU32,
 }
 
 /// Words per device or port: packets and bytes received, packets and bytes sent.
@@ -162,6 +176,8 @@ impl Counters {
             devices: zeroed(devices * WORDS),
             ports,
             heartbeat: AtomicU32::new(0),
+            datagrams: AtomicU32::new(0),
+            held: AtomicU32::new(0),
         }
     }
 
@@ -246,6 +262,18 @@ impl Counters {
     pub fn port(&self, port: PortId) -> (Traffic, Traffic) {
         let at = port.0 as usize * WORDS;
         (traffic(&self.ports, at), traffic(&self.ports, at + 2))
+    }
+
+    /// Tells how many datagrams are under way in fragments, and how many fragments wait for their first.
+    #[inline]
+    pub fn set_fragments(&self, datagrams: u32, held: u32) {
+        self.datagrams.store(datagrams, Relaxed);
+        self.held.store(held, Relaxed);
+    }
+
+    /// Datagrams under way in fragments, and fragments that wait for their first.
+    pub fn fragments(&self) -> (u32, u32) {
+        (self.datagrams.load(Relaxed), self.held.load(Relaxed))
     }
 
     /// The worker lives.

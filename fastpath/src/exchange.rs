@@ -6,6 +6,7 @@ use sluice_net::{Headers, Mac};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::fragments::First;
 use crate::ids::{DatapathId, PortId, WorkerId};
 use crate::io::{DeviceId, Frame};
 use crate::verdict::{IcmpError, Punt, PuntClass};
@@ -34,10 +35,23 @@ pub struct Punted<F> {
     pub inner: u16,
     /// How it entered; injecting the frame with this walks it again.
     pub origin: Origin,
+    /// What the first fragment of its datagram says, if it is a fragment and has been told.
+    pub first: Option<First>,
     /// What is to be done.
     pub work: Work,
     /// The worker that met it; it is the one to walk the frame again.
     pub worker: WorkerId,
+}
+
+impl<F> Punted<F> {
+    /// How to walk the frame again, or a piece of it.
+    #[must_use]
+    pub fn again(&self) -> InjectTo {
+        match self.first {
+            None => InjectTo::Walk(self.origin),
+            Some(first) => InjectTo::Known(self.origin, first),
+        }
+    }
 }
 
 /// What the slow path is to do with a frame.
@@ -85,6 +99,8 @@ pub struct Injected<F> {
 pub enum InjectTo {
     /// Walk it from there.
     Walk(Origin),
+    /// Walk it from there: a fragment that was told what the first of its datagram says, and need not ask again.
+    Known(Origin, First),
     /// Send it out of a device as it is.
     Device(DeviceId),
 }
@@ -153,6 +169,10 @@ pub struct HandedOff<F> {
 pub enum HandedTo {
     /// The connection is the other worker's.
     Owner(Origin),
+    /// The same, of a fragment that has been told what the first of its datagram says.
+    Known(Origin, First),
+    /// A fragment: the other worker knows about its datagram.
+    Fragment(Origin),
     /// Only the other worker has a transmit queue there; the frame is ready to send.
     Transmit(DeviceId),
 }

@@ -4,6 +4,7 @@ pub mod connections;
 pub mod counters;
 mod encap;
 pub mod exchange;
+pub mod fragments;
 pub mod glance;
 pub mod ids;
 pub mod io;

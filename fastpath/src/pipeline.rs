@@ -26,6 +26,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow::{Break, Continue};
 
 use sluice_net::ids::{FIRST_MULTICAST_KEY, MC_UNKNOWN};
+use sluice_net::wire::ip_proto;
 use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4};
 
 use crate::connections::{Connection, ConnectionTable, Direction, Flags, PortChooser, Rewrite};
@@ -49,6 +50,7 @@ use crate::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Step, Verdict};
 mod acl;
 mod balance;
 mod destination;
+mod fragment;
 mod health;
 mod leave;
 mod outcome;
@@ -174,6 +176,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn run(&mut self) -> Step<Infallible> {
         let entry = self.entered.entry;
         self.recorder.record(Event::Enter(entry));
+        if let Some(first) = self.entered.first {
+            self.recorder.record(Event::Fragment(first));
+        }
         let mut at = self.enter(entry)?;
         for _ in 0..MAX_HOPS {
             at = match at {
@@ -306,6 +311,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 mac: known.mac,
             }));
         }
+        self.flood_wants_ports(switch)?;
         let port = from.and_then(|index| switch.ports.get(usize::from(index)));
         Break(Verdict::Flood(Flood {
             switch: piece.id,
@@ -393,6 +399,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }
             Forward::Flood { unknown_only } => {
                 self.unbalance(piece, switch)?;
+                self.flood_wants_ports(switch)?;
                 Break(Verdict::Flood(Flood {
                     switch: piece.id,
                     domain: domain_index,
@@ -541,6 +548,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.last_in = Some(port.id);
         admission::admit(router, port, &self.headers)?;
         self.translate_destination(piece, router, index, port)?;
+        self.gateway_wants_ports(router, port)?;
         if let Some(ip) = self.headers.ip()
             && !self.gateway_translates(router, port, ip)
         {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use sluice_net::checksum::{checksum, udp_nonzero, update_addr, update16, update32};
 use sluice_net::crc32c::update_crc32c;
 use sluice_net::wire::{icmpv4, ip_proto, sctp};
-use sluice_net::{Headers, Inner, Ip, L3, L4, Mac};
+use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4, Mac};
 
 use crate::connections::Rewrite;
 use crate::connections::key::is_echo;
@@ -53,6 +53,18 @@ impl Edit {
     }
 }
 
+/// The frame is one of which the checksum cannot be made right: that of SCTP is over a whole packet, and what a changed port
+/// does to it depends on the bytes that follow.
+#[inline]
+pub fn is_beyond_repair(headers: &Headers, edit: &Edit) -> bool {
+    let (Some(ip), Some(tuple)) = (headers.ip(), &edit.tuple) else {
+        return false;
+    };
+    ip.fragment == Fragment::First
+        && matches!(ip.l4, L4::Sctp { .. })
+        && ip.ports() != Some((tuple.src_port, tuple.dst_port))
+}
+
 /// The tuple of a packet; ports are 0 where there are none.
 fn tuple_of(ip: &Ip) -> Rewrite {
     let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
@@ -75,7 +87,9 @@ pub fn apply(frame: &mut [u8], headers: &Headers, edit: &Edit) -> Option<()> {
     };
     let l3 = usize::from(headers.l3_offset);
     edit_header(frame.get_mut(l3..)?, ip.is_v6(), edit)?;
-    if let Some(tuple) = &edit.tuple {
+    if let Some(tuple) = &edit.tuple
+        && ip.fragment != Fragment::Later
+    {
         edit_l4(frame, headers.l3_offset, ip, tuple)?;
     }
     if let (

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sluice_net::Mac;
 
+use crate::fragments::First;
 use crate::ids::{DatapathId, PortId, TunnelId};
 use crate::stage::bridge::Forward;
 use crate::stage::enter::Entry;
@@ -37,6 +38,8 @@ impl Recorder for Vec<Event> {
 pub enum Event {
     /// The frame entered.
     Enter(Entry),
+    /// It is a fragment that has been told what the first of its datagram says.
+    Fragment(First),
     /// It is looked at by a switch, having come in by `port`.
     SwitchIngress {
         /// The switch.

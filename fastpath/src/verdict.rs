@@ -38,6 +38,8 @@ pub enum Verdict {
         /// Ethernet addresses that it has there: destination, source.
         macs: (Mac, Mac),
     },
+    /// A fragment whose upper layer somebody on its way wants to know: it walks again once its first fragment has told.
+    Reassemble,
     /// Dropped.
     Drop(DropReason),
 }
@@ -320,8 +322,22 @@ drop_reasons! {
     NeighborFailed = "neighbor-failed",
     /// Too many logical hops: the topology has a loop.
     TooManyHops = "too-many-hops",
-    /// A fragment where address translation is needed.
+    /// The first fragment of an SCTP packet whose port is to be translated: its checksum is over all fragments.
     NatFragment = "nat-fragment",
+    /// A fragment without data, or one that is not the last and has no whole units of 8 bytes.
+    FragmentMalformed = "fragment-malformed",
+    /// Fragments of a datagram overlap, or disagree on its ports or its end; all that follow are dropped too.
+    FragmentOverlap = "fragment-overlap",
+    /// The datagram has more fragments than are kept account of.
+    FragmentPieces = "fragment-pieces",
+    /// A copy of a fragment that waits for the first one of its datagram.
+    FragmentDuplicate = "fragment-duplicate",
+    /// The first fragment of the datagram did not come in time.
+    FragmentTimeout = "fragment-timeout",
+    /// It waited for its first fragment and gave way to others: the table of fragments is full.
+    FragmentTableFull = "fragment-table-full",
+    /// This source has too many datagrams under way, or too many fragments that wait.
+    FragmentSourceLimit = "fragment-source-limit",
     /// Two routers of this node would translate the packet.
     NatTwice = "nat-twice",
     /// A protocol that address translation does not know.

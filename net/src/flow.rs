@@ -24,12 +24,22 @@ impl FlowKey {
     /// packet have the same key.
     #[must_use]
     pub fn of(ip: &Ip) -> FlowKey {
-        let ports = if ip.fragment == Fragment::None {
-            ip.ports()
-        } else {
-            None
-        };
-        let (src_port, dst_port) = ports.unwrap_or((0, 0));
+        let whole = FlowKey::of_datagram(ip);
+        if ip.fragment == Fragment::None {
+            return whole;
+        }
+        FlowKey {
+            src_port: 0,
+            dst_port: 0,
+            ..whole
+        }
+    }
+
+    /// The key of the datagram that an IP packet is a piece of, where the packet's upper layer is that of the first piece: the
+    /// same as that of whole packets.
+    #[must_use]
+    pub fn of_datagram(ip: &Ip) -> FlowKey {
+        let (src_port, dst_port) = ip.ports().unwrap_or((0, 0));
         FlowKey {
             src: ip.src,
             dst: ip.dst,

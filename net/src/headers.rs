@@ -69,6 +69,8 @@ pub struct Ip {
     pub l4_offset: u16,
     /// Is this a piece of a larger packet?
     pub fragment: Fragment,
+    /// Which bytes of the datagram's payload this packet has.
+    pub extent: Extent,
     /// Identification for reassembly: 16 bits in IPv4, 32 in IPv6, 0 in an IPv6 packet without fragment header.
     pub fragment_id: u32,
     /// The DF bit; always true for IPv6, whose routers never fragment.
@@ -86,6 +88,26 @@ pub enum Fragment {
     First,
     /// A later piece; no upper-layer header.
     Later,
+}
+
+/// The bytes of a datagram's payload that one of its packets has. In IPv6 the payload is all that follows the fragment
+/// header (RFC 8200 section 4.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Where they begin, in bytes; 0 in a whole packet.
+    pub offset: u16,
+    /// How many they are.
+    pub len: u16,
+    /// Others follow.
+    pub more: bool,
+}
+
+impl Extent {
+    /// Where they end. At most 65535 in what [`crate::parse()`] lets pass.
+    #[must_use]
+    pub const fn end(&self) -> u32 {
+        self.offset as u32 + self.len as u32
+    }
 }
 
 /// The upper layer of an IP packet.

@@ -30,7 +30,7 @@ pub use addr::Mac;
 pub use builder::Builder;
 pub use field::Field;
 pub use flow::{FlowKey, flow_hash, flow_hash_v4, flow_hash_v6, geneve_source_port};
-pub use headers::{Arp, Fragment, Headers, Inner, Ip, L3, L4, ParseError};
+pub use headers::{Arp, Extent, Fragment, Headers, Inner, Ip, L3, L4, ParseError};
 pub use ids::{PortKey, Vni};
 pub use parse::parse;
 pub use show::show;

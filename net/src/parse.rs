@@ -13,7 +13,7 @@ use zerocopy::FromBytes;
 
 use crate::addr::Mac;
 use crate::checksum::checksum;
-use crate::headers::{Arp, Fragment, Headers, Ip, L3, L4, ParseError};
+use crate::headers::{Arp, Extent, Fragment, Headers, Ip, L3, L4, ParseError};
 use crate::wire::arp::ArpHeader;
 use crate::wire::ethernet::{self, EtherHeader};
 use crate::wire::ip_proto;
@@ -128,6 +128,11 @@ fn parse_ipv4(packet: &[u8], l3_offset: usize) -> Result<Ip, ParseError> {
         total_len,
         l4_offset: (l3_offset + header_len) as u16,
         fragment,
+        extent: Extent {
+            offset: header.fragment_offset() as u16,
+            len: bytes.len() as u16,
+            more: flags & ipv4::MORE_FRAGMENTS != 0,
+        },
         fragment_id: header.id.get().into(),
         dont_fragment: flags & ipv4::DONT_FRAGMENT != 0,
         l4: L4::None,
@@ -159,13 +164,24 @@ fn parse_ipv6(packet: &[u8], l3_offset: usize) -> Result<Ip, ParseError> {
         .get(..payload_len.into())
         .ok_or(ParseError::Ipv6Truncated)?;
     let chain = Chain::walk(header.next_header, payload).ok_or(ParseError::Ipv6ExtensionChain)?;
-    let (fragment, fragment_id) = match chain.fragment {
+    let (fragment, extent, fragment_id) = match chain.fragment {
         Some(f) => {
-            let end = (total_len as usize).saturating_sub(f.header_end);
-            let kind = classify_fragment(f.offset, f.more, end as u32, chain.proto)?;
-            (kind, f.id)
+            let counted = (total_len as usize).saturating_sub(f.header_end);
+            let kind = classify_fragment(f.offset, f.more, counted as u32, chain.proto)?;
+            let extent = Extent {
+                offset: f.offset as u16,
+                len: payload.len().saturating_sub(f.before) as u16,
+                more: f.more,
+            };
+            (kind, extent, f.id)
         }
-        None => (Fragment::None, 0),
+        None => {
+            let extent = Extent {
+                len: payload.len().saturating_sub(chain.len) as u16,
+                ..Extent::default()
+            };
+            (Fragment::None, extent, 0)
+        }
     };
     let bytes = payload
         .get(chain.len..)
@@ -180,6 +196,7 @@ fn parse_ipv6(packet: &[u8], l3_offset: usize) -> Result<Ip, ParseError> {
         total_len,
         l4_offset: offset as u16,
         fragment,
+        extent,
         fragment_id,
         dont_fragment: true,
         l4: L4::None,

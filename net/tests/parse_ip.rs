@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use frames::*;
 use sluice_net::builder::Echo;
 use sluice_net::wire::{ip_proto, ipv4, tcp};
-use sluice_net::{Arp, Builder, Fragment, Headers, Ip, L3 as Layer3, L4, Mac, ParseError, parse};
+use sluice_net::{
+    Arp, Builder, Extent, Fragment, Headers, Ip, L3 as Layer3, L4, Mac, ParseError, parse,
+};
 
 fn ip(frame: &[u8]) -> Ip {
     *parse(frame).unwrap().ip().unwrap()
@@ -108,6 +110,11 @@ fn every_field_of_an_ipv4_packet() {
         total_len: 24 + 20 + 3,
         l4_offset: 14 + 24,
         fragment: Fragment::None,
+        extent: Extent {
+            offset: 0,
+            len: 20 + 3,
+            more: false,
+        },
         fragment_id: 0xbeef,
         dont_fragment: true,
         l4: L4::Tcp {
@@ -152,6 +159,11 @@ fn every_field_of_an_ipv6_packet() {
         total_len: 40 + 8 + 3,
         l4_offset: 14 + 40,
         fragment: Fragment::None,
+        extent: Extent {
+            offset: 0,
+            len: 8 + 3,
+            more: false,
+        },
         fragment_id: 0,
         dont_fragment: true,
         l4: L4::Udp {
@@ -335,6 +347,8 @@ fn fragments_of_both_families() {
         assert_eq!(first.fragment, Fragment::First);
         assert_eq!(first.l4, L4::Udp { src: 1, dst: 2 });
         assert_eq!(first.fragment_id, 0x1234);
+        let span = |offset, len, more| Extent { offset, len, more };
+        assert_eq!(first.extent, span(0, 64, true));
 
         let later = base
             .clone()
@@ -344,6 +358,8 @@ fn fragments_of_both_families() {
         let later = ip(&later.build());
         assert_eq!((later.fragment, later.l4), (Fragment::Later, L4::None));
         assert_eq!((later.proto, later.fragment_id), (ip_proto::UDP, 0x1234));
+        assert_eq!(later.extent, span(64, 3, false));
+        assert_eq!(later.extent.end(), 67);
 
         // A first fragment announces the length of the whole datagram.
         let mut frame = base
@@ -400,6 +416,14 @@ fn fragments_of_both_families() {
         (atomic.fragment, atomic.l4),
         (Fragment::None, L4::Udp { src: 1, dst: 2 })
     );
+    // What follows the fragment header is cut, be it an extension header.
+    let options = v6()
+        .extension(ip_proto::DESTINATION_OPTIONS, &[1, 4, 0, 0, 0, 0])
+        .udp(1, 2)
+        .payload(&[0; 8])
+        .fragment(0, true);
+    let extent = ip(&options.build()).extent;
+    assert_eq!((extent.offset, extent.len, extent.more), (0, 16, true));
     // The reserved bit and DF do not make a fragment.
     let mut frame = v4().udp(1, 2).build();
     set_ipv4_u16(&mut frame, 6, 0x8000 | ipv4::DONT_FRAGMENT);

@@ -41,6 +41,7 @@ pub mod writer;
 pub use address::Address;
 pub use connection::{ConnRef, Connection, Flags, Hit};
 pub use families::{Capacity, ConnectionTable, WorkerConnections};
+pub(crate) use hash::{fold, split_mix};
 pub use key::{Direction, FlowKey, FlowKey4, FlowKey6, Rewrite};
 pub use ports::{Choice, PortChooser, PortRequest};
 pub use sequence::Segment;

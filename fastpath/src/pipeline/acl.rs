@@ -58,10 +58,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         };
         self.outcome.asked.any = true;
-        if matches!(self.entered.entry, Entry::Owner(_))
-            || self.is_check()
-            || self.is_expected(piece, acls, direction)
-        {
+        if matches!(self.entered.entry, Entry::Owner(_)) || self.is_check() {
+            return Continue(());
+        }
+        self.acls_want_ports(acls, direction)?;
+        if self.is_expected(piece, acls, direction) {
             return Continue(());
         }
         if acls.is_left_out(direction) {

@@ -106,6 +106,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         };
         let dst = ip.dst;
+        self.want_ports()?;
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4
@@ -119,12 +120,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }
             Some((_, Direction::Reply)) => return Continue(()),
             _ => {}
-        }
-        if ip.fragment != Fragment::None {
-            return match switch.balancers.has(dst) {
-                true => drop(DropReason::NatFragment),
-                false => Continue(()),
-            };
         }
         let port = ip.ports().map_or(0, |(_, dst)| dst);
         let Some(found) = switch.balancers.find(dst, ip.proto, port) else {
@@ -225,6 +220,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (false, L3::Ip(ip)) = (switch.balancers.is_empty(), self.headers.l3) else {
             return Continue(());
         };
+        if !ip.is_v6() {
+            self.want_ports()?;
+        }
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4

@@ -23,8 +23,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         let rule = router.nat.destination_rule(external, ip.src, index);
         let stateless = rule.filter(|rule| rule.kind == DnatKind::Stateless);
-        if ip.fragment != Fragment::None && stateless.is_none() {
-            return drop(DropReason::NatFragment);
+        if stateless.is_none() {
+            self.want_ports()?;
         }
         let outside = self.view.tables.outside_zone(piece, port);
         if let L4::IcmpError {
@@ -32,6 +32,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         } = ip.l4
         {
             return self.deliver_error(piece, router, outside, external, &inner, stateless);
+        }
+        if let (L4::IcmpError { inner: None, .. }, None) = (ip.l4, stateless) {
+            // What it quotes is damaged, or a later fragment: nobody can tell whose it is.
+            return drop(DropReason::IcmpErrorUnrelated);
         }
         if let Some(connection) = self.answered(&ip, external, [outside, piece.zone()]) {
             return self.translate_back(piece, router, external, connection);
@@ -165,6 +169,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
             ip.dst = rule.logical;
+        }
+        Continue(())
+    }
+
+    /// Of a fragment the first tells whether the router here answers it.
+    pub(super) fn gateway_wants_ports(&self, router: &Router, port: &RouterPort) -> Step<()> {
+        let Some(ip) = self.headers.ip() else {
+            return Continue(());
+        };
+        let unsure = |local: &Local| local.nat && !local.dnat;
+        if !router.translates_at(port) && router.local.get(&ip.dst).is_some_and(unsure) {
+            return self.want_ports();
         }
         Continue(())
     }

@@ -74,6 +74,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         };
         let (src, dst) = (ip.src, ip.dst);
+        self.router_wants_ports(router, &ip, in_index, out)?;
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4

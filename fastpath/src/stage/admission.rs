@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow::{Break, Continue};
 
-use sluice_net::{Headers, Ip, L3, L4};
+use sluice_net::wire::ip_proto;
+use sluice_net::{Fragment, Headers, Ip, L3, L4};
 
 use crate::tables::{Local, Router, RouterPort, broadcast};
 use crate::verdict::{DropReason, Punt, Step, Verdict};
@@ -82,6 +83,10 @@ pub fn ordinary(router: &Router, port: &RouterPort, src: IpAddr, dst: IpAddr) ->
 pub fn local(router: &Router, port: &RouterPort, ip: &Ip) -> Step<()> {
     if !router.local.contains_key(&ip.dst) {
         return Continue(());
+    }
+    if ip.fragment != Fragment::None && matches!(ip.proto, ip_proto::ICMP | ip_proto::ICMPV6) {
+        // The slow path puts them together and sees what they are.
+        return Break(Verdict::Punt(Punt::Echo { port: port.id }));
     }
     match ip.l4 {
         L4::Echo { reply: false, .. } => Break(Verdict::Punt(Punt::Echo { port: port.id })),

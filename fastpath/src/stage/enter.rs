@@ -8,6 +8,7 @@ use sluice_net::wire::ethernet::ETHERTYPE_TEB;
 use sluice_net::wire::{geneve, ip_proto, udp, vxlan};
 use sluice_net::{Fragment, Headers, Ip, L3, L4, ParseError, Vni};
 
+use crate::fragments::First;
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 use crate::io::DeviceId;
 use crate::tables::{DeviceEntry, EncapKind, Piece, PieceKind, Place, Tables, Underlay};
@@ -57,12 +58,28 @@ pub struct Entered {
     pub len: u16,
     /// ECN field that the packet gets from its outer header (RFC 6040 section 4.2), if another than its own.
     pub ecn: Option<u8>,
+    /// What the first fragment of its datagram says, if it is a fragment and has been told. Then its headers say it too.
+    pub first: Option<First>,
 }
 
 impl Entered {
     /// TOS or traffic class to write into its packet, when it came with another.
     pub fn tos(&self, ip: &Ip) -> Option<u8> {
         Some(ip.tos & !0b11 | self.ecn?)
+    }
+
+    /// Tells a fragment what the first of its datagram says.
+    pub fn tell(&mut self, first: First) {
+        if let L3::Ip(ip) = &mut self.headers.l3 {
+            first.tell(ip);
+        }
+        self.first = Some(first);
+    }
+
+    /// Its packet, unless that is a fragment that has not been told of its first.
+    pub fn datagram(&self) -> Option<&Ip> {
+        let told = |ip: &&Ip| ip.fragment == Fragment::None || self.first.is_some();
+        self.headers.ip().filter(told)
     }
 
     /// Bytes behind the Ethernet header, padding of an IP packet not counted.
@@ -111,6 +128,7 @@ pub fn from_device(tables: &Tables, device: DeviceId, frame: &[u8]) -> Step<Ente
             headers,
             len: frame.len() as u16,
             ecn: None,
+            first: None,
         }),
         Some(DeviceEntry::Underlay) => match &tables.underlay {
             Some(underlay) => from_underlay(tables, underlay, frame, &headers),
@@ -129,6 +147,7 @@ pub fn from_slow_path(entry: Entry, frame: &[u8]) -> Step<Entered> {
         headers,
         len: frame.len() as u16,
         ecn: None,
+        first: None,
     })
 }
 
@@ -201,6 +220,7 @@ fn from_underlay(
         headers,
         len: inner.len() as u16,
         ecn,
+        first: None,
     })
 }
 

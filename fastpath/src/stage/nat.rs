@@ -25,25 +25,27 @@ pub struct Proposal {
     pub reply_open: bool,
 }
 
-/// The key of a packet whose flow can be tracked: IPv4 with ports or an echo identifier, whole.
+/// The key of a packet whose flow can be tracked: IPv4 with ports or an echo identifier, whole or a fragment that has been told
+/// of its first.
 #[inline]
 pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey> {
-    if zone == Zone::NONE || ip.fragment != Fragment::None || ip.is_v6() {
+    if zone == Zone::NONE || ip.is_v6() {
         return None;
     }
     match ip.l4 {
         L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => {
-            Some(FlowKey::of(&sluice_net::FlowKey::of(ip), zone))
+            Some(FlowKey::of(&sluice_net::FlowKey::of_datagram(ip), zone))
         }
         _ => None,
     }
 }
 
-/// TCP flags of a packet, none for other protocols.
+/// TCP flags of a packet, none for other protocols. A later fragment is none of the segments that change a connection: its
+/// first is.
 #[inline]
 pub fn tcp_flags(ip: &Ip) -> TcpFlags {
     match ip.l4 {
-        L4::Tcp { flags, .. } => TcpFlags(flags),
+        L4::Tcp { flags, .. } if ip.fragment != Fragment::Later => TcpFlags(flags),
         _ => TcpFlags::NONE,
     }
 }
@@ -131,9 +133,6 @@ pub fn quoted_rewrite(connection: &Connection, direction: Direction) -> Rewrite 
 
 /// What a packet that a rule wants to translate lacks for it.
 pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
-    if ip.fragment != Fragment::None {
-        return Some(DropReason::NatFragment);
-    }
     match ip.l4 {
         L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => None,
         _ => Some(DropReason::NatProtocol),

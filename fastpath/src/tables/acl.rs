@@ -133,6 +133,10 @@ pub struct AclList {
     stateless: Box<[u64]>,
     /// Rules look at more than what makes a flow.
     beyond_flows: bool,
+    /// Rules look at what only the first fragment of a datagram has.
+    upper_layers: bool,
+    /// Rules look at protocols.
+    protocols: bool,
 }
 
 /// What becomes of a packet.
@@ -178,8 +182,14 @@ impl AclList {
             }
         }
         let beyond_flows = classifier.subjects().any(|subject| !is_of_flow(subject));
+        let upper_layers = classifier.subjects().any(is_of_upper_layer);
+        let protocols = classifier
+            .subjects()
+            .any(|subject| subject == Subject::Header(Field::IpProto));
         Self {
             beyond_flows,
+            upper_layers,
+            protocols,
             classifier,
             acls: acls.into(),
             ends,
@@ -207,6 +217,12 @@ impl AclList {
     #[inline]
     pub fn sees_more_than_flows(&self) -> bool {
         self.beyond_flows
+    }
+
+    /// A rule looks at what only the first fragment of a datagram has: ports, types of ICMP, TCP flags; of IPv6 the protocol, too.
+    #[inline]
+    pub fn sees_upper_layers(&self, v6: bool) -> bool {
+        self.upper_layers || v6 && self.protocols
     }
 
     /// Some `allow-stateless` rule is for the packet, whatever others say.
@@ -241,6 +257,28 @@ const fn is_of_flow(subject: Subject) -> bool {
                 | UdpDst
                 | SctpSrc
                 | SctpDst
+        ),
+    }
+}
+
+/// Only the first fragment of a datagram has it.
+const fn is_of_upper_layer(subject: Subject) -> bool {
+    use Field::*;
+    match subject {
+        Subject::InPort | Subject::OutPort => false,
+        Subject::Header(field) => matches!(
+            field,
+            TcpSrc
+                | TcpDst
+                | TcpFlags
+                | UdpSrc
+                | UdpDst
+                | SctpSrc
+                | SctpDst
+                | Icmp4Type
+                | Icmp4Code
+                | Icmp6Type
+                | Icmp6Code
         ),
     }
 }

@@ -17,6 +17,8 @@ pub struct Nat {
     networks: usize,
     /// Rules that translate destinations, by external address.
     dnat: HashMap<IpAddr, Dnat>,
+    /// Some rule is not stateless.
+    keeps_state: bool,
 }
 
 /// A rule that translates sources.
@@ -140,6 +142,8 @@ impl Nat {
             let range = hosts.entry(rule.logical.addr()).or_insert(index..index);
             range.end = index + 1;
         }
+        let keeps_state = snat.iter().any(|rule| rule.kind != SnatKind::Stateless)
+            || dnat.iter().any(|rule| rule.kind != DnatKind::Stateless);
         dnat.sort_by_key(|rule| std::cmp::Reverse((rule.external, rule.logical)));
         let dnat = dnat.into_iter().map(|rule| (rule.external, rule));
         Nat {
@@ -147,6 +151,7 @@ impl Nat {
             hosts,
             networks,
             dnat: dnat.collect(),
+            keeps_state,
         }
     }
 
@@ -154,6 +159,12 @@ impl Nat {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.snat.is_empty() && self.dnat.is_empty()
+    }
+
+    /// Some rule remembers connections, so that ports matter.
+    #[inline]
+    pub fn keeps_state(&self) -> bool {
+        self.keeps_state
     }
 
     /// The rules that translate sources, in the order in which they are asked.

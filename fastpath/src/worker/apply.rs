@@ -9,6 +9,7 @@ use super::{Pending, Worker};
 use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite};
 use crate::counters::Work;
 use crate::exchange::{Logged, Origin, Punted, Work as SlowWork};
+use crate::fragments::First;
 use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
@@ -59,7 +60,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Walks a packet and does what the walk decided.
     pub(super) fn walk(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>) {
-        self.counters.count(Work::Walk, 1);
         let connection =
             hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
         let mut chooser = self.chooser.clone();
@@ -72,6 +72,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             &mut chooser,
             &mut trail,
         );
+        if outcome.verdict == Verdict::Reassemble {
+            return self.ask_first(pending);
+        }
+        self.counters.count(Work::Walk, 1);
         self.chooser = chooser;
         for sighting in &outcome.sightings {
             self.sight(*sighting);
@@ -186,6 +190,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             entered,
             ..
         } = pending;
+        let again = (origin, entered.first);
         match outcome.verdict {
             Verdict::Transmit(egress) => {
                 let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
@@ -195,20 +200,22 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
                 self.flood(&frame, &entered, &edit, flood);
             }
-            Verdict::Punt(punt) => self.punt(frame, entered.inner, origin, punt),
+            Verdict::Punt(punt) => self.punt(frame, entered.inner, again, punt),
             Verdict::Reject {
                 reason,
                 error,
                 port,
-            } => self.reject(frame, (entered.inner, origin), reason, error, port),
+            } => self.reject(frame, (entered.inner, again), reason, error, port),
             Verdict::Refuse { port, macs } => {
                 self.counters.dropped(DropReason::AclReject);
                 let work = SlowWork::Refuse { port, macs };
-                if !self.give_slow_path(frame, entered.inner, origin, work) {
+                if !self.give_slow_path(frame, entered.inner, again, work) {
                     self.counters.count(Work::ErrorPoliced, 1);
                 }
             }
             Verdict::Drop(reason) => self.counters.dropped(reason),
+            // Asked before anything is done.
+            Verdict::Reassemble => {}
         }
     }
 
@@ -216,14 +223,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn reject(
         &mut self,
         frame: P::Frame,
-        (inner, origin): (u16, Origin),
+        (inner, again): (u16, (Origin, Option<First>)),
         reason: DropReason,
         error: IcmpError,
         port: PortId,
     ) {
         self.counters.dropped(reason);
         let work = SlowWork::Error { error, port };
-        if !self.give_slow_path(frame, inner, origin, work) {
+        if !self.give_slow_path(frame, inner, again, work) {
             self.counters.count(Work::ErrorPoliced, 1);
         }
     }
@@ -233,7 +240,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn unopened(&mut self, pending: Pending<P::Frame>, outcome: &Outcome, reason: DropReason) {
         match (reason, outcome.last_in) {
             (DropReason::ConnectionsFull | DropReason::SourceLimit, Some(port)) => {
-                let whence = (pending.entered.inner, pending.origin);
+                let again = (pending.origin, pending.entered.first);
+                let whence = (pending.entered.inner, again);
                 self.reject(
                     pending.frame,
                     whence,
@@ -247,8 +255,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Gives a frame to the slow path, or drops it by name.
-    pub(super) fn punt(&mut self, frame: P::Frame, inner: u16, origin: Origin, punt: Punt) {
-        if self.give_slow_path(frame, inner, origin, SlowWork::Punt(punt)) {
+    pub(super) fn punt(
+        &mut self,
+        frame: P::Frame,
+        inner: u16,
+        again: (Origin, Option<First>),
+        punt: Punt,
+    ) {
+        if self.give_slow_path(frame, inner, again, SlowWork::Punt(punt)) {
             self.counters.punt(punt.class());
         } else {
             self.counters.dropped(DropReason::PuntPoliced);
@@ -259,7 +273,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         &mut self,
         frame: P::Frame,
         inner: u16,
-        origin: Origin,
+        (origin, first): (Origin, Option<First>),
         work: SlowWork,
     ) -> bool {
         if !self.police.pass(work.class(), self.now) {
@@ -273,6 +287,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 frame,
                 inner,
                 origin,
+                first,
                 work,
                 worker: self.id,
             })

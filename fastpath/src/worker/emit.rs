@@ -118,6 +118,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 return Err(DropReason::MalformedL2);
             }
         }
+        if rewrite::is_beyond_repair(&entered.headers, edit) {
+            return Err(DropReason::NatFragment);
+        }
         rewrite::apply(frame.data_mut(), &entered.headers, edit).ok_or(DropReason::MalformedL2)?;
         if entered.headers.vlan.is_some() {
             pull_tag(frame).ok_or(DropReason::MalformedL2)?;

@@ -16,6 +16,7 @@ mod apply;
 mod door;
 mod emit;
 mod express;
+mod fragment;
 mod idle;
 mod lane;
 mod memory;
@@ -35,21 +36,23 @@ use crate::connections::{Direction, Hit, PortChooser, WorkerConnections};
 use crate::counters::{Counters, Work};
 use crate::exchange::{Exchange, HandedTo, InjectTo, Origin};
 use crate::ids::{Tick, WorkerId, Zone};
-use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports};
+use crate::io::{BURST, Burst, DeviceId, FramePool, Ports};
 use crate::learned::Learned;
 use crate::path::Paths;
 use crate::pipeline::View;
 use crate::snapshot::TablesReader;
 use crate::spread::{Homes, Spread};
-use crate::stage::enter::{self, Entered, Entry};
+use crate::stage::enter::{self, Entered};
 use crate::stage::nat;
 use crate::verdict::{Step, Verdict};
 
+pub use fragment::FragmentSetup;
 pub use idle::IdleMode;
 
 use door::Doors;
 use emit::Outbox;
 use express::Sheet;
+use fragment::UnderWay;
 use idle::Idle;
 use lane::Lanes;
 use memory::Edition;
@@ -96,6 +99,8 @@ pub struct WorkerSetup<P: Ports, Q: FramePool<Frame = P::Frame>> {
     pub pick_up: u32,
     /// By device: how it spreads packets over the workers; `None` where that is not known, or there is one queue.
     pub spreads: Vec<Option<Arc<Spread>>>,
+    /// Fragments under way.
+    pub fragments: FragmentSetup,
 }
 
 /// A poll-mode worker.
@@ -119,6 +124,7 @@ pub struct Worker<P: Ports, Q: FramePool<Frame = P::Frame>> {
     /// Away while a burst is dealt with.
     sheet: Option<Box<Sheet>>,
     openings: Openings,
+    fragments: UnderWay<P::Frame>,
     homes: Homes,
     chooser: PortChooser,
     police: Police,
@@ -167,6 +173,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             lanes: Lanes::new(),
             sheet: Some(Box::default()),
             openings: Openings::new(),
+            fragments: UnderWay::new(setup.fragments),
             homes: Homes::new(setup.id, setup.spreads),
             chooser: PortChooser::new(setup.seed),
             police: Police::new(),
@@ -235,6 +242,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 self.receive(device, &mut frames);
             }
         }
+        self.tend_fragments();
         self.flush();
         self.expire();
         self.sweep_some();
@@ -250,7 +258,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Step::Break(verdict) => return self.end_early(frame, origin, verdict),
         };
         let zone = enter::zone(self.tables.tables(), &entered.entry);
-        let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
+        let key = entered.datagram().and_then(|ip| nat::flow_key(ip, zone));
         let hit = key.and_then(|key| self.connections.table().find(&key));
         let pending = Pending {
             frame,
@@ -265,7 +273,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if let Some(found) = &hit {
             match found.owner {
                 Some(owner) if owner != self.id => {
-                    return self.hand_over(owner, pending.frame, HandedTo::Owner(pending.origin));
+                    let to = match pending.entered.first {
+                        None => HandedTo::Owner(pending.origin),
+                        Some(first) => HandedTo::Known(pending.origin, first),
+                    };
+                    return self.hand_over(owner, pending.frame, to);
                 }
                 None if !self.connections.claim(found.conn, self.now) => hit = None,
                 _ => {}
@@ -307,6 +319,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             match injected.to {
                 InjectTo::Device(device) => self.send(device, injected.frame),
                 InjectTo::Walk(origin) => self.enter_again(injected.frame, origin),
+                InjectTo::Known(origin, first) => {
+                    self.fragment_known(injected.frame, origin, first);
+                }
             }
         }
         count
@@ -325,31 +340,27 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             match handed.to {
                 HandedTo::Transmit(device) => self.send(device, handed.frame),
                 HandedTo::Owner(origin) => self.enter_again(handed.frame, origin),
+                HandedTo::Known(origin, first) => self.fragment_known(handed.frame, origin, first),
+                HandedTo::Fragment(origin) => self.fragment_handed(handed.frame, origin),
             }
         }
         count
     }
 
     fn enter_again(&mut self, frame: P::Frame, origin: Origin) {
-        let entered = match origin {
-            Origin::Device(device) => {
-                enter::from_device(self.tables.tables(), device, frame.data())
-            }
-            Origin::SwitchPort(port) => enter::from_slow_path(Entry::Owner(port), frame.data()),
-            Origin::Switch(switch) => enter::from_slow_path(Entry::Made(switch), frame.data()),
-            Origin::Router(router) => {
-                enter::from_slow_path(Entry::Originated(router), frame.data())
-            }
-        };
+        let entered = self.enter(&frame, origin);
         self.admit(frame, origin, entered);
     }
 
     fn end_early(&mut self, frame: P::Frame, origin: Origin, verdict: Verdict) {
         match verdict {
-            Verdict::Punt(punt) => self.punt(frame, 0, origin, punt),
+            Verdict::Punt(punt) => self.punt(frame, 0, (origin, None), punt),
             Verdict::Drop(reason) | Verdict::Reject { reason, .. } => self.counters.dropped(reason),
             // Entering decides nothing else.
-            Verdict::Transmit(_) | Verdict::Flood(_) | Verdict::Refuse { .. } => {}
+            Verdict::Transmit(_)
+            | Verdict::Flood(_)
+            | Verdict::Refuse { .. }
+            | Verdict::Reassemble => {}
         }
     }
 

@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 use sluice_net::wire::ethernet::ETHERTYPE_IPV4;
 use sluice_net::wire::{ip_proto, tcp};
-use sluice_net::{Fragment, Headers, Ip, L3, L4};
+use sluice_net::{Extent, Fragment, Headers, Ip, L3, L4};
 
 use super::Worker;
 use crate::connections::{ConnRef, Connection, Direction, FlowKey};
@@ -193,6 +193,7 @@ fn first_packet(way: &Way, key: &FlowKey) -> Entered {
         total_len: 40,
         l4_offset: 34,
         fragment: Fragment::None,
+        extent: Extent::default(),
         fragment_id: 0,
         dont_fragment: true,
         l4,
@@ -211,5 +212,6 @@ fn first_packet(way: &Way, key: &FlowKey) -> Entered {
         headers,
         len: 54,
         ecn: None,
+        first: None,
     }
 }

@@ -39,8 +39,8 @@ pub use diagnostic::{Diagnostics, Finding, Severity};
 pub use host::Host;
 pub use load::{Loaded, Loader, explain, load, load_on, parse_topology};
 pub use node::{
-    Connections, Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node,
-    Timeout, Underlay,
+    Connections, Control, Dataplane, Fragments, Hugepages, Idle, Interface, Log, LogFormat,
+    LogLevel, Node, Timeout, Underlay,
 };
 
 /// Every key that the files know, for tests of what is written about them.

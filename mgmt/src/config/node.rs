@@ -23,6 +23,8 @@ pub struct Node {
     pub timeouts: BTreeMap<Timeout, u32>,
     /// What one source may have, and when ports are used again.
     pub connections: Connections,
+    /// Fragments whose ports somebody looks at. A change takes a restart.
+    pub fragments: Fragments,
     /// How tunnels leave this node; `None` is a node without tunnels.
     pub underlay: Option<Underlay>,
     /// The control socket.
@@ -178,6 +180,28 @@ impl Default for Connections {
             port_hold_down: 0,
             // Whoever retransmits after a restart does so within minutes.
             pick_up: 300,
+        }
+    }
+}
+
+/// Fragments whose ports somebody looks at, of the whole node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragments {
+    /// Most datagrams of which fragments are under way.
+    pub datagrams: u32,
+    /// Most fragments that wait for the first of their datagram.
+    pub held: u32,
+    /// Seconds for which the first fragment is waited for, and after it for the others.
+    pub timeout: u32,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        Self {
+            datagrams: 4096,
+            held: 512,
+            // RFC 6146 section 3.4 asks for that much.
+            timeout: 2,
         }
     }
 }

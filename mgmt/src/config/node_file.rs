@@ -7,8 +7,8 @@ use toml::de::DeTable;
 
 use super::host::Host;
 use super::node::{
-    Connections, Control, Dataplane, Hugepages, Idle, Interface, Log, LogFormat, LogLevel, Node,
-    Timeout, Underlay,
+    Connections, Control, Dataplane, Fragments, Hugepages, Idle, Interface, Log, LogFormat,
+    LogLevel, Node, Timeout, Underlay,
 };
 use super::section::{Findings, Section};
 use super::values::Size;
@@ -19,6 +19,7 @@ const ROOT: &[&str] = &[
     "dataplane",
     "timeouts",
     "connections",
+    "fragments",
     "interface",
     "bridge_mappings",
     "underlay",
@@ -51,6 +52,7 @@ const TIMEOUTS: &[&str] = &[
     "other_unreplied",
 ];
 const CONNECTIONS: &[&str] = &["per_source", "port_hold_down", "pick_up"];
+const FRAGMENTS: &[&str] = &["datagrams", "held", "timeout"];
 const INTERFACE: &[&str] = &["device", "mtu", "iface_id"];
 const UNDERLAY: &[&str] = &["interface", "address", "gateway", "mtu", "vlan"];
 const CONTROL: &[&str] = &["socket"];
@@ -62,6 +64,7 @@ pub(super) const KEYS: &[&[&str]] = &[
     DATAPLANE,
     TIMEOUTS,
     CONNECTIONS,
+    FRAGMENTS,
     INTERFACE,
     UNDERLAY,
     CONTROL,
@@ -82,6 +85,14 @@ const LARGEST_TABLE: u64 = 1 << 27;
 /// Longest idle time and hold-down, in seconds: a week, which the clock of the packet path can tell from less.
 const LONGEST_TIME: u64 = 7 * 24 * 3600;
 
+/// Datagrams under way in fragments; they take 400 bytes each.
+const MOST_DATAGRAMS: u64 = 1 << 17;
+/// Fragments that wait: half of the buffers that are not in use by devices and workers.
+const MOST_HELD: u64 = 4096;
+/// Seconds that the first fragment is waited for: RFC 6146 section 3.4, and what hosts do (RFC 8200 section 4.5).
+const LEAST_REASSEMBLY: u64 = 2;
+const LONGEST_REASSEMBLY: u64 = 60;
+
 /// Reads a node file; `directory` is where it is. Without chassis or topology there is no node,
 /// and errors have been noted.
 pub(super) fn read<'d>(
@@ -99,6 +110,7 @@ pub(super) fn read<'d>(
     let dataplane = dataplane(root.table("dataplane", "[dataplane]", DATAPLANE), host);
     let timeouts = timeouts(root.table("timeouts", "[timeouts]", TIMEOUTS));
     let connections = connections(root.table("connections", "[connections]", CONNECTIONS));
+    let fragments = fragments(root.table("fragments", "[fragments]", FRAGMENTS));
     let interfaces: BTreeMap<_, _> = root
         .named("interface", "an interface", INTERFACE)
         .filter_map(|(name, section)| Some((name.to_owned(), interface(section)?)))
@@ -126,6 +138,7 @@ pub(super) fn read<'d>(
         dataplane,
         timeouts,
         connections,
+        fragments,
         interfaces,
         bridge_mappings: mappings,
         underlay,
@@ -180,6 +193,17 @@ fn connections(section: Option<Section<'_, '_>>) -> Connections {
         per_source: number("per_source", LARGEST_TABLE).unwrap_or(default.per_source),
         port_hold_down: number("port_hold_down", LONGEST_TIME).unwrap_or(default.port_hold_down),
         pick_up: number("pick_up", LONGEST_TIME).unwrap_or(default.pick_up),
+    }
+}
+
+fn fragments(section: Option<Section<'_, '_>>) -> Fragments {
+    let number = |key, range| section.and_then(|section| section.number(key, range));
+    let default = Fragments::default();
+    Fragments {
+        datagrams: number("datagrams", 64..=MOST_DATAGRAMS).unwrap_or(default.datagrams),
+        held: number("held", 64..=MOST_HELD).unwrap_or(default.held),
+        timeout: number("timeout", LEAST_REASSEMBLY..=LONGEST_REASSEMBLY)
+            .unwrap_or(default.timeout),
     }
 }
 

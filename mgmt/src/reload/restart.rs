@@ -24,6 +24,10 @@ pub fn needs_restart(running: &Node, new: &Node) -> Vec<String> {
         "connections.pick_up",
         running.connections.pick_up != new.connections.pick_up,
     );
+    let (a, b) = (&running.fragments, &new.fragments);
+    differ("fragments.datagrams", a.datagrams != b.datagrams);
+    differ("fragments.held", a.held != b.held);
+    differ("fragments.timeout", a.timeout != b.timeout);
     differ(
         "control.socket",
         running.control.socket != new.control.socket,
@@ -59,6 +63,7 @@ pub fn in_effect(running: &Node, new: &Node) -> Node {
     node.chassis.clone_from(&running.chassis);
     node.dataplane.clone_from(&running.dataplane);
     node.connections.pick_up = running.connections.pick_up;
+    node.fragments = running.fragments;
     node.control.clone_from(&running.control);
     node.log.clone_from(&running.log);
     node.interfaces.clone_from(&running.interfaces);

@@ -1,8 +1,9 @@
 //! What the node file says of connections, told to the table that holds them.
 
 use sluice_fastpath::connections::{ConnectionTable, Timeouts};
+use sluice_fastpath::fragments;
 
-use crate::config::{Node, Timeout};
+use crate::config::{self, Node, Timeout};
 
 /// Puts idle times, limit per source and hold-down of ports into effect. Deadlines are moved as connections come up
 /// next; connections that are open stay, also when a source has more than it may.
@@ -19,6 +20,21 @@ pub(crate) fn apply(node: &Node, table: &ConnectionTable) {
 /// them before it was restarted. Only from inside, and only with the port they have.
 pub(crate) fn pick_up(node: &Node) -> u32 {
     milliseconds(node.connections.pick_up)
+}
+
+/// The bounds of each worker's fragments: its part of the node's.
+pub(crate) fn fragments(node: &Node) -> fragments::Limits {
+    let workers = (node.dataplane.workers.len() as u32).max(1);
+    let config::Fragments {
+        datagrams,
+        held,
+        timeout,
+    } = node.fragments;
+    fragments::Limits {
+        datagrams: datagrams.div_ceil(workers),
+        held: held.div_ceil(workers),
+        timeout: milliseconds(timeout),
+    }
 }
 
 fn milliseconds(seconds: u32) -> u32 {

@@ -11,13 +11,14 @@ use crossbeam::sync::Parker;
 use sluice_fastpath::connections::{Capacity, ConnectionTable};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
+use sluice_fastpath::fragments::Secret;
 use sluice_fastpath::ids::{Tick, WorkerId};
 use sluice_fastpath::io::queues::QueueMap;
 use sluice_fastpath::io::{DeviceId, FramePool, Ports};
 use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
 use sluice_fastpath::spread::Spread;
-use sluice_fastpath::worker::{IdleMode, Worker, WorkerSetup};
+use sluice_fastpath::worker::{FragmentSetup, IdleMode, Worker, WorkerSetup};
 use sluice_net::Mac;
 use sluice_slowpath::{Agent, AgentConfig, Settings};
 use thiserror::Error;
@@ -172,6 +173,7 @@ where
             queues: &hardware.queues,
             spreads: &hardware.spreads,
             exchanges: &exchanges,
+            secret: Secret(entropy()?),
         };
         let workers = hardware.ports.into_iter().zip(&state.workers);
         let workers = workers
@@ -279,6 +281,7 @@ struct Shared<'a, Q, F> {
     queues: &'a QueueMap,
     spreads: &'a [Option<Arc<Spread>>],
     exchanges: &'a Arc<[Arc<Exchange<F>>]>,
+    secret: Secret,
 }
 
 fn set_up<P, Q>(
@@ -296,6 +299,7 @@ where
         queues,
         spreads,
         exchanges,
+        secret,
     } = *shared;
     let index = usize::from(worker.id.0);
     let devices = u16::try_from(queues.devices()).unwrap_or(u16::MAX);
@@ -324,6 +328,10 @@ where
         start: state.start,
         pick_up: limits::pick_up(&state.configuration().node),
         spreads: spreads.to_vec(),
+        fragments: FragmentSetup {
+            limits: limits::fragments(&state.configuration().node),
+            secret,
+        },
     })
 }
 

@@ -2,12 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use sluice_fastpath::fragments::First;
 use sluice_fastpath::ids::{DatapathId, PortId, TunnelId};
 use sluice_fastpath::io::DeviceId;
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::enter::{self, Entered, Entry};
 use sluice_fastpath::tables::{DeviceEntry, Piece, PieceKind, Place, Tables};
 use sluice_fastpath::verdict::Verdict;
+use sluice_net::Fragment;
 
 use super::TraceError;
 use super::packet::{self, Ends};
@@ -36,6 +38,21 @@ pub(super) fn enter(view: View<'_>, request: &TraceRequest) -> Result<EnteredFra
         ),
         Start::Frame { interface, hex } => from_wire(view.tables, interface, hex),
     }
+}
+
+/// What the first fragment says of the datagram of the traced one; `None` when the request does not tell.
+pub(super) fn first_fragment(view: View<'_>, request: &TraceRequest) -> Option<First> {
+    let whole = TraceRequest {
+        packet: PacketSpec {
+            fragment: None,
+            ..request.packet.clone()
+        },
+        ..request.clone()
+    };
+    let (_, entered, _) = enter(view, &whole).ok()?;
+    let entered = entered.ok()?;
+    let ip = entered.headers.ip()?;
+    (ip.fragment != Fragment::Later).then(|| First::of(ip))
 }
 
 fn result<T>(step: ControlFlow<Verdict, T>) -> Result<T, Verdict> {

@@ -26,13 +26,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sluice_fastpath::connections::{PortChooser, TcpFlags};
 use sluice_fastpath::pipeline::{self, View};
+use sluice_fastpath::stage::enter::Entered;
 use sluice_fastpath::stage::{enter, nat};
 use sluice_fastpath::trace::Event;
 use sluice_fastpath::verdict::{DropReason, Verdict};
 use sluice_net::L4;
 use thiserror::Error;
 
-pub use request::{PacketSpec, Start, TraceRequest};
+pub use request::{FragmentSpec, PacketSpec, Start, TraceRequest};
 
 use narrate::Narrator;
 
@@ -114,15 +115,27 @@ pub fn trace(view: View<'_>, request: &TraceRequest, seed: [u64; 2]) -> Result<T
     let (frame, entered, mut notes) = entry::enter(view, request)?;
     let packet = sluice_net::show(&frame);
     let mut events: Vec<Event> = Vec::new();
-    let entered = match entered {
+    let mut entered = match entered {
         Ok(entered) => entered,
         Err(verdict) => return Ok(ended_early(view, &frame, packet, notes, verdict)),
     };
     let zone = enter::zone(view.tables, &entered.entry);
-    let key = entered.headers.ip().and_then(|ip| nat::flow_key(ip, zone));
-    let hit = key.and_then(|key| nat::find(view.connections, &key));
     let mut ports = PortChooser::new(seed);
-    let outcome = pipeline::walk(view, &entered, zone, hit, &mut ports, &mut events);
+    let find = |entered: &Entered| {
+        let key = entered.datagram().and_then(|ip| nat::flow_key(ip, zone));
+        key.and_then(|key| nat::find(view.connections, &key))
+    };
+    let mut hit = find(&entered);
+    let mut outcome = pipeline::walk(view, &entered, zone, hit, &mut ports, &mut events);
+    if outcome.verdict == Verdict::Reassemble
+        && let Some(first) = entry::first_fragment(view, request)
+    {
+        // As if the first had come by.
+        entered.tell(first);
+        events.clear();
+        hit = find(&entered);
+        outcome = pipeline::walk(view, &entered, zone, hit, &mut ports, &mut events);
+    }
     let mut narrator = Narrator::new(view, &entered, outcome.headers);
     if let Some((connection, direction)) = &hit {
         narrator.known(connection, *direction);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::json;
 use sluice_fastpath::connections::{Connection, Direction};
+use sluice_fastpath::fragments::{First, Upper};
 use sluice_fastpath::ids::{DatapathId, PortId};
 use sluice_fastpath::pipeline::View;
 use sluice_fastpath::stage::bridge::Forward;
@@ -70,10 +71,25 @@ impl<'a> Narrator<'a> {
         );
     }
 
+    /// The packet is a fragment that has been told of its first.
+    fn fragment(&mut self, first: &First) {
+        let said = match first.upper {
+            Upper::Tcp { src, dst, .. } | Upper::Udp { src, dst } | Upper::Sctp { src, dst } => {
+                format!("source port {src}, destination port {dst}")
+            }
+            Upper::Echo { id, .. } => format!("echo identifier {id}"),
+            Upper::Icmp { kind, code } => format!("ICMP type {kind}, code {code}"),
+            Upper::Other => "no ports".to_owned(),
+        };
+        let text = format!("the first fragment of its datagram tells for all: {said}");
+        self.step("fragment", text, json!({ "proto": first.proto }));
+    }
+
     /// One event.
     pub(super) fn tell(&mut self, event: &Event) {
         match *event {
             Event::Enter(entry) => self.enter(entry),
+            Event::Fragment(first) => self.fragment(&first),
             Event::SwitchIngress { switch, port } => self.switch_ingress(switch, port),
             Event::PortSecurity { port, checked } => self.security(port, checked),
             Event::Acl {

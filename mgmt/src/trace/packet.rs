@@ -9,11 +9,14 @@ use sluice_net::wire::{ip_proto, tcp};
 use sluice_net::{Builder, Mac};
 
 use super::TraceError;
-use super::request::PacketSpec;
+use super::request::{FragmentSpec, PacketSpec};
 use crate::show::query::protocol;
 
 /// Bytes of IP that ping sends.
 const PING: u16 = 84;
+
+/// Where a later fragment begins: where one does that follows a packet of 1500 bytes.
+const LATER: u16 = 1480;
 
 /// A port of the range that systems give to clients.
 const CLIENT_PORT: u16 = 49152;
@@ -167,9 +170,13 @@ pub(super) fn build(
                 .help("leave --len out, or say more"),
         );
     }
-    Ok(builder
-        .payload(&vec![0; wanted.saturating_sub(header)])
-        .build())
+    let builder = builder.payload(&vec![0; wanted.saturating_sub(header)]);
+    let builder = match spec.fragment {
+        None => builder,
+        Some(FragmentSpec::First) => builder.fragment(0, true),
+        Some(FragmentSpec::Later) => builder.fragment(LATER, false),
+    };
+    Ok(builder.build())
 }
 
 fn family(what: &str, like: IpAddr) -> String {

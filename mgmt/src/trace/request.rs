@@ -72,4 +72,16 @@ pub struct PacketSpec {
     pub len: Option<u16>,
     /// May not be fragmented.
     pub dont_fragment: bool,
+    /// It is a fragment of the packet that the rest tells of.
+    pub fragment: Option<FragmentSpec>,
+}
+
+/// Which fragment is traced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FragmentSpec {
+    /// The first, with the header of the upper layer.
+    First,
+    /// A later one, after the first has come by.
+    Later,
 }

@@ -20,6 +20,7 @@ pub(super) fn kind(verdict: &Verdict) -> &'static str {
         Verdict::Punt(_) => "punt",
         Verdict::Reject { .. } | Verdict::Refuse { .. } => "reject",
         Verdict::Drop(_) => "drop",
+        Verdict::Reassemble => "reassemble",
     }
 }
 
@@ -38,7 +39,7 @@ pub(super) fn fields(tables: &Tables, verdict: &Verdict) -> Value {
             "out_key": keys.map(|(_, out_key)| out_key),
         }),
         Verdict::Flood(flood) => json!({ "copies": copies(tables, flood) }),
-        Verdict::Punt(_) => json!({}),
+        Verdict::Punt(_) | Verdict::Reassemble => json!({}),
         Verdict::Reject {
             reason,
             error,
@@ -103,6 +104,10 @@ pub(super) fn text(
             tables.port_name(*port)
         ),
         Verdict::Drop(reason) => dropped(*reason, why),
+        Verdict::Reassemble => {
+            "waits until the first fragment of its datagram has told the ports, then walks again"
+                .to_owned()
+        }
     }
 }
 

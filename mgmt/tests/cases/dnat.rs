@@ -539,13 +539,6 @@ fn what_opens_no_connection() {
                 .payload(&[0; 8]),
         ),
         (
-            "nat-fragment",
-            back("8.8.8.8", "203.0.113.20")
-                .udp(1, 2)
-                .fragment(0, true)
-                .payload(&[0; 64]),
-        ),
-        (
             "nat-protocol",
             back("8.8.8.8", "203.0.113.20").icmp_echo(Echo::Reply, 1, 1),
         ),

@@ -383,9 +383,25 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
         "limits::a_chassis_whose_address_does_not_answer",
     ),
     (TooManyHops, "limits::routers_that_send_in_a_circle"),
+    (NatFragment, "fragments::sctp_passes_where_its_ports_stay"),
+    (FragmentMalformed, "fragments::fragments_that_are_attacks"),
+    (FragmentOverlap, "fragments::fragments_that_are_attacks"),
+    (FragmentPieces, "fragments::too_many_pieces_of_one_datagram"),
     (
-        NatFragment,
-        "nat::what_cannot_be_translated_is_dropped_by_name",
+        FragmentDuplicate,
+        "fragments::what_waits_in_vain_is_dropped_by_name",
+    ),
+    (
+        FragmentTimeout,
+        "fragments::what_waits_in_vain_is_dropped_by_name",
+    ),
+    (
+        FragmentTableFull,
+        "fragments::floods_of_fragments_hurt_nobody_who_is_connected",
+    ),
+    (
+        FragmentSourceLimit,
+        "fragments::floods_of_fragments_hurt_nobody_who_is_connected",
     ),
     (
         NatProtocol,

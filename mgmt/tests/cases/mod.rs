@@ -7,6 +7,7 @@ mod differential;
 mod dnat;
 mod drops;
 mod floating;
+mod fragments;
 mod gateway;
 mod lab;
 mod lanes;

@@ -9,7 +9,7 @@
 //! ```
 
 use sluice_net::builder::Echo;
-use sluice_net::wire::{icmpv4, ip_proto, tcp};
+use sluice_net::wire::{icmpv4, tcp};
 use sluice_net::{Builder, L4, parse};
 
 use crate::support::{Host, Network, NodeFile, NodeOptions, mac, packet};
@@ -365,24 +365,6 @@ fn what_cannot_be_translated_is_dropped_by_name() {
         .udp(4000, 53)
         .build();
     let cases = [
-        (
-            "nat-fragment",
-            "vm",
-            out("8.8.8.8").udp(1, 2).fragment(0, true).payload(&[0; 64]),
-        ),
-        (
-            "nat-fragment",
-            "vm",
-            other(ip_proto::UDP).fragment(64, false),
-        ),
-        (
-            "nat-fragment",
-            "up",
-            back("8.8.8.8", "203.0.113.1")
-                .udp(1, 2)
-                .fragment(0, true)
-                .payload(&[0; 64]),
-        ),
         ("nat-protocol", "vm", other(47)),
         (
             "nat-protocol",

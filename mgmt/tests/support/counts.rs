@@ -65,6 +65,8 @@ pub(super) fn conserved(workers: &[Arc<Counters>], devices: u16) -> Result<(), S
         }
         came += worker.work(Work::Injected) + worker.work(Work::Copy);
         went += worker.work(Work::Flood);
+        // They wait for the first fragment of their datagram.
+        went += u64::from(worker.fragments().1);
         went += PuntClass::ALL
             .iter()
             .map(|&class| worker.punts(class))

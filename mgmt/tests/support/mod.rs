@@ -12,11 +12,13 @@
 
 mod checks;
 mod counts;
+mod fragments;
 mod host;
 mod network;
 mod node;
 mod scratch;
 
+pub use fragments::{cut, join};
 pub use host::Host;
 pub use network::Network;
 pub use node::{Node, NodeOptions, device_mac};

@@ -9,6 +9,7 @@ use crossbeam::sync::Parker;
 use sluice_fastpath::connections::{Capacity, ConnectionTable, Timeouts};
 use sluice_fastpath::counters::Counters;
 use sluice_fastpath::exchange::Exchange;
+use sluice_fastpath::fragments::{Limits, Secret};
 use sluice_fastpath::ids::{PortId, Tick, WorkerId};
 use sluice_fastpath::io::memory::{MemoryDevices, MemoryPool, MemoryPorts, VecFrame};
 use sluice_fastpath::io::queues::QueueCounts;
@@ -17,7 +18,7 @@ use sluice_fastpath::learned::Learned;
 use sluice_fastpath::snapshot::TablesCell;
 use sluice_fastpath::spread::Spread;
 use sluice_fastpath::tables::{PieceKind, Tables};
-use sluice_fastpath::worker::{IdleMode, Worker, WorkerSetup};
+use sluice_fastpath::worker::{FragmentSetup, IdleMode, Worker, WorkerSetup};
 use sluice_mgmt::compile::{Changes, Compiler, NodeView, ROLE_CAPACITY};
 use sluice_mgmt::config::{Host, Loaded, load_on};
 use sluice_net::Mac;
@@ -46,6 +47,8 @@ pub struct NodeOptions {
     pub pick_up: u32,
     /// How its devices spread packets over its workers, as far as it knows.
     pub spreads: Vec<Option<Arc<Spread>>>,
+    /// Fragments under way, of each worker.
+    pub fragments: Limits,
 }
 
 impl Default for NodeOptions {
@@ -60,6 +63,7 @@ impl Default for NodeOptions {
             settings: Settings::default(),
             pick_up: 0,
             spreads: Vec::new(),
+            fragments: Limits::default(),
         }
     }
 }
@@ -164,6 +168,10 @@ impl Node {
             start: Instant::now(),
             pick_up: options.pick_up,
             spreads: options.spreads.clone(),
+            fragments: FragmentSetup {
+                limits: options.fragments,
+                secret: Secret(5),
+            },
         };
         let workers = (0..options.workers)
             .map(|index| Worker::new(setup(index)))

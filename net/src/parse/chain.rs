@@ -24,6 +24,8 @@ pub(super) struct FragmentPart {
     pub(super) offset: u32,
     pub(super) more: bool,
     pub(super) id: u32,
+    /// Bytes of extension headers up to the end of the fragment header.
+    pub(super) before: usize,
     /// Bytes of fixed and fragment header that do not count in the reassembled payload.
     pub(super) header_end: usize,
 }
@@ -76,6 +78,7 @@ impl Chain {
             offset: u32::from(offset_flags & ipv6::OFFSET_MASK),
             more: offset_flags & ipv6::MORE_FRAGMENTS != 0,
             id: header.id.get(),
+            before: self.len,
             header_end: ipv6::LEN + size_of::<FragmentHeader>(),
         });
         Some(())

@@ -111,6 +111,7 @@ impl Gateway {
             start: Instant::now(),
             pick_up: 0,
             spreads: Vec::new(),
+            fragments: Default::default(),
         });
         let agent = Agent::new(AgentConfig {
             pool: Arc::clone(&pool),

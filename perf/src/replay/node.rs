@@ -82,6 +82,7 @@ impl Node {
             start: Instant::now(),
             pick_up: 0,
             spreads: Vec::new(),
+            fragments: Default::default(),
         });
         let agent = Agent::new(AgentConfig {
             pool: Arc::new(PlayPool),

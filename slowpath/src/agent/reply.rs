@@ -177,12 +177,7 @@ impl<P: FramePool> Agent<P> {
     }
 
     fn inject_piece(&self, punted: &Punted<P::Frame>, piece: P::Frame) {
-        self.inject(
-            punted.worker,
-            piece,
-            InjectTo::Walk(punted.origin),
-            &self.counters.pieces,
-        );
+        self.inject(punted.worker, piece, punted.again(), &self.counters.pieces);
     }
 }
 

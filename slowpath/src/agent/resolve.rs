@@ -171,18 +171,9 @@ impl<P: FramePool> Agent<P> {
                 }
             }
             Effect::Release { waiting } => {
-                let Punted {
-                    frame,
-                    origin,
-                    worker,
-                    ..
-                } = waiting;
-                self.inject(
-                    worker,
-                    frame,
-                    InjectTo::Walk(origin),
-                    &self.counters.resolved,
-                );
+                let to = waiting.again();
+                let Punted { frame, worker, .. } = waiting;
+                self.inject(worker, frame, to, &self.counters.resolved);
             }
             Effect::Unreachable { key, waiting } => {
                 count(&self.counters.unreachable);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use sluice_mgmt::show::{Filter, Query, What};
-use sluice_mgmt::trace::{PacketSpec, Start, TraceRequest};
+use sluice_mgmt::trace::{FragmentSpec, PacketSpec, Start, TraceRequest};
 use sluice_net::Mac;
 
 /// Asks a running sluiced, and tells it what to do.
@@ -155,6 +155,9 @@ pub(super) struct Trace {
     /// The packet may not be fragmented.
     #[arg(long)]
     pub(super) dont_fragment: bool,
+    /// A fragment of the packet; of a later one as if the first had come by.
+    #[arg(long, value_name = "WHICH", value_parser = ["first", "later"])]
+    pub(super) fragment: Option<String>,
 }
 
 impl From<Trace> for TraceRequest {
@@ -185,6 +188,10 @@ impl From<Trace> for TraceRequest {
             flags: args.flags,
             len: args.len,
             dont_fragment: args.dont_fragment,
+            fragment: args.fragment.map(|which| match which.as_str() {
+                "first" => FragmentSpec::First,
+                _ => FragmentSpec::Later,
+            }),
         };
         TraceRequest { start, packet }
     }

@@ -406,6 +406,7 @@ impl Lab {
             frame,
             inner,
             origin,
+            first: None,
             work,
             worker: WORKER,
         };

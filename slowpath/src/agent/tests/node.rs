@@ -66,6 +66,7 @@ impl Node {
             start: Instant::now(),
             pick_up: 0,
             spreads: Vec::new(),
+            fragments: Default::default(),
         });
         let config = AgentConfig {
             pool,

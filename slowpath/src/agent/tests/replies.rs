@@ -338,6 +338,7 @@ fn a_full_worker_is_counted() {
             frame: sluice_fastpath::io::memory::VecFrame::new(&frame),
             inner: 0,
             origin,
+            first: None,
             work: Work::Punt(Punt::Echo { port: R1_SW }),
             worker: WORKER,
         };

@@ -11,7 +11,7 @@ use sluice_fastpath::io::DeviceId;
 use sluice_fastpath::tables::{Backend, Vip};
 use sluice_fastpath::verdict::{DropReason, PuntClass};
 
-use crate::runtime::State;
+use crate::runtime::{State, limits};
 use crate::show::device_traffic;
 use crate::show::query::protocol_name;
 
@@ -21,6 +21,7 @@ pub fn render(state: &State) -> String {
     let mut text = Text::default();
     node(state, &mut text);
     workers(state, &mut text);
+    fragments(state, &mut text);
     interfaces(state, &mut text);
     backends(state, &mut text);
     text.family(
@@ -137,6 +138,47 @@ fn workers(state: &State, text: &mut Text) {
     for worker in &state.workers {
         let stalled = worker.stalled.load(Ordering::Acquire);
         text.sample(&[("worker", &worker.id.0.to_string())], stalled.into());
+    }
+}
+
+/// Fragments under way, and the bounds of their memory.
+fn fragments(state: &State, text: &mut Text) {
+    let limits = limits::fragments(&state.configuration().node);
+    let gauges = [
+        (
+            "sluice_fragment_datagrams",
+            "Datagrams of which fragments are under way.",
+        ),
+        (
+            "sluice_fragment_datagrams_capacity",
+            "Datagrams of which fragments are under way, at most.",
+        ),
+        (
+            "sluice_fragments_held",
+            "Fragments that wait for the first of their datagram.",
+        ),
+        (
+            "sluice_fragments_held_capacity",
+            "Fragments that wait for the first of their datagram, at most.",
+        ),
+        (
+            "sluice_fragment_memory_bytes",
+            "Memory of the table of fragments at most, buffers of held ones not counted.",
+        ),
+    ];
+    for (at, (name, help)) in gauges.into_iter().enumerate() {
+        text.family(name, "gauge", help);
+        for worker in &state.workers {
+            let (datagrams, held) = worker.counters.fragments();
+            let values = [
+                datagrams.into(),
+                limits.datagrams.into(),
+                held.into(),
+                limits.held.into(),
+                limits.memory(),
+            ];
+            text.sample(&[("worker", &worker.id.0.to_string())], values[at]);
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub const fn layout(what: What) -> Layout {
         What::Lb => Layout::Table(LB),
         What::Acl => Layout::Table(ACL),
         What::Drops => Layout::Table(DROPS),
+        What::Fragments => Layout::Table(FRAGMENTS),
         What::Slowpath => Layout::Table(SLOWPATH),
     }
 }
@@ -225,6 +226,19 @@ const ACL: &[Column] = &[
     ("PORT GROUP", "port_group"),
     ("LOG", "log"),
     ("HITS", "hits"),
+];
+const FRAGMENTS: &[Column] = &[
+    ("WORKER", "worker"),
+    ("DATAGRAMS", "datagrams"),
+    ("OF", "datagrams_most"),
+    ("HELD", "held"),
+    ("OF", "held_most"),
+    ("BYTES", "memory"),
+    ("FRAGMENTS", "fragments"),
+    ("WAITED", "waited"),
+    ("IN VAIN", "timeout"),
+    ("OVERLAPPED", "overlap"),
+    ("DISPLACED", "displaced"),
 ];
 const DROPS: &[Column] = &[
     ("REASON", "reason"),

@@ -4,7 +4,7 @@
 //! - [`query`]: what can be asked, and which filters it knows
 //! - [`columns`]: the tables as people see them
 //! - `selection`: which connections a filter is for
-//! - `node`, `switching`, `routing`, `flows`, `talkers`, `balancing`, `access`: the rows
+//! - `node`, `switching`, `routing`, `flows`, `talkers`, `balancing`, `access`, `fragments`: the rows
 
 pub mod columns;
 pub mod query;
@@ -12,6 +12,7 @@ pub mod query;
 mod access;
 mod balancing;
 mod flows;
+mod fragments;
 mod known;
 mod node;
 mod routing;
@@ -58,6 +59,7 @@ pub fn show(
         What::Topology => node::topology(state, filter, &mut rows)?,
         What::Interfaces => node::interfaces(state, filter, &mut rows)?,
         What::Workers => node::workers(state, &mut rows)?,
+        What::Fragments => fragments::fragments(state, &mut rows)?,
         What::Drops => node::drops(state, filter, &mut rows)?,
         What::Slowpath => node::slow_path(state, &mut rows)?,
         What::Switches => switching::switches(state, filter, &mut rows)?,

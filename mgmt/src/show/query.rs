@@ -43,6 +43,8 @@ pub enum What {
     Lb,
     /// ACLs of this node's switches, in the order in which they are asked.
     Acl,
+    /// Datagrams of which fragments are under way, and what became of others.
+    Fragments,
     /// Dropped packets by reason.
     Drops,
     /// What the slow path did.
@@ -51,7 +53,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 19] = [
+    pub const ALL: [What; 20] = [
         What::Version,
         What::Topology,
         What::Interfaces,
@@ -69,6 +71,7 @@ impl What {
         What::Nat,
         What::Lb,
         What::Acl,
+        What::Fragments,
         What::Drops,
         What::Slowpath,
     ];
@@ -94,6 +97,7 @@ impl What {
             What::Nat => "nat",
             What::Lb => "lb",
             What::Acl => "acl",
+            What::Fragments => "fragments",
             What::Drops => "drops",
             What::Slowpath => "slowpath",
         }
@@ -102,7 +106,7 @@ impl What {
     /// The filters it knows.
     const fn filters(self) -> &'static [&'static str] {
         match self {
-            What::Version | What::Workers | What::Slowpath => &[],
+            What::Version | What::Workers | What::Fragments | What::Slowpath => &[],
             What::Topology => &["switch", "router", "chassis"],
             What::Interfaces => &["interface"],
             What::Switches | What::Acl => &["switch"],

@@ -284,7 +284,7 @@ fn floods_of_fragments_hurt_nobody_who_is_connected() {
     net.send("up", pieces[0].clone());
     for n in 0..500u32 {
         let source = format!("198.51.{}.{}", n / 250, n % 250 + 1);
-        let forged = back(&source, "203.0.113.1").ip_id(n.into());
+        let forged = back(&source, "203.0.113.1").ip_id(n);
         let forged = match n % 2 {
             0 => forged.protocol(17).fragment(64, true).payload(&[0; 64]),
             _ => forged.udp(53, 4000).fragment(0, true).payload(&[0; 64]),

@@ -42,7 +42,7 @@ pub fn cut(frame: &[u8], id: u32, at: &[usize]) -> Vec<Vec<u8>> {
 fn piece_v4(before: &[u8], l3: usize, id: u32, cut: &Cut) -> Vec<u8> {
     let mut frame = before.to_vec();
     let len = (before.len() - l3 + cut.data.len()) as u16;
-    let flags = cut.offset as u16 / 8 | if cut.more { 0x2000 } else { 0 };
+    let flags = (cut.offset as u16 / 8) | if cut.more { 0x2000 } else { 0 };
     frame[l3 + 2..l3 + 4].copy_from_slice(&len.to_be_bytes());
     frame[l3 + 4..l3 + 6].copy_from_slice(&(id as u16).to_be_bytes());
     frame[l3 + 6..l3 + 8].copy_from_slice(&flags.to_be_bytes());

@@ -106,7 +106,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         };
         let dst = ip.dst;
-        self.want_ports()?;
+        self.balancers_want_ports(switch)?;
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4
@@ -220,9 +220,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let (false, L3::Ip(ip)) = (switch.balancers.is_empty(), self.headers.l3) else {
             return Continue(());
         };
-        if !ip.is_v6() {
-            self.want_ports()?;
-        }
+        self.balancers_want_ports(switch)?;
         if let L4::IcmpError {
             inner: Some(inner), ..
         } = ip.l4

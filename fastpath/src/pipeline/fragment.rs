@@ -34,6 +34,14 @@ impl<R: Recorder> Walk<'_, R> {
         }
     }
 
+    /// As [`Walk::want_ports`], for balancers of a switch.
+    pub(super) fn balancers_want_ports(&self, switch: &Switch) -> Step<()> {
+        match self.headers.ip() {
+            Some(ip) if switch.balancers.serve(ip.is_v6()) => self.want_ports(),
+            _ => Continue(()),
+        }
+    }
+
     /// As [`Walk::want_ports`], of a packet that is about to leave a router by a port: not where all that can become of it is a
     /// stateless translation.
     pub(super) fn router_wants_ports(
@@ -43,14 +51,15 @@ impl<R: Recorder> Walk<'_, R> {
         in_index: Option<u16>,
         out: u16,
     ) -> Step<()> {
-        if !router.nat.keeps_state() && router.balancers.is_empty() {
+        let v6 = ip.is_v6();
+        if !router.nat.keeps_state(v6) && !router.balancers.serve(v6) {
             return Continue(());
         }
         let asks = self.want_ports();
         if asks.is_break()
             && let Some((_, rule)) = router.nat.source_rule(ip.src, ip.dst, in_index, out)
             && rule.kind == SnatKind::Stateless
-            && router.balancers.is_empty()
+            && !router.balancers.serve(v6)
         {
             return Continue(());
         }

@@ -17,6 +17,8 @@ use crate::ids::Tick;
 pub struct Balancers {
     vips: Vec<Arc<Vip>>,
     by_service: HashMap<Service, u32>,
+    /// Some virtual IP is of IPv4, of IPv6.
+    families: [bool; 2],
 }
 
 /// What packets come for.
@@ -243,13 +245,25 @@ impl Balancers {
         for (vip, index) in vips.iter().zip(0..) {
             by_service.entry(vip.service).or_insert(index);
         }
-        Balancers { vips, by_service }
+        let of = |v6| vips.iter().any(|vip| vip.service.ip.is_ipv6() == v6);
+        let families = [of(false), of(true)];
+        Balancers {
+            vips,
+            by_service,
+            families,
+        }
     }
 
     /// There is none.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.vips.is_empty()
+    }
+
+    /// Some virtual IP is of IPv6, or of IPv4.
+    #[inline]
+    pub fn serve(&self, v6: bool) -> bool {
+        self.families[usize::from(v6)]
     }
 
     /// All of them.

@@ -17,8 +17,8 @@ pub struct Nat {
     networks: usize,
     /// Rules that translate destinations, by external address.
     dnat: HashMap<IpAddr, Dnat>,
-    /// Some rule is not stateless.
-    keeps_state: bool,
+    /// Some rule for IPv4, for IPv6, is not stateless.
+    keeps_state: [bool; 2],
 }
 
 /// A rule that translates sources.
@@ -142,8 +142,13 @@ impl Nat {
             let range = hosts.entry(rule.logical.addr()).or_insert(index..index);
             range.end = index + 1;
         }
-        let keeps_state = snat.iter().any(|rule| rule.kind != SnatKind::Stateless)
-            || dnat.iter().any(|rule| rule.kind != DnatKind::Stateless);
+        let keeps_state = [false, true].map(|v6| {
+            let source =
+                |rule: &Snat| rule.external.is_ipv6() == v6 && rule.kind != SnatKind::Stateless;
+            let destination =
+                |rule: &Dnat| rule.external.is_ipv6() == v6 && rule.kind != DnatKind::Stateless;
+            snat.iter().any(source) || dnat.iter().any(destination)
+        });
         dnat.sort_by_key(|rule| std::cmp::Reverse((rule.external, rule.logical)));
         let dnat = dnat.into_iter().map(|rule| (rule.external, rule));
         Nat {
@@ -161,10 +166,10 @@ impl Nat {
         self.snat.is_empty() && self.dnat.is_empty()
     }
 
-    /// Some rule remembers connections, so that ports matter.
+    /// Some rule for IPv6, or for IPv4, remembers connections, so that ports matter.
     #[inline]
-    pub fn keeps_state(&self) -> bool {
-        self.keeps_state
+    pub fn keeps_state(&self, v6: bool) -> bool {
+        self.keeps_state[usize::from(v6)]
     }
 
     /// The rules that translate sources, in the order in which they are asked.

@@ -50,6 +50,7 @@ use crate::verdict::{DropReason, Egress, Flood, IcmpError, Punt, Step, Verdict};
 mod acl;
 mod balance;
 mod destination;
+mod distributed;
 mod fragment;
 mod health;
 mod leave;
@@ -426,7 +427,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         // An ACL's answer to a port is said in its own name.
         if from == Some(out) && !matches!(self.entered.entry, Entry::Owner(_)) {
-            return drop(DropReason::Hairpin);
+            return self.past_gateway(switch, id, out);
         }
         let source = from.and_then(|index| switch.ports.get(usize::from(index)));
         if source.is_some_and(|source| source.domain != port.domain) {
@@ -457,6 +458,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 in_key,
             })),
             Place::Router(router_port) => self.enter_router(router_port),
+            Place::Gateway {
+                port: router_port, ..
+            } if self.is_for_floating(switch) => self.enter_router(router_port),
             Place::Gateway {
                 port: router_port,
                 role,
@@ -632,15 +636,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Some(_) => {}
         }
         self.headers.eth_src = port.mac;
-        if let Seat::At(tunnel) = gateway::egress(self.view.learned, port)? {
+        let mut turns = self.turns(router, routed.index, ip.dst);
+        if let Some(floating) = self.carried(router, in_index, routed.index, &ip) {
+            self.headers.eth_src = floating.mac;
+            turns &= self.has_outside(router, port, ip.dst);
+        } else if let Seat::At(tunnel) = gateway::egress(self.view.learned, port)? {
             return self.redirect(piece, router, in_index, port, tunnel);
-        }
-        if let Some(gateway) = &port.gateway {
+        } else if let Some(gateway) = &port.gateway {
             self.outcome
                 .deps
                 .role(gateway.role, self.view.learned.roles.get(gateway.role));
         }
-        if self.turns(router, routed.index, ip.dst) {
+        if turns {
             self.translate(piece, router, in_index, routed.index)?;
             return Continue(At::RouterAgain {
                 router: id,

@@ -66,7 +66,9 @@ impl<R: Recorder> Walk<'_, R> {
         };
         let answered = match owner.place {
             Place::Router(_) | Place::Gateway { .. } => {
-                self.holds_router(owner) || self.from == From::Port && self.reaches_gateway(owner)
+                known.here
+                    || self.holds_router(owner)
+                    || self.from == From::Port && self.reaches_gateway(owner)
             }
             _ => self.from == From::Port && owner.enabled && owner.place != Place::Unbound,
         };

@@ -19,7 +19,7 @@ pub fn admit<'h>(router: &Router, port: &RouterPort, headers: &'h Headers) -> St
     if !router.enabled || !port.enabled {
         return drop(DropReason::RouterDisabled);
     }
-    if headers.eth_dst != port.mac && !headers.eth_dst.is_multicast() {
+    if headers.eth_dst != port.mac && !headers.eth_dst.is_multicast() && !floats(router, headers) {
         return drop(DropReason::RouterNotForUs);
     }
     let ip = match &headers.l3 {
@@ -39,6 +39,19 @@ pub fn admit<'h>(router: &Router, port: &RouterPort, headers: &'h Headers) -> St
     }
     check_source(router, port, ip.src)?;
     Continue(ip)
+}
+
+/// The frame is to the MAC of a floating IP that is translated here, and so is what is in it.
+fn floats(router: &Router, headers: &Headers) -> bool {
+    let floating = |ip| {
+        let floating = router.distributed.outside(ip);
+        floating.is_some_and(|floating| floating.mac == headers.eth_dst)
+    };
+    match &headers.l3 {
+        L3::Ip(ip) => floating(ip.dst),
+        L3::Arp(arp) => floating(arp.target_ip.into()),
+        L3::Other => false,
+    }
 }
 
 /// Sources that no packet may have. A SNAT address is let in by the port that it belongs to: the packet may be a
@@ -71,10 +84,13 @@ fn check_source(router: &Router, port: &RouterPort, src: IpAddr) -> Step<()> {
     }
 }
 
-/// A packet between these addresses is neither refused by [`admit`] nor for the router itself.
+/// A packet between these addresses is neither refused by [`admit`] nor for the router itself, and leaves by the port
+/// of its route as all others do.
 #[inline]
 pub fn ordinary(router: &Router, port: &RouterPort, src: IpAddr, dst: IpAddr) -> bool {
-    !router.local.contains_key(&dst) && check_source(router, port, src).is_continue()
+    !router.local.contains_key(&dst)
+        && check_source(router, port, src).is_continue()
+        && router.distributed.inside(src).is_none()
 }
 
 /// A packet to one of the router's own addresses: answered, refused, or dropped by name. Continues for all

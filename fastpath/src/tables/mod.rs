@@ -14,6 +14,7 @@ mod affinity;
 mod balancer;
 mod chains;
 pub mod classifier;
+mod distributed;
 pub mod fdb;
 pub mod fib;
 mod health;
@@ -37,6 +38,7 @@ pub use acl::{
 };
 pub use affinity::Affinity;
 pub use balancer::{Backend, Balancers, Choosing, Hits, Selection, Service, Vip};
+pub use distributed::{Distributed, FloatingIp};
 pub use health::{
     Ailment, Condition, Health, HealthCheck, Liveness, Mapping, Monitored, Probe, SERVICE_MAC,
 };

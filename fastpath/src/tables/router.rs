@@ -10,6 +10,7 @@ use sluice_net::Mac;
 use crate::connections::{Connection, Flags};
 use crate::ids::{DatapathId, PortId};
 use crate::tables::balancer::Balancers;
+use crate::tables::distributed::Distributed;
 use crate::tables::nat::Nat;
 use crate::tables::routing::{Route, RouteId, Routing};
 use crate::tables::suspects::{Suspects, broadcast};
@@ -29,6 +30,8 @@ pub struct Router {
     pub suspects: Suspects,
     /// NAT rules.
     pub nat: Nat,
+    /// Floating IPs that are translated here, whoever holds the gateway port.
+    pub distributed: Distributed,
     /// Load balancers.
     pub balancers: Balancers,
     /// Sources of balanced connections become this of their family, whoever they are (OVN's lb_force_snat_ip).
@@ -126,11 +129,12 @@ pub struct Local {
 
 impl Router {
     /// What packets are looked at closely for: [`Router::local`], and as sources the broadcast addresses of the
-    /// ports' networks.
+    /// ports' networks and the insides of [`Router::distributed`].
     pub fn suspicious(&self) -> Suspects {
         let networks = self.ports.iter().flat_map(|port| &port.networks);
         let broadcasts = networks.filter_map(broadcast).map(IpAddr::V4);
-        Suspects::of(self.local.keys().copied().chain(broadcasts))
+        let insides = self.distributed.insides();
+        Suspects::of(self.local.keys().copied().chain(broadcasts).chain(insides))
     }
 
     /// The route of a packet, for those who tell of it; packets go by [`Routing::choose`].

@@ -42,6 +42,8 @@ pub struct Switch {
     pub mac_limit: u32,
     /// Milliseconds a learned MAC lives without traffic.
     pub mac_age: u32,
+    /// MACs of floating IPs that routers translate on this node.
+    pub distributed: Vec<Mac>,
     /// Backends of load balancers are checked behind ports of it.
     pub monitored: Option<Arc<Monitored>>,
     /// Who may send what to whom; `None` when no rule holds here.
@@ -152,6 +154,8 @@ pub struct Known {
     pub mac: Mac,
     /// Index of the switch port that owns it.
     pub port: u16,
+    /// A distributed floating IP: it is answered for here, whoever holds the router's port.
+    pub here: bool,
 }
 
 /// Port security of a switch port, OVN's `port_security`.

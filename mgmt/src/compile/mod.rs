@@ -33,6 +33,7 @@ mod clauses;
 mod component;
 mod devices;
 mod diff;
+mod distributed;
 mod flood;
 mod health;
 mod matches;

@@ -8,12 +8,18 @@ use hashbrown::hash_map::Entry;
 use ipnet::{IpNet, Ipv4Net};
 use sluice_fastpath::tables::{self, Dnat, DnatKind, Local, Remotes, Snat, SnatKind, Vip};
 
+use super::distributed::{Bound, bound};
+use super::node::NodeView;
 use super::router::{addresses, index_of, indexed};
 use crate::topology::{Nat, NatKind, Place, Problem, ResolvedRouter};
 
 /// The router's own addresses, those of its NAT rules and those of its load balancers. Those of disabled ports are not
 /// its own.
-pub(super) fn local(router: &ResolvedRouter, vips: &[Arc<Vip>]) -> HashMap<IpAddr, Local> {
+pub(super) fn local(
+    node: &NodeView,
+    router: &ResolvedRouter,
+    vips: &[Arc<Vip>],
+) -> HashMap<IpAddr, Local> {
     let mut local: HashMap<IpAddr, Local> = HashMap::new();
     for (port, _, body) in indexed(router).filter(|(_, _, body)| body.enabled) {
         for address in addresses(body) {
@@ -34,6 +40,7 @@ pub(super) fn local(router: &ResolvedRouter, vips: &[Arc<Vip>]) -> HashMap<IpAdd
     let rules = router
         .nat
         .iter()
+        .filter(|nat| !matches!(bound(node, nat), Bound::Elsewhere(_)))
         .map(|nat| (nat.external_ip, nat.kind != NatKind::Snat));
     let services = vips
         .iter()
@@ -72,21 +79,38 @@ fn port_holding(router: &ResolvedRouter, ip: IpAddr) -> Option<u16> {
         .map(|(_, port)| port)
 }
 
-/// The rules. One belongs to the port that it names, else to that on whose link its address is; an address that is on
-/// no link, to the gateway port if the router has exactly one. Destinations are translated at gateway ports, or at all
-/// ports of a gateway router.
+/// The port that a rule belongs to: the one that it names, else that on whose link its address is; with an address that
+/// is on no link, the gateway port if the router has exactly one.
+pub(super) fn port_of(router: &ResolvedRouter, nat: &Nat) -> Option<u16> {
+    let only_gateway = || {
+        let mut gateways = indexed(router).filter(|(_, _, body)| !body.gateway_chassis.is_empty());
+        match (gateways.next(), gateways.next()) {
+            (Some((port, _, _)), None) => Some(port),
+            _ => None,
+        }
+    };
+    let named = nat
+        .gateway_port
+        .as_ref()
+        .and_then(|port| index_of(router, port));
+    named
+        .or_else(|| port_holding(router, nat.external_ip))
+        .or_else(only_gateway)
+}
+
+/// The rules, but those that another chassis carries out. Destinations are translated at gateway ports, or at all ports
+/// of a gateway router.
 pub(super) fn compile(
+    node: &NodeView,
     name: &str,
     router: &ResolvedRouter,
     problems: &mut Vec<Problem>,
 ) -> tables::Nat {
-    let mut gateways = indexed(router).filter(|(_, _, body)| !body.gateway_chassis.is_empty());
-    let only_gateway = match (gateways.next(), gateways.next()) {
-        (Some((port, _, _)), None) => Some(port),
-        _ => None,
-    };
     let (mut sources, mut destinations) = (Vec::new(), Vec::new());
     for (index, nat) in router.nat.iter().enumerate() {
+        if let Bound::Elsewhere(_) = bound(node, nat) {
+            continue;
+        }
         let (IpAddr::V4(external), IpNet::V4(logical)) = (nat.external_ip, nat.logical_ip) else {
             let place = Place::at(["router", name, "nat", "type"]).nth(index);
             problems.push(
@@ -98,13 +122,7 @@ pub(super) fn compile(
             );
             continue;
         };
-        let named = nat
-            .gateway_port
-            .as_ref()
-            .and_then(|port| index_of(router, port));
-        let port = named
-            .or_else(|| port_holding(router, nat.external_ip))
-            .or(only_gateway);
+        let port = port_of(router, nat);
         if nat.kind != NatKind::Dnat {
             sources.push(source(nat, logical, external, port));
         }

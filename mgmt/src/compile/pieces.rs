@@ -8,6 +8,7 @@ use sluice_fastpath::tables::{Acls, Device, Piece, PieceKind, PortSeat, Tables};
 use sluice_net::Vni;
 
 use super::acl;
+use super::distributed;
 use super::reach::Owner;
 use super::registry::Registry;
 use super::router::{self, RouterFacts};
@@ -63,6 +64,7 @@ impl<'r> Round<'r> {
         for (name, declared) in &view.resolved.routers {
             if view.reach.contains(Owner::Router(name)) {
                 router::check_links(view, name, declared, &mut self.problems);
+                distributed::check(view, name, declared, &mut self.problems);
                 self.router(name, declared);
             }
         }

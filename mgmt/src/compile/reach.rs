@@ -8,6 +8,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
+use super::distributed::any_here;
 use super::node::NodeView;
 use crate::topology::{
     AclAction, Attachment, Peer, Resolved, ResolvedAcl, ResolvedRouter, ResolvedRouterPort,
@@ -194,10 +195,9 @@ fn spread<'t>(
     reached: &HashSet<Owner<'t>>,
 ) -> HashSet<Owner<'t>> {
     let translates = |owner: &Owner<'t>| match owner {
-        Owner::Router(name) => resolved
-            .routers
-            .get(*name)
-            .is_some_and(|router| has_rules(router) && may_be_here(node, router)),
+        Owner::Router(name) => resolved.routers.get(*name).is_some_and(|router| {
+            has_rules(router) && may_be_here(node, router) || any_here(node, router)
+        }),
         Owner::Switch(name) => resolved.switches.get(*name).is_some_and(|switch| {
             balances(resolved, node, switch) || tracks(resolved, name, switch)
         }),

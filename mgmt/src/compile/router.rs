@@ -11,6 +11,7 @@ use sluice_fastpath::tables::{
 use sluice_net::Mac;
 
 use super::View;
+use super::distributed;
 use super::nat;
 use super::reach::Owner;
 use super::registry::Registry;
@@ -149,15 +150,16 @@ pub(super) fn compile(
         ports,
         by_key: by_key(router),
         routing: plan.routing(before),
-        local: nat::local(router, &facts.vips),
-        nat: nat::compile(name, router, problems),
+        local: nat::local(view.node, router, &facts.vips),
+        nat: nat::compile(view.node, name, router, problems),
+        distributed: distributed::compile(view.node, router),
         balancers: Balancers::new(facts.vips.clone()),
         lb_force_snat: router
             .lb_force_snat_ip
             .into_iter()
             .filter(|ip| ip.is_ipv4())
             .collect(),
-        neighbors: neighbors(router, facts),
+        neighbors: neighbors(view, router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,
         stateful: facts.stateful,
@@ -238,9 +240,13 @@ fn by_key(router: &ResolvedRouter) -> HashMap<u16, RouterKey> {
     by_key
 }
 
-/// Given neighbors, and the routers at the other ends of links between routers.
-fn neighbors(router: &ResolvedRouter, facts: &RouterFacts) -> HashMap<(u16, IpAddr), Mac> {
-    let mut neighbors = HashMap::new();
+/// Given neighbors, the routers at the other ends of links between routers, and floating IPs of other chassis.
+fn neighbors(
+    view: &View<'_>,
+    router: &ResolvedRouter,
+    facts: &RouterFacts,
+) -> HashMap<(u16, IpAddr), Mac> {
+    let mut neighbors: HashMap<_, _> = distributed::neighbors(view.node, router).collect();
     for (port, link) in (0..).zip(&facts.links) {
         neighbors.extend(link.neighbors.iter().map(|(ip, mac)| ((port, *ip), *mac)));
     }

@@ -15,6 +15,7 @@ use sluice_net::Mac;
 
 use super::View;
 use super::acl::AclFacts;
+use super::distributed::{self, Bound, bound};
 use super::flood::domains;
 use super::outline::{Localnet, Outline, bridged, remote_chassis};
 use super::reach::{Owner, balances, is_elsewhere};
@@ -42,6 +43,8 @@ struct Attached {
     behind: Behind,
     /// Addresses of NAT rules and load balancers that live on the link.
     nat: Vec<IpAddr>,
+    /// Distributed floating IPs of this node on the link, with their MACs.
+    floating: Vec<(IpAddr, Mac)>,
 }
 
 /// Where the router port is processed.
@@ -101,6 +104,7 @@ impl Attached {
             return Self {
                 behind: Behind::Nothing,
                 nat: Vec::new(),
+                floating: Vec::new(),
             };
         };
         let behind = match &router.chassis {
@@ -119,12 +123,18 @@ impl Attached {
         let vips = balancers
             .filter_map(|name| view.resolved.load_balancers.get(name))
             .flat_map(|balancer| balancer.vips.keys().map(|vip| vip.ip));
-        let rules = router.nat.iter().map(|nat| nat.external_ip);
+        let rules = router.nat.iter();
+        let rules = rules.filter(|nat| bound(view.node, nat) == Bound::ToGateway);
+        let rules = rules.map(|nat| nat.external_ip);
         let mut nat: Vec<IpAddr> = rules.chain(vips).collect();
         nat.retain(|ip| port.networks.iter().any(|network| network.contains(ip)));
         nat.sort_unstable();
         nat.dedup();
-        Self { behind, nat }
+        Self {
+            behind,
+            nat,
+            floating: distributed::on_link(view.node, router, port_name),
+        }
     }
 }
 
@@ -190,6 +200,10 @@ pub(super) fn compile(
         keyless: keyless(view, &ports),
         mac_limit: switch.mac_limit,
         mac_age: switch.mac_age_seconds.saturating_mul(1000),
+        distributed: ordered
+            .iter()
+            .flat_map(|port| port.floating().iter().map(|(_, mac)| *mac))
+            .collect(),
         monitored: facts.monitored.clone(),
         acls: None,
         ports,
@@ -202,6 +216,13 @@ pub(super) struct Port<'t> {
     pub(super) name: &'t str,
     pub(super) declared: &'t ResolvedSwitchPort,
     attached: Option<&'t Attached>,
+}
+
+impl<'t> Port<'t> {
+    /// Distributed floating IPs of this node on the link of the router behind it.
+    fn floating(&self) -> &'t [(IpAddr, Mac)] {
+        self.attached.map_or(&[], |attached| &attached.floating)
+    }
 }
 
 /// Ports of type router and localnet by name, then VIFs by name; see [`Outline`].
@@ -331,6 +352,11 @@ fn by_mac(ordered: &[Port<'_>], ports: &mut [SwitchPort]) -> HashMap<Mac, u16> {
             }
         }
     }
+    for (port, index) in ordered.iter().zip(0..) {
+        for (_, mac) in port.floating() {
+            by_mac.entry(*mac).or_insert(index);
+        }
+    }
     for (mac, first, second) in shared {
         by_mac.remove(&mac);
         for index in [first, second] {
@@ -356,8 +382,17 @@ fn known(ordered: &[Port<'_>]) -> HashMap<IpAddr, Known> {
                 known.entry(*ip).or_insert(Known {
                     mac: address.mac,
                     port: index,
+                    here: false,
                 });
             }
+        }
+        for (ip, mac) in port.floating() {
+            let floating = Known {
+                mac: *mac,
+                port: index,
+                here: true,
+            };
+            known.insert(*ip, floating);
         }
     }
     known

@@ -237,6 +237,8 @@ impl Digest {
         self.list(nat.exempted_ext_ips.iter(), Self::net);
         self.option(nat.gateway_port.as_deref(), Self::text);
         self.number(nat.stateless);
+        self.option(nat.external_mac, |d, mac| d.0.bytes(&mac.0));
+        self.option(nat.logical_port.as_deref(), Self::text);
     }
 
     fn load_balancer(&mut self, balancer: &LoadBalancer) {

@@ -4,6 +4,7 @@ mod acl;
 mod balancers;
 mod conformance;
 mod differential;
+mod distributed;
 mod dnat;
 mod drops;
 mod floating;

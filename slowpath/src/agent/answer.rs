@@ -8,7 +8,7 @@ use sluice_net::Mac;
 
 use super::Agent;
 use super::counters::count;
-use super::resolve::{owns, switch_side};
+use super::resolve::{mac_of, owns, switch_side};
 use crate::discovery::{self, Message};
 
 impl<P: FramePool> Agent<P> {
@@ -54,24 +54,28 @@ impl<P: FramePool> Agent<P> {
         let Some(message) = discovery::read(&headers) else {
             return count(&self.counters.malformed);
         };
-        let Some((_, router, port)) = tables
-            .router_port(id)
-            .filter(|(_, _, port)| self.speaks_for(port))
-        else {
+        let Some((_, router, port)) = tables.router_port(id) else {
             return count(&self.counters.stale);
         };
+        if let Some((ip, _)) = message.lesson()
+            && self.voice(tables, router, port, ip).is_none()
+        {
+            return count(&self.counters.stale);
+        }
         if let Some((ip, heard)) = message.lesson() {
             self.learn(tables, (id, ip), heard);
         }
         let Message::Question(question) = message else {
             return;
         };
-        let Some(via) =
-            switch_side(tables, port).filter(|_| owns(tables, router, port, question.target))
-        else {
+        let owns = || owns(tables, router, port, question.target);
+        let answers = router.distributed.outside(question.target).is_some()
+            || self.speaks_for(port) && owns();
+        let Some(via) = switch_side(tables, port).filter(|_| answers) else {
             return;
         };
-        if let Some(reply) = discovery::answer(&question, port.mac, true) {
+        let mac = mac_of(router, port, question.target);
+        if let Some(reply) = discovery::answer(&question, mac, true) {
             let to = InjectTo::Walk(Origin::SwitchPort(via));
             self.send(punted.worker, &reply, to, &self.counters.answered);
         }

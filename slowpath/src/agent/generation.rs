@@ -81,7 +81,10 @@ impl<P: FramePool> Agent<P> {
                 return false;
             };
             let active = |gateway: &Gateway| self.learned.roles.get(gateway.role) == Role::Active;
-            port.gateway.as_ref().is_none_or(active)
+            let index = tables.seat(id).map(|seat| seat.index);
+            let mut floating = router.distributed.iter();
+            (port.gateway.as_ref().is_none_or(active)
+                || floating.any(|floating| Some(floating.port) == index))
                 && switch_side(tables, port).is_some()
                 && !is_given(tables, router, port, ip)
         };
@@ -97,6 +100,14 @@ impl<P: FramePool> Agent<P> {
         {
             addresses
                 .extend(addresses_of(tables, router, port).map(|ip| ((port.id, ip), port.mac)));
+        }
+        for (router, port) in
+            router_ports(tables).filter(|(_, port)| port.enabled && wired(tables, port))
+        {
+            let index = tables.seat(port.id).map(|seat| seat.index);
+            let here = router.distributed.iter();
+            let here = here.filter(|floating| Some(floating.port) == index);
+            addresses.extend(here.map(|one| ((port.id, one.outside), one.mac)));
         }
         if let Some(underlay) = &tables.underlay {
             addresses.insert(
@@ -125,19 +136,7 @@ impl<P: FramePool> Agent<P> {
         if !router.bound && port.gateway.is_none() {
             return false;
         }
-        let Peer::Switch { switch, port: side } = port.peer else {
-            return false;
-        };
-        let Some((_, switch)) = tables.switch(switch) else {
-            return false;
-        };
-        let here = switch.ports.get(usize::from(side)).is_some_and(|side| {
-            side.enabled && matches!(side.place, Place::Router(_) | Place::Gateway { .. })
-        });
-        let wired = |port: &sluice_fastpath::tables::SwitchPort| {
-            port.localnet && port.enabled && matches!(port.place, Place::Device { .. })
-        };
-        here && self.speaks_for(port) && switch.ports.iter().any(wired)
+        self.speaks_for(port) && wired(tables, port)
     }
 
     /// Sends one announcement.
@@ -151,7 +150,10 @@ impl<P: FramePool> Agent<P> {
         let Some(via) = switch_side(tables, port) else {
             return;
         };
-        let frame = discovery::announcement(Station { mac: port.mac, ip }, true);
+        let Some(&mac) = self.announced.get(&(id, ip)) else {
+            return;
+        };
+        let frame = discovery::announcement(Station { mac, ip }, true);
         self.send(
             ANY_WORKER,
             &frame,
@@ -159,6 +161,23 @@ impl<P: FramePool> Agent<P> {
             &self.counters.announced,
         );
     }
+}
+
+/// The port is on a switch that a physical network is attached to here.
+fn wired(tables: &Tables, port: &RouterPort) -> bool {
+    let Peer::Switch { switch, port: side } = port.peer else {
+        return false;
+    };
+    let Some((_, switch)) = tables.switch(switch) else {
+        return false;
+    };
+    let here = switch.ports.get(usize::from(side)).is_some_and(|side| {
+        side.enabled && matches!(side.place, Place::Router(_) | Place::Gateway { .. })
+    });
+    let wired = |port: &sluice_fastpath::tables::SwitchPort| {
+        port.localnet && port.enabled && matches!(port.place, Place::Device { .. })
+    };
+    here && switch.ports.iter().any(wired)
 }
 
 fn router_ports(tables: &Tables) -> impl Iterator<Item = (&Router, &RouterPort)> {

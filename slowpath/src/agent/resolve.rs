@@ -21,9 +21,11 @@ pub(super) const ANY_WORKER: WorkerId = WorkerId(0);
 impl<P: FramePool> Agent<P> {
     /// A frame waits for a neighbor of a router port.
     pub(super) fn resolve(&mut self, tables: &Tables, punted: Punted<P::Frame>, key: Key) {
-        let port = tables.router_port(key.0).map(|(_, _, port)| port);
-        let able = |port: &RouterPort| self.speaks_for(port) && port.address_for(key.1).is_some();
-        if port.is_some_and(able) && port.and_then(|port| switch_side(tables, port)).is_some() {
+        let found = tables.router_port(key.0);
+        let able = found.is_some_and(|(_, router, port)| {
+            self.voice(tables, router, port, key.1).is_some() && switch_side(tables, port).is_some()
+        });
+        if able {
             self.need(key, Some(punted));
         } else {
             count(&self.counters.stale);
@@ -68,11 +70,12 @@ impl<P: FramePool> Agent<P> {
         let Some((_, router, port)) = tables.router_port(key.0) else {
             return count(&self.counters.stale);
         };
-        if !self.speaks_for(port) {
+        if self.voice(tables, router, port, key.1).is_none() {
             return;
         }
         if owns(tables, router, port, key.1) {
-            if heard.mac().is_some_and(|mac| mac != port.mac) {
+            let own = mac_of(router, port, key.1);
+            if heard.mac().is_some_and(|mac| mac != own) {
                 count(&self.counters.conflicts);
             }
             return;
@@ -183,25 +186,42 @@ impl<P: FramePool> Agent<P> {
         }
     }
 
+    /// As who this node asks for `to` on the link of a router port: as the port, or where another chassis holds that, as
+    /// one of the floating IPs that this node has there.
+    pub(super) fn voice(
+        &self,
+        tables: &Tables,
+        router: &Router,
+        port: &RouterPort,
+        to: IpAddr,
+    ) -> Option<Station> {
+        if self.speaks_for(port) {
+            let ip = port.address_for(to)?;
+            return Some(Station { mac: port.mac, ip });
+        }
+        let index = tables.seat(port.id).map(|seat| seat.index);
+        let mut floating = router.distributed.iter();
+        let floating = floating.find(|floating| {
+            Some(floating.port) == index && floating.outside.is_ipv4() == to.is_ipv4()
+        })?;
+        (router.enabled && port.enabled).then_some(Station {
+            mac: floating.mac,
+            ip: floating.outside,
+        })
+    }
+
     fn ask(&mut self, tables: &Tables, (port, ip): Key, unicast: Option<Mac>) {
         if port == UNDERLAY_PORT {
             return self.ask_underlay(tables, ip, unicast);
         }
-        let Some((_, _, router_port)) = tables.router_port(port) else {
+        let Some((_, router, router_port)) = tables.router_port(port) else {
             return;
         };
-        let (Some(address), Some(via)) = (
-            router_port.address_for(ip),
+        let (Some(station), Some(via)) = (
+            self.voice(tables, router, router_port, ip),
             switch_side(tables, router_port),
         ) else {
             return;
-        };
-        if !self.speaks_for(router_port) {
-            return;
-        }
-        let station = Station {
-            mac: router_port.mac,
-            ip: address,
         };
         if let Some(frame) = discovery::ask(station, ip, unicast) {
             let to = InjectTo::Walk(Origin::SwitchPort(via));
@@ -227,6 +247,12 @@ pub(super) fn owns(tables: &Tables, router: &Router, port: &RouterPort, ip: IpAd
             .local
             .get(&ip)
             .is_some_and(|local| local.nat && local.port.is_some() && local.port == index)
+}
+
+/// The MAC by which a router has an address of its own on the link of a port.
+pub(super) fn mac_of(router: &Router, port: &RouterPort, ip: IpAddr) -> Mac {
+    let floating = router.distributed.outside(ip);
+    floating.map_or(port.mac, |floating| floating.mac)
 }
 
 /// Does the topology say which MAC has this address on the port's link? Nothing is learned about it then.

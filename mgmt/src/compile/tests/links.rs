@@ -190,3 +190,73 @@ networks = ["192.0.2.1/24"]
         [there.router_port("g-s").id]
     );
 }
+
+const FLOATING: &str = r#"
+[switch.in.port.vm1]
+addresses = ["02:00:00:00:00:01 10.0.0.1"]
+[switch.in.port.in-r]
+type = "router"
+router_port = "r-in"
+[switch.out.port.ln]
+type = "localnet"
+network = "wire"
+[switch.out.port.out-r]
+type = "router"
+router_port = "r-out"
+[router.r.port.r-in]
+networks = ["10.0.0.254/24"]
+[router.r.port.r-out]
+networks = ["203.0.113.1/24"]
+gateway_chassis = { gw = 1 }
+[[router.r.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.0.0.1"
+external_ip = "203.0.113.9"
+external_mac = "02:00:00:00:0f:09"
+logical_port = "vm1"
+[chassis.gw]
+[chassis.a]
+"#;
+
+/// The chassis of its VM carries out a distributed floating IP, with the wire that it needs; to others it is a neighbor.
+#[test]
+fn distributed_floating_ips() {
+    let text = FLOATING.replace(
+        "[chassis.gw]",
+        "[chassis.gw]\nencap = { type = \"geneve\", ip = \"10.9.0.1\" }",
+    );
+    let text = text.replace(
+        "[chassis.a]",
+        "[chassis.a]\nencap = { type = \"geneve\", ip = \"10.9.0.2\" }",
+    );
+    let outside = ip("203.0.113.9");
+    let here = node("a", Some("10.9.0.2/24")).bind("vm1").map("wire");
+    let built = build(&topology(&text), &here);
+    assert_eq!(built.router("r").distributed.iter().count(), 1);
+    assert!(built.router("r").stateful && built.router("r").local[&outside].nat);
+    let known = built.switch("out").known[&outside];
+    assert!(known.here && known.mac == super::mac("02:00:00:00:0f:09"));
+
+    let gateway = node("gw", Some("10.9.0.1/24")).map("wire");
+    let built = build(&topology(&text), &gateway);
+    let router = built.router("r");
+    assert!(router.distributed.is_empty() && router.nat.is_empty());
+    assert!(!router.local.contains_key(&outside));
+    let port = router.by_key[&built.router_port("r-out").key].port;
+    assert_eq!(router.neighbors[&(port, outside)], known.mac);
+    assert!(!built.switch("out").known.contains_key(&outside));
+
+    let problems = refused(
+        &topology(&text),
+        &node("a", Some("10.9.0.2/24")).bind("vm1"),
+    );
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}")
+    };
+    assert_eq!(problem.place().to_string(), "router.r.nat.logical_port[0]");
+    assert!(
+        problem
+            .message
+            .contains("no way to the physical network of 203.0.113.9")
+    );
+}

@@ -90,9 +90,6 @@ fn every_topology_key_has_an_example() {
     // Keys that are better left out, but for a reason of one's own.
     let rare = [
         "redirect_key",
-        // Known, so that they are refused for what they are.
-        "external_mac",
-        "logical_port",
         "memory",
         "connections",
         "neighbors",

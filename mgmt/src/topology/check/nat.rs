@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
+use sluice_net::addr::Mac;
 
 use super::super::model::{
     Nat, NatKind, PortAddress, Router, RouterPort, SwitchPortKind, Topology,
 };
-use super::super::names::{Names, push_missing};
+use super::super::names::{Names, Owner, push_missing};
 use super::super::problem::{Place, Problem};
-use super::port::{check_host, check_prefix};
+use super::port::{check_host, check_mac, check_prefix};
 
 pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<Problem>) {
     if topology
@@ -22,6 +23,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     }
     let holders = Holders::of(topology, names);
     let mut claims: HashMap<(&str, IpAddr), (&str, usize)> = HashMap::new();
+    let mut macs = router_macs(topology);
     for (name, router) in &topology.routers {
         check_placement(name, router, problems);
         let mut inside: HashSet<(bool, IpNet, Option<&str>)> = HashSet::new();
@@ -37,6 +39,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
             rule.check_addresses(problems);
             rule.check_gateway_port(problems);
             rule.check_columns(problems);
+            rule.check_distributed(topology, names, &mut macs, problems);
             let source = (
                 nat.kind == NatKind::DnatAndSnat,
                 nat.logical_ip,
@@ -65,6 +68,26 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
             }
         }
     }
+}
+
+/// MACs of router ports, and where they are declared.
+fn router_macs(topology: &Topology) -> HashMap<Mac, Place> {
+    let routers = topology.routers.iter().flat_map(|(name, router)| {
+        let ports = router.ports.iter();
+        ports.filter_map(move |(port, body)| {
+            Some((body.mac?, Place::at(["router", name, "port", port, "mac"])))
+        })
+    });
+    routers.collect()
+}
+
+/// Where a MAC is declared in a switch.
+fn station(topology: &Topology, switch: &str, mac: Mac) -> Option<Place> {
+    let ports = topology.switches.get(switch)?.ports.iter();
+    let has = |address: &PortAddress| matches!(address, PortAddress::Static { mac: own, .. } if *own == mac);
+    let mut holding = ports.filter(|(_, port)| port.addresses.iter().any(has));
+    let (port, _) = holding.next()?;
+    Some(Place::at(["switch", switch, "port", port, "addresses"]))
 }
 
 /// Ports at which the router translates.
@@ -152,18 +175,87 @@ impl<'t> Rule<'t> {
                 .mend("supported: IPv4 addresses"),
             );
         }
-        let distributed = [
-            ("external_mac", self.nat.external_mac.is_some()),
-            ("logical_port", self.nat.logical_port.is_some()),
-        ];
-        for (field, _) in distributed.iter().filter(|(_, given)| *given) {
+    }
+
+    /// A distributed floating IP has a MAC of its own, and a VIF where it is carried out.
+    fn check_distributed(
+        self,
+        topology: &Topology,
+        names: &Names<'_>,
+        macs: &mut HashMap<Mac, Place>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let (mac, port) = match (self.nat.external_mac, &self.nat.logical_port) {
+            (None, None) => return,
+            (Some(mac), Some(port)) => (mac, port),
+            (mac, _) => {
+                let (has, lacks) = match mac {
+                    Some(_) => ("external_mac", "logical_port"),
+                    None => ("logical_port", "external_mac"),
+                };
+                problems.push(
+                    Problem::new(
+                        self.place(has),
+                        format!("{has} makes a floating IP distributed only with {lacks}"),
+                    )
+                    .mend(format!(
+                        "add {lacks}, or remove {has} and let the gateway translate"
+                    )),
+                );
+                return;
+            }
+        };
+        let mut report = |field: &str, message: String, mend: &str| {
+            problems.push(Problem::new(self.place(field), message).mend(mend));
+        };
+        if self.nat.kind != NatKind::DnatAndSnat {
+            let message = format!("type {} cannot be distributed", self.nat.kind.name());
+            report("external_mac", message, "only dnat_and_snat can");
+        }
+        if let Some(chassis) = &self.router.chassis {
+            let message = format!(
+                "router `{}` lives wholly on chassis `{chassis}`, which translates for all",
+                self.router_name
+            );
+            report(
+                "external_mac",
+                message,
+                "remove external_mac and logical_port",
+            );
+        }
+        check_mac(mac, || self.place("external_mac"), problems);
+        let external = (self.nat.external_ip, self.nat.gateway_port.as_deref());
+        let switches = outside(self.router, external.0, external.1, names);
+        let stations = switches.iter();
+        let mut stations = stations.filter_map(|switch| station(topology, switch, mac));
+        let known = macs.insert(mac, self.place("external_mac"));
+        if let Some(other) = known.or_else(|| stations.next()) {
             problems.push(
                 Problem::new(
-                    self.place(field),
-                    "distributed floating IPs are not supported in this version",
+                    self.place("external_mac"),
+                    format!("{mac} is not the only one"),
                 )
-                .mend("without external_mac and logical_port the gateway chassis translates"),
+                .mend("each floating IP has a MAC of its own")
+                .also(other, "the same MAC"),
             );
+        }
+        let vif = match names.owner(port) {
+            Some(Owner::Switch(switch)) => {
+                let switch = topology.switches.get(switch);
+                let port = switch.and_then(|switch| switch.ports.get(port));
+                port.is_some_and(|port| port.kind == SwitchPortKind::Vif)
+            }
+            _ => false,
+        };
+        if !vif {
+            let switches = topology.switches.values();
+            let all = switches.flat_map(|switch| switch.ports.keys());
+            let problem = Problem::new(
+                self.place("logical_port"),
+                format!("there is no VIF `{port}`"),
+            )
+            .mend(format!("the switch port of {}", self.nat.logical_ip.addr()));
+            push_missing(problem, port, all.map(String::as_str), problems);
         }
     }
 

@@ -282,7 +282,7 @@ const CASES: &[Case] = &[
             r(t).nat.push(nat);
         },
         "router.r.nat.logical_port[1]",
-        "distributed floating IPs are not supported",
+        "only with external_mac",
     ),
     (
         "stateless snat",

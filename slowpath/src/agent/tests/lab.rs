@@ -225,7 +225,16 @@ pub(super) fn outer_switch() -> Switch {
 fn known(addresses: &[(&str, Mac, u16)]) -> HashMap<IpAddr, Known> {
     addresses
         .iter()
-        .map(|&(address, mac, port)| (ip(address), Known { mac, port }))
+        .map(|&(address, mac, port)| {
+            (
+                ip(address),
+                Known {
+                    mac,
+                    port,
+                    here: false,
+                },
+            )
+        })
         .collect()
 }
 

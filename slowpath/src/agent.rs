@@ -13,6 +13,7 @@
 
 mod acl;
 mod answer;
+mod collect;
 mod counters;
 mod generation;
 mod health;
@@ -47,6 +48,7 @@ use crate::announce::Announcer;
 use crate::health::Monitors;
 use crate::limit::{Bucket, ErrorLimit, Rate};
 use crate::neighbor::{self, Effect, Resolver};
+use crate::reassembly::{self, Reassembler};
 use crate::role::{Alive, RoleMachine};
 use crate::time::Time;
 use counters::count;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub announcements: Rate,
     /// Health checks of backends that this node begins.
     pub health_checks: Rate,
+    /// Fragments to this node's own addresses.
+    pub reassembly: reassembly::Settings,
     /// Log messages a second of an ACL without a meter.
     pub acl_logs: u32,
     /// Frames taken from one queue of one worker in a step.
@@ -103,6 +107,7 @@ impl Default for Settings {
                 per_second: 2_000,
                 burst: 200,
             },
+            reassembly: reassembly::Settings::default(),
             acl_logs: 100,
             frames_per_step: 64,
             timers_per_step: 1_024,
@@ -190,6 +195,8 @@ pub struct Agent<P: FramePool> {
     next_ageing: Time,
     roles: RoleMachine<RoleId, u32>,
     alive: Alive,
+    /// What comes in fragments to addresses of routers and of the underlay.
+    reassembler: Reassembler<PortId>,
     announcer: Announcer<Key>,
     /// What is being or was announced, and with which MAC.
     announced: HashMap<Key, Mac>,
@@ -236,6 +243,7 @@ impl<P: FramePool> Agent<P> {
             next_ageing: now,
             roles: RoleMachine::default(),
             alive: Alive::All,
+            reassembler: Reassembler::new(settings.reassembly),
             announcer: Announcer::new(settings.announcements, now),
             announced: HashMap::new(),
             limit: ErrorLimit::new(settings.port_errors, settings.source_errors, now),
@@ -294,6 +302,7 @@ impl<P: FramePool> Agent<P> {
         let due = [
             self.resolver.next_deadline(),
             self.announcer.next_deadline(),
+            self.reassembler.next_deadline(),
             self.checks.next_deadline(),
             ageing,
         ];
@@ -382,6 +391,7 @@ impl<P: FramePool> Agent<P> {
             self.announce(tables, key);
         }
         self.age_macs();
+        self.expire_datagrams();
         self.run_checks();
     }
 

@@ -1,8 +1,10 @@
-//! IPv4 fragmentation (RFC 791 section 3.2, RFC 1812 section 4.2.2.7).
+//! Fragmentation: of IPv4 (RFC 791 section 3.2, RFC 1812 section 4.2.2.7), and of IPv6 where it is sent (RFC 8200 section 4.5).
 
 use sluice_net::checksum::checksum;
+use sluice_net::wire::ip_proto;
 use sluice_net::wire::ipv4::{self, Ipv4Header};
-use sluice_net::{Headers, L3};
+use sluice_net::wire::ipv6::{self, FragmentHeader};
+use sluice_net::{Fragment, Headers, L3};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Why a frame is not fragmented.
@@ -10,6 +12,8 @@ use zerocopy::{FromBytes, IntoBytes};
 pub enum Refusal {
     /// It is no IPv4 packet, or its header is damaged.
     NotIpv4,
+    /// It is no whole IPv6 packet without extension headers.
+    NotIpv6,
     /// Its sender forbids it.
     DontFragment,
     /// Not even 8 bytes of data fit beside the header.
@@ -62,6 +66,57 @@ pub fn fragment(frame: &[u8], headers: &Headers, mtu: u16) -> Result<Vec<Vec<u8>
             data,
         ]
         .concat()
+    });
+    Ok(pieces.collect())
+}
+
+/// Splits an IPv6 packet of this node's own, without extension headers, into frames whose packets have `mtu` bytes at most,
+/// in order, with this identification. A packet that fits comes back alone.
+///
+/// # Errors
+/// When it is none of ours, or nothing fits beside the headers.
+pub fn fragment_own_v6(
+    frame: &[u8],
+    headers: &Headers,
+    mtu: u16,
+    id: u32,
+) -> Result<Vec<Vec<u8>>, Refusal> {
+    let ip = headers.ip().ok_or(Refusal::NotIpv6)?;
+    let l3 = usize::from(headers.l3_offset);
+    let packet = frame.get(..l3 + usize::from(ip.total_len));
+    let (head, data) = packet
+        .and_then(|packet| packet.split_at_checked(l3 + ipv6::LEN))
+        .ok_or(Refusal::NotIpv6)?;
+    if !ip.is_v6() || usize::from(ip.l4_offset) != head.len() || ip.fragment != Fragment::None {
+        return Err(Refusal::NotIpv6);
+    }
+    if ip.total_len <= mtu {
+        return Ok(vec![[head, data].concat()]);
+    }
+    let room = usize::from(mtu).saturating_sub(ipv6::LEN + size_of::<FragmentHeader>()) & !7;
+    if room == 0 {
+        return Err(Refusal::MtuTooSmall);
+    }
+    let last = data.len().div_ceil(room).saturating_sub(1);
+    let pieces = data.chunks(room).enumerate().map(|(index, data)| {
+        let more = if index == last {
+            0
+        } else {
+            ipv6::MORE_FRAGMENTS
+        };
+        let header = FragmentHeader {
+            next_header: ip.proto,
+            reserved: 0,
+            offset_flags: ((index * room) as u16 | more).into(),
+            id: id.into(),
+        };
+        let mut piece = [head, header.as_bytes(), data].concat();
+        let len = (size_of::<FragmentHeader>() + data.len()) as u16;
+        if let Some(fixed) = piece.get_mut(l3 + 4..l3 + 7) {
+            let [high, low] = len.to_be_bytes();
+            fixed.copy_from_slice(&[high, low, ip_proto::FRAGMENT]);
+        }
+        piece
     });
     Ok(pieces.collect())
 }
@@ -130,7 +185,7 @@ fn copied_options(mut options: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use sluice_net::{Builder, Fragment, Mac, parse};
+    use sluice_net::{Builder, Mac, parse};
     use std::net::Ipv4Addr;
 
     fn packet(len: usize) -> Builder {

@@ -5,7 +5,7 @@
 //!   workers ==punts, sightings==> agent ==frames==> workers
 //!                                 |    \
 //!             discovery (arp, nd) |     +--> learned neighbors, MACs, roles (read by workers)
-//!             neighbor  icmp  fragment
+//!             neighbor  icmp  fragment, reassembly
 //!             announce  role  limit       time comes in as an argument
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod icmp;
 pub mod limit;
 pub mod nd;
 pub mod neighbor;
+pub mod reassembly;
 pub mod refusal;
 pub mod role;
 pub mod time;

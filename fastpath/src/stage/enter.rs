@@ -187,6 +187,10 @@ fn from_underlay(
         L4::Echo { .. } | L4::Icmp { .. } | L4::IcmpError { .. } => {
             return Break(Verdict::Punt(Punt::Underlay));
         }
+        // The slow path puts them together.
+        L4::None if ip.fragment != Fragment::None && ip.proto == ip_proto::ICMP => {
+            return Break(Verdict::Punt(Punt::Underlay));
+        }
         L4::None if ip.fragment != Fragment::None && ip.proto == ip_proto::UDP => {
             return drop(DropReason::TunnelFragment);
         }

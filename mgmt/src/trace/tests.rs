@@ -4,7 +4,7 @@ use sluice_fastpath::pipeline::View;
 use sluice_fastpath::spread::Homes;
 use sluice_net::{Builder, Mac};
 
-use super::{PacketSpec, Start, Trace, TraceError, TraceRequest, trace};
+use super::{FragmentSpec, PacketSpec, Start, Trace, TraceError, TraceRequest, trace};
 use crate::runtime::testing::{Bench, Scratch};
 
 /// The third part of N4: two switches and a router between them, all on one node.
@@ -512,6 +512,29 @@ fn a_hairpin_is_told_step_by_step() {
         ]
     );
     assert_eq!(bench.connections(), 0, "a trace opens nothing");
+}
+
+#[test]
+fn a_later_fragment_has_the_ports_of_its_first() {
+    let bench = Bench::example("examples/floating-ips/node.toml");
+    let spec = |fragment| PacketSpec {
+        proto: Some("udp".to_owned()),
+        sport: Some(5000),
+        dport: Some(53),
+        fragment,
+        ..to("203.0.113.10")
+    };
+    for (fragment, told) in [
+        (None, false),
+        (Some(FragmentSpec::First), true),
+        (Some(FragmentSpec::Later), true),
+    ] {
+        let trace = from_port(&bench, "web", spec(fragment));
+        let text = trace.to_string();
+        let says = "the first fragment of its datagram tells for all: source port 5000, destination port 53";
+        assert_eq!(text.contains(says), told, "{text}");
+        assert_eq!(trace.verdict, "transmit", "{text}");
+    }
 }
 
 #[test]

@@ -384,9 +384,18 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
     ),
     (TooManyHops, "limits::routers_that_send_in_a_circle"),
     (NatFragment, "fragments::sctp_passes_where_its_ports_stay"),
-    (FragmentMalformed, "fragments::fragments_that_are_attacks"),
-    (FragmentOverlap, "fragments::fragments_that_are_attacks"),
-    (FragmentPieces, "fragments::too_many_pieces_of_one_datagram"),
+    (
+        FragmentMalformed,
+        "fragments::attacks::fragments_that_are_attacks",
+    ),
+    (
+        FragmentOverlap,
+        "fragments::attacks::fragments_that_are_attacks",
+    ),
+    (
+        FragmentPieces,
+        "fragments::attacks::too_many_pieces_of_one_datagram",
+    ),
     (
         FragmentDuplicate,
         "fragments::what_waits_in_vain_is_dropped_by_name",
@@ -397,11 +406,11 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
     ),
     (
         FragmentTableFull,
-        "fragments::floods_of_fragments_hurt_nobody_who_is_connected",
+        "fragments::attacks::floods_of_fragments_hurt_nobody_who_is_connected",
     ),
     (
         FragmentSourceLimit,
-        "fragments::floods_of_fragments_hurt_nobody_who_is_connected",
+        "fragments::attacks::floods_of_fragments_hurt_nobody_who_is_connected",
     ),
     (
         NatProtocol,

@@ -18,6 +18,7 @@ mod network;
 mod node;
 mod scratch;
 
+pub use checks::verify;
 pub use fragments::{cut, join};
 pub use host::Host;
 pub use network::Network;

@@ -46,7 +46,13 @@ counters! {
     unreachable = "unreachable-dropped",
     /// Echo requests answered.
     echo_replies = "echo-replies",
-    /// Echo requests that get no reply: fragments, wrong checksums, senders that are no station.
+    /// Echo requests put together from fragments.
+    reassembled = "echo-reassembled",
+    /// Fragments to this node's own addresses that were dropped: overlapping, malformed, or no room for them.
+    reassembly_refused = "reassembly-refused",
+    /// Datagrams to this node's own addresses of which some fragments did not come.
+    reassembly_expired = "reassembly-expired",
+    /// Echo requests that get no reply: wrong checksums, senders that are no station.
     echo_refused = "echo-refused",
     /// ICMP errors sent.
     errors_sent = "icmp-errors-sent",

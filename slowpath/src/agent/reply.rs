@@ -29,7 +29,11 @@ impl<P: FramePool> Agent<P> {
         let Some((router, _, port)) = tables.router_port(port) else {
             return count(&self.counters.stale);
         };
-        let Ok(mut reply) = icmp::echo_reply(frame, &headers) else {
+        let asked = headers.ip().map_or(0, |ip| ip.fragment_id);
+        let Some((whole, headers)) = self.collect(port.id, frame, &headers) else {
+            return;
+        };
+        let Ok(mut reply) = icmp::echo_reply(&whole.frame, &headers) else {
             return count(&self.counters.echo_refused);
         };
         let origin = if headers
@@ -47,8 +51,13 @@ impl<P: FramePool> Agent<P> {
         } else {
             Origin::Router(router.id)
         };
-        let to = InjectTo::Walk(origin);
-        self.send(punted.worker, &reply, to, &self.counters.echo_replies);
+        let to = (punted.worker, InjectTo::Walk(origin));
+        // What came in fragments may go back in such.
+        let mtu = match whole.largest {
+            u16::MAX => u16::MAX,
+            largest => largest.min(port.mtu),
+        };
+        self.send_in_pieces(to, &reply, (asked, mtu), &self.counters.echo_replies);
     }
 
     /// A dropped packet whose sender is to be told; it came in by router port `port`.

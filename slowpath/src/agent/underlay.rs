@@ -7,7 +7,8 @@ use sluice_fastpath::ids::WorkerId;
 use sluice_fastpath::io::{Frame, FramePool};
 use sluice_fastpath::tables::{Tables, UNDERLAY_PORT, Underlay};
 use sluice_net::wire::ethernet::ETHERTYPE_VLAN;
-use sluice_net::{L4, Mac};
+use sluice_net::wire::ip_proto;
+use sluice_net::{Ip, L4, Mac};
 use std::sync::atomic::AtomicU64;
 
 use super::Agent;
@@ -39,17 +40,30 @@ impl<P: FramePool> Agent<P> {
         if let Some(message) = discovery::read(&headers) {
             return self.underlay_discovery(underlay, own, &message, punted.worker);
         }
-        let echo =
-            |ip: &&sluice_net::Ip| ip.dst == own && matches!(ip.l4, L4::Echo { reply: false, .. });
-        if headers.ip().filter(echo).is_none() {
+        let ours = |ip: &&Ip| ip.dst == own && ip.proto == ip_proto::ICMP;
+        let Some(asked) = headers.ip().filter(ours).map(|ip| ip.fragment_id) else {
+            return count(&self.counters.underlay_ignored);
+        };
+        let Some((whole, headers)) = self.collect(UNDERLAY_PORT, frame, &headers) else {
+            return;
+        };
+        let echo = |ip: &Ip| matches!(ip.l4, L4::Echo { reply: false, .. });
+        if !headers.ip().is_some_and(echo) {
             return count(&self.counters.underlay_ignored);
         }
-        match icmp::echo_reply(frame, &headers) {
-            Ok(reply) => {
-                self.send_underlay(underlay, punted.worker, &reply, &self.counters.echo_replies)
-            }
-            Err(_) => count(&self.counters.echo_refused),
+        let Ok(mut reply) = icmp::echo_reply(&whole.frame, &headers) else {
+            return count(&self.counters.echo_refused);
+        };
+        if let Some(vlan) = underlay.vlan {
+            reply = tag(&reply, vlan);
         }
+        let to = (punted.worker, InjectTo::Device(underlay.device));
+        self.send_in_pieces(
+            to,
+            &reply,
+            (asked, whole.largest),
+            &self.counters.echo_replies,
+        );
     }
 
     fn underlay_discovery(

@@ -12,7 +12,7 @@ use sluice_net::wire::ethernet::ETHERTYPE_IPV4;
 use sluice_net::wire::{icmpv4, icmpv6, ip_proto, ipv6, udp};
 use sluice_net::{Fragment, Headers, L4, Mac, flow_hash_v4, flow_hash_v6};
 
-use crate::connections::{FlowKey4, Rewrite, TcpFlags};
+use crate::connections::{Address, FlowKey4, FlowKey6, Rewrite, TcpFlags};
 use crate::ids::Zone;
 
 mod tunnel;
@@ -24,6 +24,8 @@ const TAG: usize = 4;
 const IP: usize = 20;
 /// Ethernet, IPv4 and the first eight bytes above.
 const HEAD: usize = ETH + IP + 8;
+/// Ethernet and IPv6.
+const HEAD_V6: usize = ETH + ipv6::LEN;
 /// Where the TCP checksum is in an untagged packet.
 const TCP_CHECKSUM: usize = ETH + IP + 16;
 
@@ -410,7 +412,7 @@ impl Glance {
         }
     }
 
-    /// The key of the packet's flow in `zone`; connections are of IPv4.
+    /// The key of the packet's flow in `zone`, if it is of IPv4.
     #[inline]
     pub fn key(&self, zone: Zone) -> Option<FlowKey4> {
         let Addresses::V4(both) = self.addresses else {
@@ -419,6 +421,22 @@ impl Glance {
         Some(FlowKey4 {
             src: both.src(),
             dst: both.dst(),
+            src_port: self.ports.src(),
+            dst_port: self.ports.dst(),
+            proto: self.proto,
+            zone,
+        })
+    }
+
+    /// The same if it is of IPv6.
+    #[inline]
+    pub fn key_v6(&self, zone: Zone) -> Option<FlowKey6> {
+        let Addresses::V6(src, dst) = self.addresses else {
+            return None;
+        };
+        Some(FlowKey6 {
+            src,
+            dst,
             src_port: self.ports.src(),
             dst_port: self.ports.dst(),
             proto: self.proto,
@@ -513,12 +531,117 @@ impl Glance {
         let taken = replaced(to.src, src) + replaced(to.dst, dst);
         Some(folded(taken))
     }
+
+    /// As [`Glance::edit`], of an IPv6 packet. Its checksums cover its addresses, that of ICMPv6 too (RFC 4443 section 2.3).
+    #[inline]
+    pub fn edit_v6(
+        &self,
+        frame: &mut [u8],
+        macs: Macs,
+        ttl: u8,
+        to: &Rewrite<u128>,
+    ) -> Option<u32> {
+        let Addresses::V6(src, dst) = self.addresses else {
+            return None;
+        };
+        let (head, upper) = frame.split_first_chunk_mut::<HEAD_V6>()?;
+        let checksum = match self.proto {
+            ip_proto::UDP => upper.get_mut(6..8)?,
+            ip_proto::TCP => upper.get_mut(16..18)?,
+            ip_proto::ICMPV6 => upper.get_mut(2..4)?,
+            _ => return None,
+        };
+        let checksum = checksum.first_chunk_mut::<2>()?;
+        let old = u16::from_be_bytes(*checksum);
+        let addresses = replaced_wide(src, to.src) + replaced_wide(dst, to.dst);
+        let source = replaced(self.ports.src().into(), to.src_port.into());
+        let echo = self.proto == ip_proto::ICMPV6;
+        let ports = match echo {
+            true => source,
+            false => source + replaced(self.ports.dst().into(), to.dst_port.into()),
+        };
+        // A UDP packet of IPv6 without a checksum is for its receiver to refuse (RFC 8200 section 8.1).
+        let without = old == 0 && self.proto == ip_proto::UDP;
+        if !without {
+            let sum = apply(old, addresses + ports);
+            let sum = match self.proto {
+                ip_proto::UDP => sluice_net::checksum::udp_nonzero(sum),
+                _ => sum,
+            };
+            *checksum = sum.to_be_bytes();
+        }
+        macs.write(head.first_chunk_mut::<12>()?);
+        head[21] = ttl;
+        head[22..38].copy_from_slice(&to.src.to_be_bytes());
+        head[38..54].copy_from_slice(&to.dst.to_be_bytes());
+        let place = if echo { 4..6 } else { 0..2 };
+        upper
+            .get_mut(place)?
+            .copy_from_slice(&to.src_port.to_be_bytes());
+        if !echo {
+            upper
+                .get_mut(2..4)?
+                .copy_from_slice(&to.dst_port.to_be_bytes());
+        }
+        // The hop limit is in no checksum; what else has changed the upper layer's makes up for.
+        let step = replaced(self.ttl.into(), ttl.into());
+        Some(folded(match without {
+            true => step + addresses + ports,
+            false => step,
+        }))
+    }
+}
+
+/// An address of a family whose packets are edited at fixed places.
+pub trait Editable: Address {
+    /// [`Glance::edit`] or [`Glance::edit_v6`].
+    fn edit(
+        glance: &Glance,
+        frame: &mut [u8],
+        macs: Macs,
+        ttl: u8,
+        to: &Rewrite<Self>,
+    ) -> Option<u32>;
+}
+
+impl Editable for u32 {
+    #[inline(always)]
+    fn edit(
+        glance: &Glance,
+        frame: &mut [u8],
+        macs: Macs,
+        ttl: u8,
+        to: &Rewrite<u32>,
+    ) -> Option<u32> {
+        glance.edit(frame, macs, ttl, to)
+    }
+}
+
+impl Editable for u128 {
+    #[inline]
+    fn edit(
+        glance: &Glance,
+        frame: &mut [u8],
+        macs: Macs,
+        ttl: u8,
+        to: &Rewrite<u128>,
+    ) -> Option<u32> {
+        glance.edit_v6(frame, macs, ttl, to)
+    }
 }
 
 /// What replacing words, up to two side by side, adds to the complement of a checksum: a number in which 2^16 counts as 1.
 #[inline]
 fn replaced(old: u32, new: u32) -> u64 {
     u64::from(!old) + u64::from(new)
+}
+
+/// The same of a word of 128 bits.
+#[inline]
+fn replaced_wide(old: u128, new: u128) -> u64 {
+    let words = |number: u128| [96, 64, 32, 0].map(|shift| (number >> shift) as u32);
+    let pairs = words(old).into_iter().zip(words(new));
+    pairs.map(|(old, new)| replaced(old, new)).sum()
 }
 
 /// The number in 16 bits.

@@ -153,6 +153,10 @@ impl ConnectionTable {
     ) -> Option<usize> {
         let first = self.v4.capacity();
         let end = from.saturating_add(budget);
+        if from < first && self.v4.is_empty() {
+            // Nothing in it is open during the whole scan.
+            return self.scan(first, budget, visit);
+        }
         if from < first {
             self.v4.scan(from, budget, |copy| visit(copy.widen()));
         }

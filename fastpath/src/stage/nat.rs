@@ -1,8 +1,8 @@
 //! Address translation: which packets belong to which connection, which may open one, and what they become.
 
-use sluice_net::wire::ip_proto;
 use sluice_net::{Fragment, Inner, Ip, L4};
 
+use crate::connections::key::is_echo;
 use crate::connections::{
     Connection, ConnectionTable, Direction, Flags, FlowKey, InsertError, Rewrite, State, TcpFlags,
 };
@@ -25,11 +25,11 @@ pub struct Proposal {
     pub reply_open: bool,
 }
 
-/// The key of a packet whose flow can be tracked: IPv4 with ports or an echo identifier, whole or a fragment that has been told
-/// of its first.
+/// The key of a packet whose flow can be tracked: one with ports or an echo identifier, whole or a fragment that has been told
+/// of its first. So neighbor discovery and all else that is said on a link has no connections (as in OVN).
 #[inline]
 pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey> {
-    if zone == Zone::NONE || ip.is_v6() {
+    if zone == Zone::NONE {
         return None;
     }
     match ip.l4 {
@@ -67,7 +67,7 @@ pub fn quoted_key(inner: &Inner, zone: Zone) -> Option<FlowKey> {
 }
 
 fn quoted_ports(inner: &Inner) -> (u16, u16) {
-    if inner.proto == ip_proto::ICMP {
+    if is_echo(inner.proto) {
         (inner.src_port, inner.src_port)
     } else {
         (inner.src_port, inner.dst_port)
@@ -102,9 +102,6 @@ pub fn rewrite_destination(ip: &mut Ip, to: &Rewrite) {
 
 /// The addresses and ports of the packet that an ICMP error quotes.
 pub fn quoted_tuple(inner: &Inner) -> Option<Rewrite> {
-    if inner.src.is_ipv6() {
-        return None;
-    }
     let (src_port, dst_port) = quoted_ports(inner);
     Some(Rewrite {
         src: inner.src,

@@ -19,6 +19,8 @@ pub struct Nat {
     dnat: HashMap<IpAddr, Dnat>,
     /// Some rule for IPv4, for IPv6, is not stateless.
     keeps_state: [bool; 2],
+    /// Some are of IPv6.
+    v6: bool,
 }
 
 /// A rule that translates sources.
@@ -151,11 +153,15 @@ impl Nat {
         });
         dnat.sort_by_key(|rule| std::cmp::Reverse((rule.external, rule.logical)));
         let dnat = dnat.into_iter().map(|rule| (rule.external, rule));
+        let dnat: HashMap<IpAddr, Dnat> = dnat.collect();
+        let v6 = snat.iter().map(|rule| rule.external);
+        let v6 = v6.chain(dnat.keys().copied()).any(|ip| ip.is_ipv6());
         Nat {
             snat,
             hosts,
             networks,
-            dnat: dnat.collect(),
+            dnat,
+            v6,
             keeps_state,
         }
     }
@@ -170,6 +176,11 @@ impl Nat {
     #[inline]
     pub fn keeps_state(&self, v6: bool) -> bool {
         self.keeps_state[usize::from(v6)]
+    }
+
+    /// Some rules are of IPv6.
+    pub fn has_v6(&self) -> bool {
+        self.v6
     }
 
     /// The rules that translate sources, in the order in which they are asked.

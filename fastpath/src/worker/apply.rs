@@ -15,7 +15,7 @@ use crate::io::{FramePool, Ports};
 use crate::path::Way;
 use crate::pipeline::{self, Assigned, Outcome};
 use crate::rewrite::Edit;
-use crate::stage::enter::Entered;
+use crate::stage::enter::{Entered, Entry};
 use crate::stage::nat::{self, Proposal};
 use crate::tables::{AclDirection, AclVerdict, Acls, Decision, Piece};
 use crate::verdict::{DropReason, IcmpError, Punt, Verdict};
@@ -84,12 +84,15 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             outcome.mark_used(&self.learned, self.now);
         }
         let v6 = pending.entered.headers.ip().is_some_and(Ip::is_v6);
+        // A way of IPv6 without a connection is for all flows, so nothing on it may choose among them.
+        let laned =
+            pending.zone == Zone::NONE || v6 && !self.minds_flows_v6(&pending.entered, &outcome);
         self.count_decisions(&pending.entered, &outcome, connection.is_none());
         if outcome.asked.any {
             // What ACLs said of it they say of no other flow.
-        } else if pending.zone == Zone::NONE || v6 {
+        } else if laned && connection.is_none() {
             self.remember(&pending.entered, &outcome, &trail.landmarks);
-        } else if connection.is_none() {
+        } else if !v6 && connection.is_none() {
             self.remember_opening(&pending, &outcome, &trail);
         }
         if let Some((connection, direction)) = &connection
@@ -116,6 +119,23 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
             _ => self.finish(pending, &outcome),
         }
+    }
+
+    /// A router on the way has NAT or balancers of IPv6, or the switch that it entered has, and the entry does not tell
+    /// by which port.
+    fn minds_flows_v6(&self, entered: &Entered, outcome: &Outcome) -> bool {
+        let tables = self.tables.tables();
+        let router = |(id, _): &(DatapathId, u64)| {
+            tables
+                .router(*id)
+                .is_some_and(|(_, router)| router.nat.has_v6() || router.balancers.serve(true))
+        };
+        let entry = match entered.entry {
+            Entry::Keyless { switch, .. } => tables.switch(switch),
+            _ => None,
+        };
+        outcome.deps.datapaths.iter().any(router)
+            || entry.is_some_and(|(_, switch)| switch.balancers.serve(true))
     }
 
     /// Counts and logs what ACLs said of a packet without a connection, and of one that may not pass.

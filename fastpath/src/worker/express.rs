@@ -16,14 +16,15 @@ use super::door::Behind;
 use super::opening::{Newcomer, Plan};
 use super::places::Places;
 use super::seen::{Fate, Seen, Taken, glance_all, glance_inside, look};
-use crate::connections::{FlowKey4, Hit, Rewrite, Touch};
+use crate::connections::{FlowKey4, FlowKey6, Hit, Rewrite, Touch};
 use crate::counters::{Traffic, Work};
 use crate::exchange::Origin;
-use crate::glance::{Glance, Macs};
+use crate::glance::{Editable, Glance, Macs};
 use crate::ids::{PathId, PortId};
 use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports, prefetch};
 use crate::path::{Leg, Legs, Moment};
 use crate::stage::enter::{self, Entered, Entry};
+use crate::tables::Tables;
 use crate::verdict::{DropReason, Egress};
 
 /// What is found out about the frames of a burst, by their place in it; kept from burst to burst, so that nothing
@@ -34,6 +35,7 @@ pub(super) struct Sheet {
     taken: Taken,
     /// Connections of those that have a flow, one after the other.
     hits: [Option<Hit<u32>>; BURST],
+    hits_v6: [Option<Hit<u128>>; BURST],
     /// What is to be done with those that have a flow but no connection.
     plans: [Option<Plan>; BURST],
 }
@@ -46,6 +48,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !sheet.taken.flows.is_empty() {
             self.look_up_flows(&mut sheet);
             self.edit_flows(frames, &mut sheet);
+        }
+        if !sheet.taken.flows_v6.is_empty() {
+            self.edit_flows_v6(frames, &mut sheet);
         }
         let mut sent = false;
         if !sheet.taken.lanes.is_empty() {
@@ -139,6 +144,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             taken,
             hits,
             plans,
+            ..
         } = sheet;
         for (at, hit) in taken.flows.into_iter().zip(hits.iter()) {
             let (Some(frame), Some(seen)) = (frames.get_mut(at), seen.get_mut(at)) else {
@@ -158,6 +164,41 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         self.counters.count(Work::Established, established);
         self.counters.count(Work::Lane, laned);
+    }
+
+    /// Edits the packets of IPv6 that have a connection; those without one go by lane, if there is one.
+    #[inline(never)]
+    fn edit_flows_v6(&mut self, frames: &mut Burst<P::Frame>, sheet: &mut Sheet) {
+        let Sheet {
+            seen,
+            taken,
+            hits_v6: hits,
+            ..
+        } = sheet;
+        let mut keys: ArrayVec<FlowKey6, BURST> = ArrayVec::new();
+        for at in taken.flows_v6 {
+            let seen = seen.get(at);
+            keys.extend(seen.and_then(|seen| seen.glance.key_v6(seen.door.zone)));
+        }
+        let table = self.connections.table().of::<u128>();
+        if table.is_empty() {
+            hits.fill(None);
+        } else {
+            table.lookup_burst(&keys, &mut [0; BURST], hits, prefetch);
+        }
+        let mut established = 0;
+        for ((at, hit), key) in taken.flows_v6.into_iter().zip(hits.iter()).zip(&keys) {
+            let (Some(frame), Some(seen)) = (frames.get_mut(at), seen.get_mut(at)) else {
+                continue;
+            };
+            if let Some(hit) = hit {
+                seen.fate = self.express(frame, seen, hit);
+                established += u64::from(seen.fate != Fate::Walks);
+            } else if !is_balanced(self.tables.tables(), seen.door.port, key) {
+                taken.lanes.add(at);
+            }
+        }
+        self.counters.count(Work::Established, established);
     }
 
     /// Edits the packets that go by lane. `true` when these were all, and are sent.
@@ -259,7 +300,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Edits a packet along the cached way of its connection.
     #[inline(always)]
-    fn express(&mut self, frame: &mut P::Frame, seen: &Seen, hit: &Hit<u32>) -> Fate {
+    fn express<A: Editable>(&mut self, frame: &mut P::Frame, seen: &Seen, hit: &Hit<A>) -> Fate {
         let glance = &seen.glance;
         if hit.owner != Some(self.id) || !self.ready(hit.path) {
             return Fate::Walks;
@@ -273,7 +314,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
         let exit = Exit::by(leg, hit.path, glance);
         let bytes = u32::from(seen.len);
-        match self.connections.of::<u32>().touch(
+        match self.connections.of::<A>().touch(
             hit.conn,
             hit.direction,
             bytes,
@@ -303,17 +344,17 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             // The way is that of all who send to the destination, their MACs are their own.
             exit.macs = glance.macs;
         }
-        self.depart(frame, seen, exit, None)
+        self.depart::<u32>(frame, seen, exit, None)
     }
 
     /// Edits a packet, so that it can be sent.
     #[inline(always)]
-    pub(super) fn depart(
+    pub(super) fn depart<A: Editable>(
         &mut self,
         frame: &mut P::Frame,
         seen: &Seen,
         exit: Exit,
-        to: Option<&Rewrite<u32>>,
+        to: Option<&Rewrite<A>>,
     ) -> Fate {
         if seen.skip > 0 {
             seen.strip(frame);
@@ -324,7 +365,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 let data = frame.data_mut();
                 let bytes = data.len() as u64;
                 let edited = match to {
-                    Some(to) => glance.edit(data, exit.macs, exit.ttl, to),
+                    Some(to) => A::edit(glance, data, exit.macs, exit.ttl, to),
                     None => glance.forward(data, exit.macs, exit.ttl),
                 };
                 if edited.is_none() {
@@ -348,12 +389,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Edits a packet and puts outer headers before it.
-    fn depart_by_tunnel(
+    fn depart_by_tunnel<A: Editable>(
         &mut self,
         frame: &mut P::Frame,
         seen: &Seen,
         exit: &Exit,
-        to: Option<&Rewrite<u32>>,
+        to: Option<&Rewrite<A>>,
     ) -> Fate {
         let Some(head) = self.paths.head(exit.path) else {
             return self.unedited();
@@ -366,7 +407,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             false => 0,
         };
         let edited = match to {
-            Some(to) => glance.edit(data, exit.macs, exit.ttl, to),
+            Some(to) => A::edit(glance, data, exit.macs, exit.ttl, to),
             None => glance.forward(data, exit.macs, exit.ttl),
         };
         let Some(added) = edited else {
@@ -380,6 +421,13 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
         }
     }
+}
+
+/// The switch that a packet enters by this port may choose another destination for it.
+#[inline]
+fn is_balanced(tables: &Tables, port: Option<PortId>, key: &FlowKey6) -> bool {
+    port.and_then(|port| tables.switch_port(port))
+        .is_some_and(|(_, switch, _)| switch.balancers.want(key))
 }
 
 /// How a packet leaves by a cached way.

@@ -55,8 +55,10 @@ impl Seen {
 /// The frames of a burst that were taken at a glance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Taken {
-    /// Those that have a flow: their connection tells.
+    /// Those of IPv4 that have a flow: their connection tells.
     pub(super) flows: Places,
+    /// Those of IPv6 that have one.
+    pub(super) flows_v6: Places,
     /// Those that have none: their lane tells.
     pub(super) lanes: Places,
     /// Of all of them.
@@ -66,9 +68,9 @@ pub(super) struct Taken {
 impl Taken {
     #[inline]
     pub(super) fn add(&mut self, at: usize, seen: &Seen) {
-        // Connections are of IPv4.
         let places = match (seen.door.zone, seen.glance.addresses) {
-            (Zone::NONE, _) | (_, Addresses::V6(..)) => &mut self.lanes,
+            (Zone::NONE, _) => &mut self.lanes,
+            (_, Addresses::V6(..)) => &mut self.flows_v6,
             _ => &mut self.flows,
         };
         places.add(at);
@@ -76,7 +78,7 @@ impl Taken {
     }
 
     pub(super) fn all(&self) -> Places {
-        self.flows.and(self.lanes)
+        self.flows.and(self.flows_v6).and(self.lanes)
     }
 }
 

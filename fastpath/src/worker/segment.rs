@@ -2,20 +2,31 @@
 
 use super::Worker;
 use super::seen::Seen;
-use crate::connections::{ConnRef, Direction, Hit, Segment, TcpFlags, Touch};
+use crate::connections::{Address, ConnRef, Direction, Hit, Segment, TcpFlags, Touch};
 use crate::counters::Work;
+use crate::glance::Addresses;
 use crate::io::{Frame, FramePool, Ports};
 use crate::stage::enter::Entered;
 use crate::stage::nat;
 
-/// Ethernet and IPv4 headers of a packet taken at a glance.
+/// Ethernet and IP headers of a packet taken at a glance.
 const BEFORE_TCP: usize = 34;
+const BEFORE_TCP_V6: usize = 54;
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Counts a packet taken at a glance whose numbers its connection wants. False when it must walk.
     #[cold]
-    pub(super) fn touch_glanced(&mut self, frame: &P::Frame, seen: &Seen, hit: &Hit<u32>) -> bool {
-        let at = usize::from(seen.skip) + BEFORE_TCP;
+    pub(super) fn touch_glanced<A: Address>(
+        &mut self,
+        frame: &P::Frame,
+        seen: &Seen,
+        hit: &Hit<A>,
+    ) -> bool {
+        let headers = match seen.glance.addresses {
+            Addresses::V4(_) => BEFORE_TCP,
+            Addresses::V6(..) => BEFORE_TCP_V6,
+        };
+        let at = usize::from(seen.skip) + headers;
         let segment = frame.data().get(at..).and_then(Segment::read);
         let packet = (u32::from(seen.len), seen.glance.flags, segment);
         self.touch_segment(hit.conn, hit.direction, packet)

@@ -4,8 +4,10 @@
 //! Connections with traffic are checked by their next packet; this finds the silent ones. The packet that
 //! opened the connection is made up from its key and its cached way and walked again.
 
+use std::net::IpAddr;
+
 use arrayvec::ArrayVec;
-use sluice_net::wire::ethernet::ETHERTYPE_IPV4;
+use sluice_net::wire::ethernet::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use sluice_net::wire::{ip_proto, tcp};
 use sluice_net::{Extent, Fragment, Headers, Ip, L3, L4};
 
@@ -184,14 +186,18 @@ fn first_packet(way: &Way, key: &FlowKey) -> Entered {
             id: src,
         },
     };
+    let (ethertype, header) = match key.src {
+        IpAddr::V4(_) => (ETHERTYPE_IPV4, 20),
+        IpAddr::V6(_) => (ETHERTYPE_IPV6, 40),
+    };
     let ip = Ip {
         src: key.src,
         dst: key.dst,
         proto: key.proto,
         tos: 0,
         ttl: 64,
-        total_len: 40,
-        l4_offset: 34,
+        total_len: header + 20,
+        l4_offset: 14 + header,
         fragment: Fragment::None,
         extent: Extent::default(),
         fragment_id: 0,
@@ -202,7 +208,7 @@ fn first_packet(way: &Way, key: &FlowKey) -> Entered {
         eth_dst: way.macs.0,
         eth_src: way.macs.1,
         vlan: None,
-        ethertype: ETHERTYPE_IPV4,
+        ethertype,
         l3_offset: 14,
         l3: L3::Ip(ip),
     };
@@ -210,7 +216,7 @@ fn first_packet(way: &Way, key: &FlowKey) -> Entered {
         entry: way.entry,
         inner: 0,
         headers,
-        len: 54,
+        len: 14 + header + 20,
         ecn: None,
         first: None,
     }

@@ -1,13 +1,11 @@
 //! Load balancers: their virtual IPs with look-up tables, one for all datapaths that have them.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_fastpath::tables::{self, Affinity, Selection, Service, Vip};
 
 use super::health;
-use super::nat::v4;
 use crate::topology::{Backend, Endpoint, LoadBalancer, Resolved, SelectionField};
 
 /// The virtual IPs of a load balancer.
@@ -48,23 +46,23 @@ impl Balancers {
 fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
     let compile = |(endpoint, backends): (&Endpoint, &Vec<Endpoint>)| {
         let service = Service {
-            ip: IpAddr::V4(v4(endpoint.ip)?),
+            ip: endpoint.ip,
             port: endpoint.port.map(|port| (declared.protocol.number(), port)),
         };
         let vip_of = endpoint;
-        let backends = backends.iter().filter_map(|endpoint| {
+        let backends = backends.iter().map(|endpoint| {
             let Backend { weight, draining } =
                 declared.backends.get(endpoint).copied().unwrap_or_default();
-            Some(tables::Backend {
+            tables::Backend {
                 weight,
                 draining,
                 mapping: health::mapping(declared, vip_of, endpoint.ip),
-                ..tables::Backend::new(IpAddr::V4(v4(endpoint.ip)?), endpoint.port)
-            })
+                ..tables::Backend::new(endpoint.ip, endpoint.port)
+            }
         });
         let mut vip = Vip::new(name.to_owned(), service, backends.collect());
         vip.selection = selection(&declared.selection_fields);
-        vip.hairpin = declared.hairpin_snat_ip.and_then(v4).map(IpAddr::V4);
+        vip.hairpin = declared.hairpin_snat_ip.like(service.ip);
         vip.skip_snat = declared.skip_snat;
         vip.reject = declared.reject;
         vip.check = health::check(declared, endpoint);
@@ -75,9 +73,9 @@ fn vips_of(name: &str, declared: &LoadBalancer, before: &[Arc<Vip>]) -> Vips {
         if let Some(before) = before.iter().find(|before| before.service == service) {
             go_on(&mut vip, before);
         }
-        Some(Arc::new(vip))
+        Arc::new(vip)
     };
-    declared.vips.iter().filter_map(compile).collect()
+    declared.vips.iter().map(compile).collect()
 }
 
 /// Counts go on with the backends that stay, and clients stay with these.

@@ -1,17 +1,16 @@
 //! Address translation of a router: its rules, and the addresses that are the router's because of them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use ipnet::{IpNet, Ipv4Net};
 use sluice_fastpath::tables::{self, Dnat, DnatKind, Local, Remotes, Snat, SnatKind, Vip};
 
 use super::distributed::{Bound, bound};
 use super::node::NodeView;
 use super::router::{addresses, index_of, indexed};
-use crate::topology::{Nat, NatKind, Place, Problem, ResolvedRouter};
+use crate::topology::{Nat, NatKind, ResolvedRouter};
 
 /// The router's own addresses, those of its NAT rules and those of its load balancers. Those of disabled ports are not
 /// its own.
@@ -46,7 +45,7 @@ pub(super) fn local(
         .iter()
         .map(|vip| (vip.service.ip, vip.service.port.is_none()));
     let hairpins = vips.iter().filter_map(|vip| Some((vip.hairpin?, false)));
-    let forced = router.lb_force_snat_ip.map(|ip| (ip, false));
+    let forced = router.lb_force_snat_ip.iter().map(|ip| (ip, false));
     for (ip, dnat) in rules.chain(services).chain(hairpins).chain(forced) {
         let entry = local.entry(ip).or_insert_with(|| Local {
             port: port_holding(router, ip),
@@ -58,14 +57,6 @@ pub(super) fn local(
         entry.dnat |= dnat;
     }
     local
-}
-
-/// The address, if it is one of IPv4.
-pub(super) fn v4(ip: IpAddr) -> Option<Ipv4Addr> {
-    match ip {
-        IpAddr::V4(ip) => Some(ip),
-        IpAddr::V6(_) => None,
-    }
 }
 
 /// The enabled port whose network holds an address; with several, the longest prefix.
@@ -100,44 +91,28 @@ pub(super) fn port_of(router: &ResolvedRouter, nat: &Nat) -> Option<u16> {
 
 /// The rules, but those that another chassis carries out. Destinations are translated at gateway ports, or at all ports
 /// of a gateway router.
-pub(super) fn compile(
-    node: &NodeView,
-    name: &str,
-    router: &ResolvedRouter,
-    problems: &mut Vec<Problem>,
-) -> tables::Nat {
+pub(super) fn compile(node: &NodeView, router: &ResolvedRouter) -> tables::Nat {
     let (mut sources, mut destinations) = (Vec::new(), Vec::new());
-    for (index, nat) in router.nat.iter().enumerate() {
+    for nat in &router.nat {
         if let Bound::Elsewhere(_) = bound(node, nat) {
             continue;
         }
-        let (IpAddr::V4(external), IpNet::V4(logical)) = (nat.external_ip, nat.logical_ip) else {
-            let place = Place::at(["router", name, "nat", "type"]).nth(index);
-            problems.push(
-                Problem::new(
-                    place,
-                    format!("{} of IPv6 is not supported here", nat.kind.name()),
-                )
-                .mend("only IPv4 addresses are"),
-            );
-            continue;
-        };
         let port = port_of(router, nat);
         if nat.kind != NatKind::Dnat {
-            sources.push(source(nat, logical, external, port));
+            sources.push(source(nat, port));
         }
         if nat.kind != NatKind::Snat {
             let port = port.filter(|_| router.chassis.is_none());
-            destinations.push(destination(nat, logical.addr(), external, port));
+            destinations.push(destination(nat, port));
         }
     }
     tables::Nat::new(sources, destinations)
 }
 
-fn source(nat: &Nat, logical: Ipv4Net, external: Ipv4Addr, port: Option<u16>) -> Snat {
+fn source(nat: &Nat, port: Option<u16>) -> Snat {
     Snat {
-        logical: IpNet::V4(logical.trunc()),
-        external: external.into(),
+        logical: nat.logical_ip.trunc(),
+        external: nat.external_ip,
         port,
         kind: match (nat.kind, nat.stateless) {
             (NatKind::DnatAndSnat, true) => SnatKind::Stateless,
@@ -151,10 +126,10 @@ fn source(nat: &Nat, logical: Ipv4Net, external: Ipv4Addr, port: Option<u16>) ->
     }
 }
 
-fn destination(nat: &Nat, logical: Ipv4Addr, external: Ipv4Addr, port: Option<u16>) -> Dnat {
+fn destination(nat: &Nat, port: Option<u16>) -> Dnat {
     Dnat {
-        external: external.into(),
-        logical: logical.into(),
+        external: nat.external_ip,
+        logical: nat.logical_ip.addr(),
         port,
         kind: match (nat.kind, nat.stateless) {
             (NatKind::DnatAndSnat, true) => DnatKind::Stateless,

@@ -151,14 +151,10 @@ pub(super) fn compile(
         by_key: by_key(router),
         routing: plan.routing(before),
         local: nat::local(view.node, router, &facts.vips),
-        nat: nat::compile(view.node, name, router, problems),
+        nat: nat::compile(view.node, router),
         distributed: distributed::compile(view.node, router),
         balancers: Balancers::new(facts.vips.clone()),
-        lb_force_snat: router
-            .lb_force_snat_ip
-            .into_iter()
-            .filter(|ip| ip.is_ipv4())
-            .collect(),
+        lb_force_snat: router.lb_force_snat_ip.iter().collect(),
         neighbors: neighbors(view, router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),
         enabled: router.enabled,

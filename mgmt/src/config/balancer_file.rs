@@ -6,6 +6,7 @@ use super::section::Section;
 use super::values::{Fault, Value};
 use crate::topology::{
     Backend, Endpoint, HealthCheck, LoadBalancer, PortMapping, Probe, Protocol, SelectionField,
+    SourceIps,
 };
 
 pub(super) const LOAD_BALANCER: &[&str] = &[
@@ -153,7 +154,18 @@ impl Value for Endpoint {
             Fault::new(format!(
                 "`{text}` is neither an address nor an address with a port"
             ))
-            .help("such as \"10.0.0.10\" or \"10.0.0.10:80\"")
+            .help("such as \"10.0.0.10\", \"10.0.0.10:80\" or \"[fd00::10]:80\"")
+        })
+    }
+}
+
+impl Value for SourceIps {
+    fn read(text: &str) -> Result<Self, Fault> {
+        text.parse().map_err(|_| {
+            Fault::new(format!(
+                "`{text}` is neither an address nor one of IPv4 and one of IPv6"
+            ))
+            .help("such as \"192.168.1.1\" or \"192.168.1.1 fd00::1\"")
         })
     }
 }
@@ -212,7 +224,7 @@ pub(super) fn load_balancer(section: Section<'_, '_>) -> LoadBalancer {
             .collect(),
         selection_fields: section.list("selection_fields"),
         affinity_timeout: section.number("affinity_timeout", 1..=65535),
-        hairpin_snat_ip: section.value("hairpin_snat_ip"),
+        hairpin_snat_ip: section.value("hairpin_snat_ip").unwrap_or_default(),
         skip_snat: section.flag("skip_snat", false),
         reject: section.flag("reject", false),
     }

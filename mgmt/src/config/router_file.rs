@@ -84,7 +84,7 @@ pub(super) fn router(
             .filter_map(nat)
             .collect(),
         load_balancers: section.list("load_balancers"),
-        lb_force_snat_ip: section.value("lb_force_snat_ip"),
+        lb_force_snat_ip: section.value("lb_force_snat_ip").unwrap_or_default(),
         neighbors: section
             .tables("neighbor", "a neighbor", NEIGHBOR)
             .filter_map(neighbor)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::health::{HealthCheck, PortMapping};
@@ -24,7 +24,7 @@ pub struct LoadBalancer {
     /// Seconds for which a client stays with its backend after its last new connection; `None` is not at all.
     pub affinity_timeout: Option<u16>,
     /// The source of what a backend sends to itself by the virtual IP; `None` is the virtual IP.
-    pub hairpin_snat_ip: Option<IpAddr>,
+    pub hairpin_snat_ip: SourceIps,
     /// Routers do not translate the sources of its connections.
     pub skip_snat: bool,
     /// Who sends when nobody serves is told.
@@ -64,6 +64,51 @@ impl Protocol {
             Self::Udp => sluice_net::wire::ip_proto::UDP,
             Self::Sctp => sluice_net::wire::ip_proto::SCTP,
         }
+    }
+}
+
+/// What sources become: an address of each family at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceIps {
+    /// Of IPv4.
+    pub v4: Option<Ipv4Addr>,
+    /// Of IPv6.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl SourceIps {
+    /// Those there are.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        let (v4, v6) = (self.v4.map(IpAddr::V4), self.v6.map(IpAddr::V6));
+        v4.into_iter().chain(v6)
+    }
+
+    /// The one of this address' family.
+    pub fn like(&self, ip: IpAddr) -> Option<IpAddr> {
+        self.iter().find(|own| own.is_ipv6() == ip.is_ipv6())
+    }
+}
+
+/// The text is neither an address nor one of each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither an address nor one of IPv4 and one of IPv6")]
+pub struct NotSourceIps;
+
+impl FromStr for SourceIps {
+    type Err = NotSourceIps;
+
+    fn from_str(text: &str) -> Result<Self, NotSourceIps> {
+        let mut ips = Self::default();
+        for word in text.split(' ') {
+            let before = match word.parse().map_err(|_| NotSourceIps)? {
+                IpAddr::V4(ip) => ips.v4.replace(ip).map(IpAddr::V4),
+                IpAddr::V6(ip) => ips.v6.replace(ip).map(IpAddr::V6),
+            };
+            if before.is_some() {
+                return Err(NotSourceIps);
+            }
+        }
+        Ok(ips)
     }
 }
 

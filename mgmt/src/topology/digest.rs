@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::acl::AclDirection;
-use super::balancer::{Endpoint, LoadBalancer};
+use super::balancer::{Endpoint, LoadBalancer, SourceIps};
 use super::expression::Addresses;
 use super::hash::Fnv;
 use super::health::{HealthCheck, Probe};
@@ -73,6 +73,11 @@ impl Digest {
             self.text(name);
             write(self, value);
         }
+    }
+
+    fn source_ips(&mut self, ips: &SourceIps) {
+        let ips: Vec<IpAddr> = ips.iter().collect();
+        self.list(ips.iter(), Self::ip);
     }
 
     fn ip(&mut self, ip: &IpAddr) {
@@ -186,7 +191,7 @@ impl Digest {
         self.list(router.routes.iter(), Self::route);
         self.list(router.nat.iter(), Self::nat);
         self.list(router.load_balancers.iter(), |d, name| d.text(name));
-        self.option(router.lb_force_snat_ip.as_ref(), Self::ip);
+        self.source_ips(&router.lb_force_snat_ip);
         self.list(router.neighbors.iter(), Self::neighbor);
     }
 
@@ -257,7 +262,7 @@ impl Digest {
         let fields = balancer.selection_fields.iter();
         self.list(fields, |d, field| d.text(field.name()));
         self.option(balancer.affinity_timeout, Self::number);
-        self.option(balancer.hairpin_snat_ip.as_ref(), Self::ip);
+        self.source_ips(&balancer.hairpin_snat_ip);
         self.number(balancer.skip_snat);
         self.number(balancer.reject);
         self.number(balancer.health_checks.len() as u64);

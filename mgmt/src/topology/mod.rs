@@ -28,7 +28,10 @@ mod resolve_acl;
 mod resolved;
 
 pub use acl::{Acl, AclAction, AclDirection, AclLog, PortGroup, Severity};
-pub use balancer::{Backend, Endpoint, LoadBalancer, NotAnEndpoint, Protocol, SelectionField};
+pub use balancer::{
+    Backend, Endpoint, LoadBalancer, NotAnEndpoint, NotSourceIps, Protocol, SelectionField,
+    SourceIps,
+};
 pub use health::{HealthCheck, NotAMapping, PortMapping, Probe};
 pub use model::{
     Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy, Router,

@@ -9,7 +9,7 @@ use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
 use super::acl::{Acl, PortGroup};
-use super::balancer::LoadBalancer;
+use super::balancer::{LoadBalancer, SourceIps};
 use super::expression::Addresses;
 
 /// A whole network: the same on every node, whoever feeds it (a file, later a database).
@@ -201,7 +201,7 @@ pub struct Router {
     /// Names of its load balancers.
     pub load_balancers: Vec<String>,
     /// What the sources of balanced connections become, whoever they are.
-    pub lb_force_snat_ip: Option<IpAddr>,
+    pub lb_force_snat_ip: SourceIps,
     /// Neighbors that are not to be resolved.
     pub neighbors: Vec<StaticNeighbor>,
 }
@@ -216,7 +216,7 @@ impl Default for Router {
             routes: Arc::default(),
             nat: Vec::new(),
             load_balancers: Vec::new(),
-            lb_force_snat_ip: None,
+            lb_force_snat_ip: SourceIps::default(),
             neighbors: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use sluice_net::addr::Mac;
 use sluice_net::ids::{PortKey, Vni};
 
 use super::acl::Acl;
-use super::balancer::LoadBalancer;
+use super::balancer::{LoadBalancer, SourceIps};
 use super::expression::{Addresses, Expression};
 use super::model::{Chassis, Nat, Route, SecurityAddresses, StaticNeighbor};
 
@@ -144,7 +144,7 @@ pub struct ResolvedRouter {
     /// Names of its load balancers.
     pub load_balancers: Vec<String>,
     /// What the sources of balanced connections become, whoever they are.
-    pub lb_force_snat_ip: Option<IpAddr>,
+    pub lb_force_snat_ip: SourceIps,
     /// Neighbors that are not to be resolved.
     pub neighbors: Vec<StaticNeighbor>,
 }

@@ -13,6 +13,7 @@ use sluice_net::wire::geneve::OvnOption;
 use sluice_net::wire::{icmpv4, tcp};
 use sluice_net::{Builder, parse};
 
+use crate::support::family::{self, Error, both_families};
 use crate::support::{Host, Network, NodeFile, device_mac, mac, packet, v4};
 
 const NETWORK: &str = r#"
@@ -101,12 +102,21 @@ fn guarded(rules: &[(&str, &str)]) -> String {
     text
 }
 
+/// The network with these rules. In the terms of IPv6 all its addresses are routed.
+fn topology(rules: &str) -> String {
+    let network = match family::is_v6() {
+        true => NETWORK.replace(" fd00::10", "").replace(" fd00::11", ""),
+        false => NETWORK.to_owned(),
+    };
+    network + rules
+}
+
 fn network(rules: &str) -> Network {
     let node = NodeFile::new("gw")
         .underlay("172.16.0.1/24")
         .vifs(&["a", "b", "c"])
         .network("wire", "eth1");
-    let mut net = Network::new(&[NETWORK, rules].concat(), &[node]);
+    let mut net = Network::new(&topology(rules), &[node]);
     net.chassis("hv", "172.16.0.2/24");
     net.host(
         "up",
@@ -154,7 +164,6 @@ fn stops(net: &mut Network, host: &str, frame: Builder, reason: &str) {
     }
 }
 
-#[test]
 fn every_action_without_connections() {
     let mut rules = guarded(&[
         ("tcp.dst == 1", "allow"),
@@ -239,7 +248,6 @@ fn what_no_rule_is_for_is_dropped_where_that_is_said() {
 }
 
 /// Answers pass by the connection, which takes one look-up each way; a packet that answers nothing does not.
-#[test]
 fn answers_pass_and_established_packets_take_one_look_up() {
     let rules = guarded(&[
         ("tcp.dst == 80", "allow-related"),
@@ -285,7 +293,6 @@ fn answers_pass_and_established_packets_take_one_look_up() {
 }
 
 /// Errors about a connection pass in both directions; errors about anything else do not.
-#[test]
 fn related_errors_pass() {
     let rules = guarded(&[("udp.dst == 53", "allow-related")])
         + &acl(
@@ -317,9 +324,7 @@ fn related_errors_pass() {
     let about = |packet: Builder| packet.build()[14..].to_vec();
     let error = |carrier: Builder, quoted: Vec<u8>| {
         let code = icmpv4::CODE_PORT_UNREACHABLE;
-        carrier
-            .icmp(icmpv4::UNREACHABLE, code, [0; 4])
-            .payload(&quoted)
+        carrier.error(icmpv4::UNREACHABLE, code).payload(&quoted)
     };
     passes(&mut net, "b", error(b_to_a(), about(question)), "a");
     passes(&mut net, "a", error(a_to_b(), about(answer)), "b");
@@ -328,7 +333,6 @@ fn related_errors_pass() {
 }
 
 /// A tunnel packet was asked about where it comes from; here the other end is, with a connection of its own.
-#[test]
 fn connections_to_and_from_another_chassis() {
     let rules = guarded(&[("tcp.dst == 80", "allow-related")])
         + &acl(
@@ -377,7 +381,6 @@ fn connections_to_and_from_another_chassis() {
 }
 
 /// What goes to a port of another chassis is asked about there: only there its connections are known.
-#[test]
 fn ports_of_other_chassis_have_their_acls_there() {
     let rules = acl(
         "switch.one",
@@ -400,7 +403,6 @@ fn ports_of_other_chassis_have_their_acls_there() {
 }
 
 /// One connection for the source translation and both switches' ACLs.
-#[test]
 fn connections_over_routers_and_through_nat() {
     let rules = guarded(&[("tcp.dst == 80", "allow-related")])
         + &acl(
@@ -476,7 +478,6 @@ fn stops_somewhere(net: &mut Network, host: &str, frame: Builder) {
 }
 
 /// Rules that look at more than a flow are asked about each packet, cached ways or not.
-#[test]
 fn rules_about_single_packets() {
     for action in ["allow", "allow-related"] {
         let mut net = network(&guarded(&[("ip.ttl == 64", action)]));
@@ -488,15 +489,10 @@ fn rules_about_single_packets() {
 }
 
 /// A rule that goes ends the connections that it let in, idle ones too, and no others.
-#[test]
 fn a_reload_ends_what_is_not_allowed_any_more() {
     const EACH: u16 = 200;
     let rules = |ports: &str| {
-        [
-            NETWORK,
-            &guarded(&[(&format!("tcp.dst == {{{ports}}}"), "allow-related")]),
-        ]
-        .concat()
+        guarded(&[(&format!("tcp.dst == {{{ports}}}"), "allow-related")])
             + &acl(
                 "switch.one",
                 "to-lport",
@@ -512,14 +508,14 @@ fn a_reload_ends_what_is_not_allowed_any_more() {
                 "allow-related",
             )
     };
-    let mut net = network(&rules("80, 443").replace(NETWORK, ""));
+    let mut net = network(&rules("80, 443"));
     for port in 0..EACH {
         net.send("a", a_to_b().tcp(4000 + port, 80, tcp::SYN));
         net.send("a", a_to_b().tcp(4000 + port, 443, tcp::SYN));
     }
     assert_eq!(net.take("b").len(), usize::from(2 * EACH));
     net.moved();
-    net.reload(&rules("80, 8080"));
+    net.reload(&topology(&rules("80, 8080")));
     // A sweep looks at a few connections a turn.
     (0..100).for_each(|_| net.settle());
     assert_eq!(net.moved(), [format!("gw: closed {EACH}")]);
@@ -533,14 +529,13 @@ fn a_reload_ends_what_is_not_allowed_any_more() {
     let moved = format!("gw: drop:acl-drop {EACH}, walk {}", 2 * EACH);
     assert_eq!(net.moved(), [moved]);
     // Without any ACL, all pass and nobody keeps connections.
-    net.reload(NETWORK);
+    net.reload(&topology(""));
     net.run(1_000);
     net.forget();
     passes(&mut net, "b", b_to_a().tcp(443, 4000, tcp::ACK), "a");
 }
 
 /// A rule that comes is for connections that are there, too: the next packet asks it.
-#[test]
 fn a_reload_that_tracks_takes_known_flows_along() {
     let stateless = guarded(&[("tcp.dst == 80", "allow")]);
     let mut net = network(&stateless);
@@ -554,7 +549,7 @@ fn a_reload_that_tracks_takes_known_flows_along() {
             "outport == \"a\" && ip",
             "drop",
         );
-    net.reload(&[NETWORK, &tracked].concat());
+    net.reload(&topology(&tracked));
     net.forget();
     // In the middle of the stream, which is older than the rule; but its answers need the client's end tracked.
     passes(&mut net, "a", a_to_b().tcp(4000, 80, tcp::ACK), "b");
@@ -566,13 +561,12 @@ fn a_reload_that_tracks_takes_known_flows_along() {
             "inport == \"a\" && ip",
             "allow-related",
         );
-    net.reload(&[NETWORK, &open].concat());
+    net.reload(&topology(&open));
     net.forget();
     passes(&mut net, "a", a_to_b().tcp(4000, 80, tcp::ACK), "b");
     passes(&mut net, "b", b_to_a().tcp(80, 4000, tcp::ACK), "a");
 }
 
-#[test]
 fn senders_of_rejected_packets_are_told() {
     let rules = guarded(&[("tcp.dst == 3 || udp.dst == 3 || icmp4", "reject")])
         + &acl(
@@ -623,7 +617,7 @@ fn senders_of_rejected_packets_are_told() {
         panic!("{frames:?}")
     };
     let inner = &frame[parse(frame).unwrap().ip().unwrap().l4_offset as usize + 8 + 16..];
-    let shown = sluice_net::show::show(inner);
+    let shown = family::told(sluice_net::show::show(inner));
     assert_eq!(
         shown,
         format!("{B} > {FAR} 10.0.0.11.3 > 10.0.0.13.4000 tcp [R.] ttl 255 len 40")
@@ -665,7 +659,6 @@ fn floods_reach_whom_the_rules_let() {
 }
 
 /// Groups and sets are in the rules that packets meet.
-#[test]
 fn port_groups_and_address_sets() {
     let group = r#"
 [port_group.servers]
@@ -702,7 +695,6 @@ addresses = ["10.0.0.10", "203.0.113.0/24"]
 }
 
 /// What a rule that logs decides is told, within its meter; of a connection the first packet.
-#[test]
 fn decisions_are_logged_within_their_meter() {
     const LOG: &str = "log = true\nseverity = \"warning\"\nmeter = 3\n";
     let dropped = acl(
@@ -736,4 +728,19 @@ fn decisions_are_logged_within_their_meter() {
     let first = net.probe("a", syn.clone());
     assert_eq!(first.moved, ["gw: opened 1, slow:acl-logged 1, walk 1"]);
     assert_eq!(net.probe("a", syn).moved, ["gw: established 1"]);
+}
+
+both_families! {
+    every_action_without_connections,
+    answers_pass_and_established_packets_take_one_look_up,
+    related_errors_pass,
+    connections_to_and_from_another_chassis,
+    ports_of_other_chassis_have_their_acls_there,
+    connections_over_routers_and_through_nat,
+    rules_about_single_packets,
+    a_reload_ends_what_is_not_allowed_any_more,
+    a_reload_that_tracks_takes_known_flows_along,
+    senders_of_rejected_packets_are_told,
+    port_groups_and_address_sets,
+    decisions_are_logged_within_their_meter,
 }

@@ -5,7 +5,8 @@ use sluice_net::wire::{icmpv4, tcp};
 use sluice_net::{Builder, parse};
 
 use super::nat::{self, G_IN, G_OUT, UP, VM, VM2, back, out};
-use crate::support::{Network, NodeOptions, mac, packet, v4};
+use crate::support::family::{self, Error, both_families};
+use crate::support::{Network, NodeOptions, ip, mac, packet};
 
 /// vm2 has a floating IP; port by port nothing changes.
 const FLOATING: &str = r#"
@@ -47,7 +48,6 @@ fn out2(dst: &str) -> Builder {
     packet((VM2, G_IN), ("10.0.0.11", dst))
 }
 
-#[test]
 fn what_comes_for_an_address_goes_inside_and_the_answers_come_from_it() {
     let mut net = all();
     let cases = [
@@ -105,7 +105,6 @@ fn what_comes_for_an_address_goes_inside_and_the_answers_come_from_it() {
 }
 
 /// A floating IP is also what its host sends from; its ports stay, and what was not sent to is not let back in.
-#[test]
 fn a_floating_ip_goes_before_other_rules_and_keeps_ports() {
     let mut net = all();
     for port in [53, 4000, 65535] {
@@ -135,12 +134,10 @@ fn a_floating_ip_goes_before_other_rules_and_keeps_ports() {
     );
 }
 
-#[test]
 fn addresses_are_answered_and_announced() {
     let mut net = all();
     for address in ["203.0.113.11", "203.0.113.20"] {
-        let ask = Builder::ethernet(mac(UP), mac("ff:ff:ff:ff:ff:ff"))
-            .arp_request(v4("203.0.113.254"), v4(address));
+        let ask = family::question(mac(UP), ip("203.0.113.254"), ip(address));
         let outcome = net.probe("up", ask);
         assert_eq!(
             outcome.got,
@@ -157,14 +154,17 @@ fn addresses_are_answered_and_announced() {
         &DNAT.replace(".20", ".21"),
     ]));
     net.run(100);
-    let heard: Vec<String> = net.take("up").iter().map(|f| sluice_net::show(f)).collect();
+    let heard = net.take("up");
+    let heard: Vec<String> = heard
+        .iter()
+        .map(|f| family::told(sluice_net::show(f)))
+        .collect();
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(heard[0].contains("203.0.113.21"), "{heard:?}");
 }
 
 /// From inside to an address outside of another host inside, or of itself: there and back through the router, in one
 /// connection that translates both addresses.
-#[test]
 fn from_inside_to_an_outer_address_and_back() {
     let mut net = all();
     // By the shared address to a floating one.
@@ -210,7 +210,6 @@ fn from_inside_to_an_outer_address_and_back() {
         );
 }
 
-#[test]
 fn from_a_host_to_its_own_outer_address() {
     let mut net = all();
     // Ports apart: they stay.
@@ -234,7 +233,7 @@ fn from_a_host_to_its_own_outer_address() {
     let ip = *parse(&frame).unwrap().ip().unwrap();
     let id = ip.ports().unwrap().0;
     assert_eq!(
-        (ip.src.to_string(), ip.dst.to_string()),
+        (family::text(ip.src), family::text(ip.dst)),
         ("203.0.113.11".into(), "10.0.0.11".into())
     );
     assert_ne!(id, 77);
@@ -249,7 +248,6 @@ fn from_a_host_to_its_own_outer_address() {
 }
 
 /// About packets of both directions, from hosts and routers on both sides.
-#[test]
 fn icmp_errors_are_translated_both_ways() {
     let mut net = all();
     net.probe("up", back("8.8.8.8", "203.0.113.20").udp(5000, 80));
@@ -258,7 +256,7 @@ fn icmp_errors_are_translated_both_ways() {
         .udp(5000, 80)
         .build();
     let refused = out("8.8.8.8")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.probe("vm", refused).expect(
         "from the host",
@@ -271,7 +269,7 @@ fn icmp_errors_are_translated_both_ways() {
         .udp(80, 5000)
         .build();
     let expired = back("198.51.100.7", "203.0.113.20")
-        .icmp(icmpv4::TIME_EXCEEDED, 0, [0; 4])
+        .error(icmpv4::TIME_EXCEEDED, 0)
         .payload(&seen[14..]);
     net.probe("up", expired).expect(
         "from the way",
@@ -284,7 +282,7 @@ fn icmp_errors_are_translated_both_ways() {
         .udp(4000, 53)
         .build();
     let refused = out2("203.0.113.1")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.probe("vm2", refused).expect(
         "hairpin",
@@ -295,7 +293,7 @@ fn icmp_errors_are_translated_both_ways() {
         .udp(53, 4000)
         .build();
     let refused = out("203.0.113.11")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.probe("vm", refused).expect(
         "hairpin, the other way",
@@ -307,14 +305,13 @@ fn icmp_errors_are_translated_both_ways() {
         .udp(81, 5000)
         .build();
     let forged = back("198.51.100.7", "203.0.113.20")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.probe("up", forged)
         .expect("forged", &[], &["gw: drop:icmp-error-unrelated 1, walk 1"]);
 }
 
 /// Nothing is remembered: any packet goes through, in any order, fragments and other protocols too.
-#[test]
 fn a_stateless_floating_ip_rewrites_addresses_and_nothing_else() {
     let mut net = with(&[SNAT, &(FLOATING.to_owned() + "stateless = true\n"), DNAT]);
     let there = format!("vm2: {G_IN} > {VM2} 8.8.8.8");
@@ -359,7 +356,7 @@ fn a_stateless_floating_ip_rewrites_addresses_and_nothing_else() {
         .udp(5000, 81)
         .build();
     let refused = out2("8.8.8.8")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.probe("vm2", refused).expect(
         "error out",
@@ -370,7 +367,7 @@ fn a_stateless_floating_ip_rewrites_addresses_and_nothing_else() {
         .udp(81, 5000)
         .build();
     let refused = back("8.8.8.8", "203.0.113.11")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.probe("up", refused).expect(
         "error in",
@@ -399,7 +396,6 @@ fn a_stateless_floating_ip_rewrites_addresses_and_nothing_else() {
     }
 }
 
-#[test]
 fn rules_for_some_of_the_world() {
     let exempted = FLOATING.to_owned() + "exempted_ext_ips = [\"9.9.9.0/24\"]\n";
     let allowed = DNAT.to_owned() + "allowed_ext_ips = [\"9.9.9.9\"]\n";
@@ -431,7 +427,6 @@ fn rules_for_some_of_the_world() {
     .expect("not allowed", &[], &["gw: drop:router-local 1, walk 1"]);
 }
 
-#[test]
 fn sources_get_ports_of_the_range() {
     let ranged = SNAT.to_owned() + "external_port_range = \"5000-5001\"\n";
     let mut net = with(&[&ranged]);
@@ -459,7 +454,6 @@ fn sources_get_ports_of_the_range() {
 }
 
 /// A rule that is gone, or leads elsewhere, ends exactly the connections that it made.
-#[test]
 fn a_reload_ends_what_it_forbids() {
     let mut net = all();
     net.probe("up", back("8.8.8.8", "203.0.113.20").udp(5000, 80));
@@ -488,7 +482,6 @@ fn a_reload_ends_what_it_forbids() {
 
 /// A client whose port is the same towards two addresses that lead to one host: to that they would be one connection, so
 /// one of them gets another port there.
-#[test]
 fn two_addresses_of_one_host_and_one_port_of_a_client() {
     let other = DNAT.replace("203.0.113.20", "203.0.113.21");
     let mut net = with(&[SNAT, DNAT, &other]);
@@ -524,7 +517,6 @@ fn two_addresses_of_one_host_and_one_port_of_a_client() {
         );
 }
 
-#[test]
 fn what_opens_no_connection() {
     let mut net = all();
     let cases = [
@@ -560,4 +552,19 @@ fn what_opens_no_connection() {
             )],
             &["gw: opened 1, walk 1"],
         );
+}
+
+both_families! {
+    what_comes_for_an_address_goes_inside_and_the_answers_come_from_it,
+    a_floating_ip_goes_before_other_rules_and_keeps_ports,
+    addresses_are_answered_and_announced,
+    from_inside_to_an_outer_address_and_back,
+    from_a_host_to_its_own_outer_address,
+    icmp_errors_are_translated_both_ways,
+    a_stateless_floating_ip_rewrites_addresses_and_nothing_else,
+    rules_for_some_of_the_world,
+    sources_get_ports_of_the_range,
+    a_reload_ends_what_it_forbids,
+    two_addresses_of_one_host_and_one_port_of_a_client,
+    what_opens_no_connection,
 }

@@ -11,7 +11,8 @@
 use sluice_net::builder::Echo;
 use sluice_net::{Builder, show};
 
-use crate::support::{Host, Network, NodeFile, mac, packet};
+use crate::support::family::{self, both_families};
+use crate::support::{Host, Network, NodeFile, ip, mac, packet};
 
 const TOPOLOGY: &str = r#"
 [chassis.gw]
@@ -104,7 +105,6 @@ fn got(net: &mut Network, from: &str, frame: Builder) -> (Vec<String>, Vec<Strin
     (outcome.got, outcome.moved)
 }
 
-#[test]
 fn from_outside_and_to_the_outside() {
     let mut net = network();
     for vm in [HERE, FAR] {
@@ -136,7 +136,6 @@ fn from_outside_and_to_the_outside() {
 }
 
 /// All pairs, each of them by its address outside: through the gateway, there and back, two steps of the TTL.
-#[test]
 fn from_inside_to_addresses_outside() {
     let mut net = network();
     for (port, a) in [HERE, FAR, FAR2].into_iter().enumerate() {
@@ -168,7 +167,6 @@ fn from_inside_to_addresses_outside() {
     assert!(net.node("hv").connections.is_empty());
 }
 
-#[test]
 fn echoes_reach_a_floating_ip_and_stop_at_the_shared_address() {
     let mut net = network();
     for a in [HERE, FAR, FAR2] {
@@ -205,15 +203,16 @@ fn echoes_reach_a_floating_ip_and_stop_at_the_shared_address() {
     }
 }
 
-#[test]
 fn the_gateway_alone_answers_for_the_addresses() {
     let mut net = network();
     for address in ["203.0.113.20", "203.0.113.22"] {
-        let ask = Builder::ethernet(mac(UP), mac("ff:ff:ff:ff:ff:ff"))
-            .arp_request("203.0.113.254".parse().unwrap(), address.parse().unwrap());
+        let ask = family::question(mac(UP), ip("203.0.113.254"), ip(address));
         net.send("up", ask);
         let answers = net.take("up");
-        let answers: Vec<String> = answers.iter().map(|frame| show(frame)).collect();
+        let answers: Vec<String> = answers
+            .iter()
+            .map(|frame| family::told(show(frame)))
+            .collect();
         assert_eq!(
             answers,
             [format!(
@@ -221,4 +220,11 @@ fn the_gateway_alone_answers_for_the_addresses() {
             )]
         );
     }
+}
+
+both_families! {
+    from_outside_and_to_the_outside,
+    from_inside_to_addresses_outside,
+    echoes_reach_a_floating_ip_and_stop_at_the_shared_address,
+    the_gateway_alone_answers_for_the_addresses,
 }

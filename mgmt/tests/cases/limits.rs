@@ -2,6 +2,7 @@
 
 use super::lab::*;
 use super::nat::{G_IN, VM, back, nat_with, out};
+use crate::support::family::both_families;
 use crate::support::{BROADCAST, Network, NodeFile, NodeOptions, mac, packet, v4};
 use sluice_net::Builder;
 
@@ -41,7 +42,6 @@ fn source_limit() {
 }
 
 /// A port that one client gave back goes to no other for a while, but to the same one again.
-#[test]
 fn ports_are_held_down() {
     let mut net = nat_with(&NodeOptions::default());
     net.node("gw").connections.set_hold_down(60_000);
@@ -65,7 +65,6 @@ fn ports_are_held_down() {
 }
 
 /// 65,536 identifiers of echoes to one destination, from many clients.
-#[test]
 fn nat_ports_exhausted() {
     use sluice_net::builder::Echo;
     let options = NodeOptions {
@@ -122,7 +121,6 @@ fn punts_are_policed() {
     );
 }
 
-#[test]
 fn a_full_driver() {
     let mut net = lab();
     let device = net.node("gw").device("b");
@@ -131,7 +129,6 @@ fn a_full_driver() {
         .expect("full", &[], &["gw: drop:tx-full 1, walk 1"]);
 }
 
-#[test]
 fn no_buffer_for_a_copy() {
     let options = NodeOptions {
         buffers: 1,
@@ -151,7 +148,6 @@ fn no_buffer_for_a_copy() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn a_chassis_whose_address_does_not_answer() {
     let mut net = lab();
     let broadcast = Builder::ethernet(mac("02:00:00:00:00:f1"), mac(BROADCAST)).payload(&[0; 46]);
@@ -162,7 +158,6 @@ fn a_chassis_whose_address_does_not_answer() {
     );
 }
 
-#[test]
 fn floods_are_bounded_in_a_burst() {
     let names: Vec<String> = (0..140).map(|number| format!("p{number}")).collect();
     let mut topology =
@@ -189,7 +184,6 @@ fn floods_are_bounded_in_a_burst() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn routers_that_send_in_a_circle() {
     let topology = r#"
 [chassis.gw]
@@ -233,7 +227,6 @@ nexthop = "10.255.0.1"
     );
 }
 
-#[test]
 fn two_routers_that_would_translate() {
     let topology = r#"
 [chassis.gw]
@@ -310,4 +303,15 @@ fn an_injected_frame_whose_port_is_gone() {
         ]
     );
     net.assert_no_buffer_lost();
+}
+
+both_families! {
+    ports_are_held_down,
+    nat_ports_exhausted,
+    a_full_driver,
+    no_buffer_for_a_copy,
+    a_chassis_whose_address_does_not_answer,
+    floods_are_bounded_in_a_burst,
+    routers_that_send_in_a_circle,
+    two_routers_that_would_translate,
 }

@@ -12,6 +12,7 @@ use sluice_net::builder::Echo;
 use sluice_net::wire::{icmpv4, tcp};
 use sluice_net::{Builder, L4, parse};
 
+use crate::support::family::{self, Error, both_families};
 use crate::support::{Host, Network, NodeFile, NodeOptions, mac, packet};
 
 pub const TOPOLOGY: &str = r#"
@@ -125,7 +126,6 @@ pub fn back(src: &str, dst: &str) -> Builder {
     packet((UP, G_OUT), (src, dst))
 }
 
-#[test]
 fn udp_goes_out_and_comes_back_and_then_takes_one_look_up() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53).payload(b"ask")).expect(
@@ -151,14 +151,13 @@ fn udp_goes_out_and_comes_back_and_then_takes_one_look_up() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn a_taken_port_is_changed_and_the_longest_rule_wins() {
     let mut net = nat();
     let mut from = |host: &str, its_mac: &str, ip: &str| {
         net.send(host, packet((its_mac, G_IN), (ip, "8.8.8.8")).udp(4000, 53));
         let frame = net.take_one("up");
         let ip = *parse(&frame).unwrap().ip().unwrap();
-        (ip.src.to_string(), ip.ports().unwrap().0)
+        (family::text(ip.src), ip.ports().unwrap().0)
     };
     assert_eq!(from("vm", VM, "10.0.0.10"), ("203.0.113.1".into(), 4000));
     assert_eq!(from("vm2", VM2, "10.0.0.11"), ("203.0.113.11".into(), 4000));
@@ -174,7 +173,6 @@ fn a_taken_port_is_changed_and_the_longest_rule_wins() {
 }
 
 /// What is sent to others than the router has nothing to do with the connection that has its addresses.
-#[test]
 fn a_bridged_packet_with_the_addresses_of_a_connection() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53));
@@ -194,7 +192,6 @@ fn a_bridged_packet_with_the_addresses_of_a_connection() {
     assert_eq!(net.node("gw").connections.len(), 1);
 }
 
-#[test]
 fn sctp_and_its_checksum() {
     let mut net = nat();
     let chunk = [1; 20];
@@ -215,7 +212,6 @@ fn sctp_and_its_checksum() {
     assert_eq!(outcome.moved, ["gw: established 1"]);
 }
 
-#[test]
 fn echo_and_its_identifier() {
     let mut net = nat();
     let ask = |seq| out("8.8.8.8").icmp_echo(Echo::Request, 77, seq);
@@ -245,7 +241,6 @@ fn echo_and_its_identifier() {
 }
 
 /// What a router on the way says about a packet from inside, and what the client says about an answer.
-#[test]
 fn icmp_errors_are_translated_both_ways() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53).payload(&[7; 40]));
@@ -256,7 +251,7 @@ fn icmp_errors_are_translated_both_ways() {
         .payload(&[7; 40])
         .build();
     let time_exceeded = packet((UP, G_OUT), ("198.51.100.7", "203.0.113.1"))
-        .icmp(icmpv4::TIME_EXCEEDED, 0, [0; 4])
+        .error(icmpv4::TIME_EXCEEDED, 0)
         .payload(&seen[14..]);
     net.probe("up", time_exceeded).expect(
         "from the way",
@@ -268,7 +263,7 @@ fn icmp_errors_are_translated_both_ways() {
         .udp(53, 4000)
         .build();
     let unreachable = packet((VM, G_IN), ("10.0.0.10", "8.8.8.8"))
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&answer[14..]);
     net.probe("vm", unreachable).expect(
         "from the client",
@@ -277,7 +272,6 @@ fn icmp_errors_are_translated_both_ways() {
     );
 }
 
-#[test]
 fn icmp_errors_about_a_translated_echo() {
     let mut net = nat();
     net.probe(
@@ -297,7 +291,7 @@ fn icmp_errors_about_a_translated_echo() {
     };
     assert_ne!(id, 77, "the identifier is taken");
     let error = packet((UP, G_OUT), ("198.51.100.7", "203.0.113.1"))
-        .icmp(icmpv4::TIME_EXCEEDED, 0, [0; 4])
+        .error(icmpv4::TIME_EXCEEDED, 0)
         .payload(&seen[14..]);
     net.probe("up", error).expect(
         "traceroute",
@@ -307,7 +301,6 @@ fn icmp_errors_about_a_translated_echo() {
 }
 
 /// The gateway's own errors: towards the client in the name of its inner side, towards the world of its outer one.
-#[test]
 fn the_gateways_own_errors() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").ttl(1).udp(4000, 53)).expect(
@@ -324,7 +317,6 @@ fn the_gateways_own_errors() {
 }
 
 /// A connection from outside to an inner address: its answers must not be translated.
-#[test]
 fn direct_connections_from_outside_stay_untranslated() {
     let mut net = nat();
     net.probe("up", back("198.51.100.9", "10.0.0.10").tcp(5000, 22, tcp::SYN)).expect(
@@ -357,7 +349,6 @@ fn direct_connections_from_outside_stay_untranslated() {
     );
 }
 
-#[test]
 fn what_cannot_be_translated_is_dropped_by_name() {
     let mut net = nat();
     let other = |proto: u8| out("8.8.8.8").protocol(proto).payload(&[0; 32]);
@@ -382,7 +373,7 @@ fn what_cannot_be_translated_is_dropped_by_name() {
             "icmp-error-unrelated",
             "up",
             back("8.8.8.8", "203.0.113.1")
-                .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+                .error(icmpv4::UNREACHABLE, 3)
                 .payload(&quoted[14..]),
         ),
         (
@@ -405,7 +396,6 @@ fn what_cannot_be_translated_is_dropped_by_name() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn a_client_behind_a_tunnel() {
     use sluice_net::Vni;
     use sluice_net::wire::geneve::OvnOption;
@@ -437,7 +427,6 @@ fn a_client_behind_a_tunnel() {
     assert_eq!(outcome.moved, ["gw: established 1"]);
 }
 
-#[test]
 fn a_reload_keeps_connections_and_closes_those_whose_rule_is_gone() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53));
@@ -495,7 +484,6 @@ fn a_reload_keeps_connections_and_closes_those_whose_rule_is_gone() {
     );
 }
 
-#[test]
 fn connections_end_by_time_and_by_reset() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53));
@@ -529,7 +517,6 @@ fn from_server(flags: u8, seq: u32, ack: u32) -> Builder {
         .tcp_state(seq, ack, 1000)
 }
 
-#[test]
 fn a_rst_counts_only_from_where_the_stream_is() {
     let mut net = nat();
     let mine = |flags, seq, ack| {
@@ -573,7 +560,6 @@ fn a_rst_counts_only_from_where_the_stream_is() {
 
 /// The upstream router's MAC has left the FDB while its address is still known: the packet goes to all that take
 /// unknown MACs, translated all the same.
-#[test]
 fn a_flooded_packet_is_translated_too() {
     let other = "[switch.out.port.other]\naddresses = [\"unknown\"]\nchassis = \"gw\"\n";
     let topology = both_rules() + other;
@@ -604,7 +590,6 @@ fn a_flooded_packet_is_translated_too() {
 }
 
 /// What a direct connection's answers would look like is another connection already: one of the two must yield.
-#[test]
 fn a_direct_connection_that_clashes_with_a_translated_one() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53));
@@ -615,7 +600,6 @@ fn a_direct_connection_that_clashes_with_a_translated_one() {
 }
 
 /// A reload that touches a router on the way lets each direction walk once; one that does not, not at all.
-#[test]
 fn cached_ways_after_a_reload() {
     let mut net = nat();
     let there = |net: &mut Network| net.probe("vm", out("8.8.8.8").udp(4000, 53)).moved;
@@ -648,4 +632,24 @@ fn cached_ways_after_a_reload() {
     );
     net.run(100);
     assert_eq!(there(&mut net), ["gw: drop:blackhole 1, walk 1"]);
+}
+
+both_families! {
+    udp_goes_out_and_comes_back_and_then_takes_one_look_up,
+    a_taken_port_is_changed_and_the_longest_rule_wins,
+    a_bridged_packet_with_the_addresses_of_a_connection,
+    sctp_and_its_checksum,
+    echo_and_its_identifier,
+    icmp_errors_are_translated_both_ways,
+    icmp_errors_about_a_translated_echo,
+    the_gateways_own_errors,
+    direct_connections_from_outside_stay_untranslated,
+    what_cannot_be_translated_is_dropped_by_name,
+    a_client_behind_a_tunnel,
+    a_reload_keeps_connections_and_closes_those_whose_rule_is_gone,
+    connections_end_by_time_and_by_reset,
+    a_rst_counts_only_from_where_the_stream_is,
+    a_flooded_packet_is_translated_too,
+    a_direct_connection_that_clashes_with_a_translated_one,
+    cached_ways_after_a_reload,
 }

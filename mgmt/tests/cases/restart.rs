@@ -4,8 +4,8 @@ use sluice_net::wire::tcp;
 
 use super::nat::{VM, back, nat_with, out};
 use crate::support::NodeOptions;
+use crate::support::family::both_families;
 
-#[test]
 fn tcp_goes_on_through_a_restarted_gateway_for_a_while() {
     let options = NodeOptions {
         pick_up: 60_000,
@@ -30,4 +30,8 @@ fn tcp_goes_on_through_a_restarted_gateway_for_a_while() {
     net.run(60_000);
     net.probe("vm", out("8.8.8.8").tcp(4002, 80, tcp::ACK))
         .expect("later", &[], &["gw: drop:tcp-no-syn 1, walk 1"]);
+}
+
+both_families! {
+    tcp_goes_on_through_a_restarted_gateway_for_a_while,
 }

@@ -45,7 +45,10 @@ impl Host {
     pub fn station(mac: Mac, addresses: &[&str], gateway: Option<&str>) -> Self {
         Self {
             mac,
-            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            addresses: addresses
+                .iter()
+                .map(|text| super::family::network(text.parse().unwrap()))
+                .collect(),
             gateway: gateway.map(super::ip),
             answers: true,
             ..Self::default()
@@ -190,19 +193,6 @@ impl Host {
     }
 
     fn question(&self, hop: IpAddr) -> Vec<u8> {
-        match (self.address_for(hop), hop) {
-            (IpAddr::V4(own), IpAddr::V4(hop)) => Builder::ethernet(self.mac, Mac::BROADCAST)
-                .arp_request(own, hop)
-                .build(),
-            (IpAddr::V6(own), IpAddr::V6(hop)) => {
-                let [.., a, b, c] = hop.octets();
-                let group = super::v6(&format!("ff02::1:ff{a:02x}:{b:02x}{c:02x}"));
-                Builder::ethernet(self.mac, Mac([0x33, 0x33, 0xff, a, b, c]))
-                    .ipv6(own, group)
-                    .neighbor_solicit(hop, Some(self.mac))
-                    .build()
-            }
-            _ => unreachable!("an address of the hop's family"),
-        }
+        super::family::question(self.mac, self.address_for(hop), hop).build()
     }
 }

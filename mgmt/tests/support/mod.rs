@@ -12,6 +12,7 @@
 
 mod checks;
 mod counts;
+pub mod family;
 mod fragments;
 mod host;
 mod network;
@@ -34,10 +35,10 @@ pub fn mac(text: &str) -> Mac {
     text.parse().unwrap_or_else(|_| panic!("no MAC: {text}"))
 }
 
-/// An address from its text.
+/// An address from its text; in a case that runs with IPv6 the one that stands for it.
 pub fn ip(text: &str) -> IpAddr {
-    text.parse()
-        .unwrap_or_else(|_| panic!("no address: {text}"))
+    let ip = text.parse();
+    family::address(ip.unwrap_or_else(|_| panic!("no address: {text}")))
 }
 
 /// An IPv4 address from its text.

@@ -12,6 +12,7 @@ use sluice_net::{Builder, L3, L4, Mac, pcap, show};
 
 use super::IntoFrame;
 use super::checks::verify;
+use super::family;
 use super::host::Host;
 use super::node::{Node, NodeOptions};
 use super::scratch::{NodeFile, Scratch};
@@ -79,7 +80,7 @@ impl Network {
     /// The same with options.
     pub fn with(topology: &str, nodes: &[NodeFile], options: &NodeOptions) -> Network {
         let scratch = Scratch::new();
-        scratch.write("topology.toml", topology);
+        scratch.write("topology.toml", &family::topology(topology));
         let files = nodes
             .iter()
             .map(|node| scratch.write(&format!("{}.toml", node.name), &node.text("topology.toml")));
@@ -329,7 +330,7 @@ impl Network {
             got.extend(
                 self.take(&name)
                     .iter()
-                    .map(|frame| format!("{name}: {}", show(frame))),
+                    .map(|frame| format!("{name}: {}", family::told(show(frame)))),
             );
         }
         Outcome {
@@ -381,7 +382,7 @@ impl Network {
     /// Writes another topology and lets all nodes reload.
     pub fn reload(&mut self, topology: &str) {
         let scratch = self.scratch.as_ref().expect("a topology of its own");
-        scratch.write("topology.toml", topology);
+        scratch.write("topology.toml", &family::topology(topology));
         for node in self.nodes.values_mut() {
             node.reload();
         }

@@ -9,7 +9,7 @@ use super::super::model::{NatKind, Router, Topology};
 use super::super::names::{Names, push_missing};
 use super::super::problem::{Place, Problem};
 use super::nat::{Holders, outside, takes_place};
-use super::port::check_host;
+use super::port::{check_host, check_routed, family};
 
 pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<Problem>) {
     for (name, balancer) in &topology.load_balancers {
@@ -49,8 +49,8 @@ impl Declared<'_> {
             check_endpoint(vip, place, problems);
             self.check_backends(vip, backends, problems);
         }
-        if let Some(ip) = self.balancer.hairpin_snat_ip {
-            check_v4(ip, || self.place("hairpin_snat_ip"), problems);
+        for ip in self.balancer.hairpin_snat_ip.iter() {
+            check_host(ip, || self.place("hairpin_snat_ip"), problems);
         }
         for backend in self.balancer.backends.keys() {
             let mut lists = self.balancer.vips.values();
@@ -79,6 +79,12 @@ impl Declared<'_> {
         let mut seen = HashSet::new();
         for (index, backend) in backends.iter().enumerate() {
             check_endpoint(backend, || place(index), problems);
+            if backend.ip.is_ipv6() != vip.ip.is_ipv6() {
+                let (own, other) = (family(vip.ip), family(backend.ip));
+                let message = format!("{vip} is of {own} and its backend {backend} of {other}");
+                let problem = Problem::new(place(index), message);
+                problems.push(problem.mend(format!("name its address of {own}")));
+            }
             if backend.port.is_some() != vip.port.is_some() {
                 let (message, mend) = match vip.port {
                     Some(port) => (
@@ -109,20 +115,8 @@ impl Declared<'_> {
 }
 
 fn check_endpoint(endpoint: &Endpoint, place: impl Fn() -> Place, problems: &mut Vec<Problem>) {
-    check_v4(endpoint.ip, &place, problems);
-    check_host(endpoint.ip, place, problems);
-}
-
-fn check_v4(ip: IpAddr, place: impl FnOnce() -> Place, problems: &mut Vec<Problem>) {
-    if ip.is_ipv6() {
-        problems.push(
-            Problem::new(
-                place(),
-                "load balancing of IPv6 is not supported in this version",
-            )
-            .mend("supported: IPv4 addresses"),
-        );
-    }
+    check_host(endpoint.ip, &place, problems);
+    check_routed(endpoint.ip, place, problems);
 }
 
 /// The names are those of load balancers, and no two of these want the same packets.
@@ -158,10 +152,10 @@ fn check_names(
 }
 
 fn check_router(name: &str, router: &Router, problems: &mut Vec<Problem>) {
-    if let Some(ip) = router.lb_force_snat_ip {
+    for ip in router.lb_force_snat_ip.iter() {
         let place = || Place::at(["router", name, "lb_force_snat_ip"]);
-        check_v4(ip, place, problems);
         check_host(ip, place, problems);
+        check_routed(ip, place, problems);
     }
     if !router.load_balancers.is_empty() && !takes_place(router) {
         problems.push(

@@ -11,7 +11,7 @@ use super::super::model::{
 };
 use super::super::names::{Names, Owner, push_missing};
 use super::super::problem::{Place, Problem};
-use super::port::{check_host, check_mac, check_prefix};
+use super::port::{check_host, check_mac, check_prefix, check_routed, family};
 
 pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<Problem>) {
     if topology
@@ -35,7 +35,6 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
                 index,
                 nat,
             };
-            rule.check_supported(problems);
             rule.check_addresses(problems);
             rule.check_gateway_port(problems);
             rule.check_columns(problems);
@@ -161,22 +160,6 @@ impl<'t> Rule<'t> {
         Place::at(["router", self.router_name, "nat", field]).nth(self.index)
     }
 
-    fn check_supported(self, problems: &mut Vec<Problem>) {
-        let v6 = [
-            ("external_ip", self.nat.external_ip.is_ipv6()),
-            ("logical_ip", self.nat.logical_ip.addr().is_ipv6()),
-        ];
-        for (field, _) in v6.iter().filter(|(_, v6)| *v6) {
-            problems.push(
-                Problem::new(
-                    self.place(field),
-                    "translation of IPv6 is not supported in this version",
-                )
-                .mend("supported: IPv4 addresses"),
-            );
-        }
-    }
-
     /// A distributed floating IP has a MAC of its own, and a VIF where it is carried out.
     fn check_distributed(
         self,
@@ -291,9 +274,10 @@ impl<'t> Rule<'t> {
             .into_iter()
             .flat_map(|(field, nets)| nets.iter().map(move |net| (field, net)))
         {
-            if net.addr().is_ipv6() {
+            if net.addr().is_ipv6() != self.nat.external_ip.is_ipv6() {
                 let message = format!("{net} is not of the family of {}", self.nat.external_ip);
-                report(field, message, "IPv4 prefixes");
+                let mend = format!("{} prefixes", family(self.nat.external_ip));
+                report(field, message, &mend);
             } else if net.addr() != net.network() {
                 let mend = format!("the network is {}", net.trunc());
                 report(field, format!("{net} has host bits set"), &mend);
@@ -304,6 +288,21 @@ impl<'t> Rule<'t> {
     fn check_addresses(self, problems: &mut Vec<Problem>) {
         check_host(self.nat.external_ip, || self.place("external_ip"), problems);
         check_prefix(&self.nat.logical_ip, || self.place("logical_ip"), problems);
+        let (external, logical) = (self.nat.external_ip, self.nat.logical_ip);
+        if external.is_ipv6() != logical.addr().is_ipv6() {
+            let message = format!(
+                "{logical} is of {}, {external} of {}",
+                family(logical.addr()),
+                family(external)
+            );
+            problems.push(
+                Problem::new(self.place("logical_ip"), message)
+                    .mend("a rule translates within a family"),
+            );
+        }
+        for (field, ip) in [("external_ip", external), ("logical_ip", logical.addr())] {
+            check_routed(ip, || self.place(field), problems);
+        }
     }
 
     fn gateway_ports(self) -> impl Iterator<Item = (&'t str, &'t RouterPort)> {

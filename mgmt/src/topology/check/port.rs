@@ -42,6 +42,24 @@ pub(super) fn check_host(ip: IpAddr, place: impl FnOnce() -> Place, problems: &m
     ));
 }
 
+/// The family of an address in words.
+pub(super) fn family(ip: IpAddr) -> &'static str {
+    match ip {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    }
+}
+
+/// Reports an address that means something on one link only (RFC 4291 section 2.5.6): no router forwards its packets.
+pub(super) fn check_routed(ip: IpAddr, place: impl FnOnce() -> Place, problems: &mut Vec<Problem>) {
+    if let IpAddr::V6(v6) = ip
+        && v6.is_unicast_link_local()
+    {
+        let problem = Problem::new(place(), format!("{ip} is of one link, and not routed"));
+        problems.push(problem.mend("use a unique local or a global address"));
+    }
+}
+
 /// Reports an interface address that is its network's own or broadcast address.
 pub(super) fn check_network(
     network: &IpNet,

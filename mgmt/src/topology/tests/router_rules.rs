@@ -329,10 +329,28 @@ const CASES: &[Case] = &[
         "no gateway port `r-in`",
     ),
     (
-        "nat of IPv6",
+        "nat from IPv6 to IPv4",
         |t| r(t).nat.push(snat("fd00::/64", "203.0.113.2")),
         "router.r.nat.logical_ip[1]",
-        "IPv6 is not supported",
+        "fd00::/64 is of IPv6, 203.0.113.2 of IPv4",
+    ),
+    (
+        "nat from IPv4 to IPv6",
+        |t| r(t).nat.push(snat("10.9.0.0/24", "2001:db8::2")),
+        "router.r.nat.logical_ip[1]",
+        "10.9.0.0/24 is of IPv4, 2001:db8::2 of IPv6",
+    ),
+    (
+        "nat to an address of one link",
+        |t| r(t).nat.push(snat("fd00::/64", "fe80::2")),
+        "router.r.nat.external_ip[1]",
+        "fe80::2 is of one link",
+    ),
+    (
+        "allowed addresses of another family",
+        |t| r(t).nat[0].allowed_ext_ips = vec![net("2001:db8::/32")],
+        "router.r.nat.allowed_ext_ips[0]",
+        "2001:db8::/32 is not of the family of 203.0.113.2",
     ),
     (
         "nat host bits",
@@ -404,10 +422,10 @@ const CASES: &[Case] = &[
         "takes all packets to 203.0.113.7",
     ),
     (
-        "a forced source of IPv6",
-        |t| r(t).lb_force_snat_ip = Some(ip("fd00::9")),
+        "a forced source of one link",
+        |t| r(t).lb_force_snat_ip = "10.0.0.9 fe80::9".parse().unwrap(),
         "router.r.lb_force_snat_ip",
-        "IPv6 is not supported",
+        "fe80::9 is of one link",
     ),
     (
         "nat between gateway ports",

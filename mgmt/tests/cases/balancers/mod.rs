@@ -20,6 +20,7 @@ mod switch;
 
 use sluice_net::{Builder, parse};
 
+use crate::support::family;
 use crate::support::{Host, Network, NodeFile, NodeOptions, mac, packet};
 
 const NETWORK: &str = r#"
@@ -188,7 +189,7 @@ pub fn reached(
     for backend in [B1, B2] {
         if let [frame] = &net.take(backend.0)[..] {
             let ip = *parse(frame).unwrap().ip().unwrap();
-            assert_eq!(ip.dst.to_string(), backend.2);
+            assert_eq!(family::text(ip.dst), backend.2);
             return (backend, ip.ports().unwrap());
         }
     }

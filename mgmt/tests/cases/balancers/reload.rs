@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sluice_net::wire::tcp;
 
 use super::*;
-use crate::support::v4;
+use crate::support::family::both_families;
+use crate::support::ip;
 
 /// All slots of the table are looked at, some each turn.
 fn swept(net: &mut Network) {
@@ -15,7 +16,6 @@ fn swept(net: &mut Network) {
 }
 
 /// Ten thousand live connections: those of a backend, a rule and a virtual IP that go end, and no other.
-#[test]
 fn a_reload_ends_exactly_what_it_forbids() {
     const EACH: u16 = 2500;
     const RULE: &str = "[[router.g.nat]]\ntype = \"dnat\"\nlogical_ip = \"10.0.0.12\"\nexternal_ip = \"203.0.113.9\"\n";
@@ -46,8 +46,8 @@ fn a_reload_ends_exactly_what_it_forbids() {
     let mut next = Some(0);
     while let Some(slot) = next {
         next = gw.connections.scan(slot, 1024, |connection| {
-            let web = connection.original.dst == v4("203.0.113.5");
-            of_b2 += usize::from(web && connection.reply.src == v4(B2.2));
+            let web = connection.original.dst == ip("203.0.113.5");
+            of_b2 += usize::from(web && connection.reply.src == ip(B2.2));
         });
     }
     assert!(of_b2 > 1000, "{of_b2}");
@@ -82,7 +82,6 @@ fn a_reload_ends_exactly_what_it_forbids() {
 }
 
 /// A draining backend keeps what it has and gets nothing new; one that is taken away loses its own, and no other does.
-#[test]
 fn draining_and_taking_away() {
     let mut net = network(&topology(""));
     let mut at: BTreeMap<u16, &str> = BTreeMap::new();
@@ -119,4 +118,9 @@ fn draining_and_taking_away() {
     net.run(1000);
     assert_eq!(net.moved(), [format!("gw: closed {of_b1}")]);
     assert_eq!(net.node("gw").connections.len(), 150 - of_b1);
+}
+
+both_families! {
+    a_reload_ends_exactly_what_it_forbids,
+    draining_and_taking_away,
 }

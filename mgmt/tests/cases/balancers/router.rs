@@ -7,9 +7,10 @@ use sluice_net::wire::geneve::OvnOption;
 use sluice_net::wire::{icmpv4, tcp};
 
 use super::*;
+use crate::support::family::{self, Error, both_families};
+use crate::support::ip;
 use crate::support::{device_mac, v4};
 
-#[test]
 fn connections_are_shared_and_stay_where_they_are() {
     let mut net = network(&topology(""));
     let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
@@ -41,7 +42,6 @@ fn connections_are_shared_and_stay_where_they_are() {
     }
 }
 
-#[test]
 fn ports_change_and_a_backend_on_another_chassis_answers() {
     let mut net = network(&topology(""));
     let mut far = None;
@@ -94,7 +94,6 @@ fn ports_change_and_a_backend_on_another_chassis_answers() {
         .expect("tcp", &[], &["gw: drop:router-local 1, walk 1"]);
 }
 
-#[test]
 fn an_address_without_ports_takes_everything() {
     let mut net = network(&topology(""));
     let (backend, _) = reached(
@@ -113,8 +112,7 @@ fn an_address_without_ports_takes_everything() {
         )],
         &["gw: walk 1"],
     );
-    let ask_mac = Builder::ethernet(mac(UP), mac("ff:ff:ff:ff:ff:ff"))
-        .arp_request(v4("203.0.113.254"), v4("203.0.113.5"));
+    let ask_mac = family::question(mac(UP), ip("203.0.113.254"), ip("203.0.113.5"));
     let outcome = net.probe("up", ask_mac);
     assert_eq!(
         outcome.got,
@@ -126,7 +124,6 @@ fn an_address_without_ports_takes_everything() {
 
 /// Clients inside go through the gateway both ways, since it translates their source too; a backend that is its own
 /// client as well.
-#[test]
 fn clients_inside_reach_a_routers_virtual_ip() {
     let mut net = network(&topology(""));
     let mut seen = [false; 2];
@@ -148,7 +145,6 @@ fn clients_inside_reach_a_routers_virtual_ip() {
     assert_eq!(seen, [true, true]);
 }
 
-#[test]
 fn sources_forced_skipped_and_to_themselves() {
     // Whoever asks, the backend sees the router.
     let forced = topology("").replace(
@@ -163,7 +159,7 @@ fn sources_forced_skipped_and_to_themselves() {
         .unwrap();
     let ip = *parse(&frame).unwrap().ip().unwrap();
     assert_eq!(
-        (ip.src.to_string(), ip.ports()),
+        (family::text(ip.src), ip.ports()),
         ("10.9.0.2".to_owned(), Some((5000, 80)))
     );
     let answer = from(backend, "10.9.0.2").tcp(80, 5000, tcp::SYN | tcp::ACK);
@@ -189,7 +185,9 @@ fn sources_forced_skipped_and_to_themselves() {
         for backend in [B1, B2] {
             for frame in net.take(backend.0) {
                 let ip = *parse(&frame).unwrap().ip().unwrap();
-                *sources.entry((backend.0, ip.src.to_string())).or_default() += 1;
+                *sources
+                    .entry((backend.0, family::text(ip.src)))
+                    .or_default() += 1;
                 if backend == B1 {
                     let answer = from(B1, "203.0.113.77").tcp(
                         80,
@@ -211,7 +209,6 @@ fn sources_forced_skipped_and_to_themselves() {
     assert_eq!(who, [("b1", "203.0.113.77"), ("b2", "10.0.0.11")]);
 }
 
-#[test]
 fn nobody_serves() {
     let none = topology("")
         .replace("[\"10.0.0.11\", \"10.0.0.12\"]", "[]")
@@ -243,7 +240,6 @@ fn nobody_serves() {
     );
 }
 
-#[test]
 fn icmp_errors_about_balanced_connections() {
     let mut net = network(&topology(""));
     let (backend, _) = reached(&mut net, "up", ask("203.0.113.5").udp(5000, 80));
@@ -251,7 +247,7 @@ fn icmp_errors_about_balanced_connections() {
         .udp(5000, 80)
         .build();
     let refused = from(backend, "8.8.8.8")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     net.forget();
     net.probe(backend.0, refused).expect(
@@ -263,7 +259,7 @@ fn icmp_errors_about_balanced_connections() {
         .udp(80, 5000)
         .build();
     let expired = packet((UP, G_OUT), ("198.51.100.7", "203.0.113.5"))
-        .icmp(icmpv4::TIME_EXCEEDED, 0, [0; 4])
+        .error(icmpv4::TIME_EXCEEDED, 0)
         .payload(&seen[14..]);
     net.probe("up", expired).expect(
         "of the way",
@@ -273,7 +269,6 @@ fn icmp_errors_about_balanced_connections() {
 }
 
 /// For a minute from its last connection, whatever is added meanwhile; then it is as new.
-#[test]
 fn a_client_stays_with_its_backend_for_a_while() {
     let affine = topology("").replace(
         "[load_balancer.web]\n",
@@ -301,4 +296,15 @@ fn a_client_stays_with_its_backend_for_a_while() {
         served(&mut net) != first
     });
     assert!(later.count() > 4);
+}
+
+both_families! {
+    connections_are_shared_and_stay_where_they_are,
+    ports_change_and_a_backend_on_another_chassis_answers,
+    an_address_without_ports_takes_everything,
+    clients_inside_reach_a_routers_virtual_ip,
+    sources_forced_skipped_and_to_themselves,
+    nobody_serves,
+    icmp_errors_about_balanced_connections,
+    a_client_stays_with_its_backend_for_a_while,
 }

@@ -8,10 +8,11 @@ use sluice_net::wire::{icmpv4, tcp};
 
 use super::*;
 use crate::cases::openings::work;
+use crate::support::family::{self, Error, both_families};
+use crate::support::ip;
 use crate::support::{device_mac, v4};
 
 /// Where the client's packet enters the switch, and for its clients only.
-#[test]
 fn a_switchs_virtual_ip() {
     let mut net = network(&topology(""));
     let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
@@ -52,6 +53,10 @@ fn a_switchs_virtual_ip() {
     let walked = work(&net, Work::Walk);
     let outcome = net.probe("c", from_c("9.9.9.9").udp(7001, 53));
     assert_eq!(outcome.got.len(), 1);
+    if family::is_v6() {
+        // Without a connection it has a cached way past one router, not past two.
+        return;
+    }
     assert_eq!(work(&net, Work::Walk), walked);
     // What it sends to the balancer does not, though the next hop is the same.
     reached(&mut net, "c", from_c("192.0.2.2").tcp(7001, 80, tcp::SYN));
@@ -59,7 +64,6 @@ fn a_switchs_virtual_ip() {
 }
 
 /// A backend on another chassis answers by the switch of the client, which that chassis has routed to.
-#[test]
 fn a_switchs_backend_on_another_chassis() {
     let far = topology("").replace(
         "\"10.0.0.11:8080\", \"10.0.0.12:8080\"",
@@ -96,9 +100,7 @@ fn a_switchs_backend_on_another_chassis() {
     let seen = packet((R_IN, R_IN), ("10.1.0.20", "10.0.0.13"))
         .tcp(4000, 8080, tcp::SYN)
         .build();
-    let refused = inner
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
-        .payload(&seen[14..]);
+    let refused = inner.error(icmpv4::UNREACHABLE, 3).payload(&seen[14..]);
     net.probe("hv", send(refused)).expect(
         "error",
         &[&format!("c: {R_CLIENTS} > {C} 192.0.2.2 > 10.1.0.20 icmp error 3/3 about 10.1.0.20.4000 > 192.0.2.2.80 tcp ttl 63 len 68")],
@@ -108,7 +110,7 @@ fn a_switchs_backend_on_another_chassis() {
         .tcp(80, 4000, tcp::ACK)
         .build();
     let refused = from_c("192.0.2.2")
-        .icmp(icmpv4::UNREACHABLE, 3, [0; 4])
+        .error(icmpv4::UNREACHABLE, 3)
         .payload(&seen[14..]);
     let outcome = net.probe("c", refused);
     assert!(
@@ -120,7 +122,6 @@ fn a_switchs_backend_on_another_chassis() {
 }
 
 /// A client behind a chassis that knows no port keys: its packets enter the switch here.
-#[test]
 fn a_switchs_client_on_a_chassis_without_port_keys() {
     let mut net = network(&topology(""));
     let (vni, _) = net.node("gw").keys("clients", "cx");
@@ -152,14 +153,12 @@ fn a_switchs_client_on_a_chassis_without_port_keys() {
 }
 
 /// A virtual IP in the clients' own network: the router answers for it, and a backend may be beside the client.
-#[test]
 fn a_switchs_virtual_ip_in_its_subnet() {
     let near = topology("")
         .replace("192.0.2.2:80", "10.1.0.99:80")
         .replace("\"10.0.0.12:8080\"", "\"10.1.0.22:8080\"");
     let mut net = network(&near);
-    let question = Builder::ethernet(mac(C), mac("ff:ff:ff:ff:ff:ff"))
-        .arp_request(v4("10.1.0.20"), v4("10.1.0.99"));
+    let question = family::question(mac(C), ip("10.1.0.20"), ip("10.1.0.99"));
     let outcome = net.probe("c", question);
     assert_eq!(
         outcome.got,
@@ -201,7 +200,6 @@ fn a_switchs_virtual_ip_in_its_subnet() {
 
 /// A router on the way that could translate and does not: the answer comes straight to the client's switch, since the
 /// backend's chassis routes too.
-#[test]
 fn a_switchs_balancer_beside_a_gateway_port() {
     let distributed = topology("")
         .replace("chassis = \"gw\"\nload_balancers", "load_balancers")
@@ -247,7 +245,6 @@ fn a_switchs_balancer_beside_a_gateway_port() {
 }
 
 /// A client that is the backend: its packets come back to it from the virtual IP, and so do its answers.
-#[test]
 fn a_switchs_client_that_is_its_backend() {
     let own = topology("").replace(
         "\"10.0.0.11:8080\", \"10.0.0.12:8080\"",
@@ -283,4 +280,13 @@ fn a_switchs_client_that_is_its_backend() {
             )],
             &["gw: established 1"],
         );
+}
+
+both_families! {
+    a_switchs_virtual_ip,
+    a_switchs_backend_on_another_chassis,
+    a_switchs_client_on_a_chassis_without_port_keys,
+    a_switchs_virtual_ip_in_its_subnet,
+    a_switchs_balancer_beside_a_gateway_port,
+    a_switchs_client_that_is_its_backend,
 }

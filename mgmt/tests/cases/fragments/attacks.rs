@@ -1,7 +1,9 @@
 //! Fragments that somebody forges.
 
+use proptest::prelude::*;
 use sluice_fastpath::fragments::Limits;
 use sluice_net::Builder;
+use sluice_net::checksum::checksum;
 
 use super::{SIZES, cut, nat_with, udp};
 use crate::cases::nat::{back, nat, out};
@@ -156,4 +158,57 @@ fn floods_of_fragments_hurt_nobody_who_is_connected() {
         net.moved(),
         ["gw: drop:fragment-source-limit 6, fragment 10, fragment-held 4"]
     );
+}
+
+/// Bytes of the IP header behind which a fragment hides what it is: lengths, identification, flags, offset, protocol.
+const TELLING: [usize; 8] = [2, 3, 4, 5, 6, 7, 8, 9];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// Headers of fragments changed at random: each packet goes on or is dropped by name (the network counts), bounds hold, and
+    /// nothing stays.
+    #[test]
+    fn any_header_is_forwarded_or_dropped_by_name(
+        came in prop::collection::vec(
+            (0usize..4, any::<bool>(), 0usize..8, any::<u8>(), 0u8..3, any::<bool>(), 0u32..40), 1..120),
+        workers in 1usize..=2,
+    ) {
+        let limits = Limits { datagrams: 32, held: 64, timeout: 2000 };
+        let options = NodeOptions { fragments: limits, workers, ..NodeOptions::default() };
+        let mut net = nat_with(&options);
+        if workers > 1 {
+            net.queue = |frame| u16::from(frame[frame.len() - 1] ^ frame[21]) & 1;
+        }
+        let sent = cut(&udp(out("8.8.8.8"), (4000, 53), 5000), 1, SIZES);
+        let back = cut(&udp(back("8.8.8.8", "203.0.113.1"), (53, 4000), 5000), 1, SIZES);
+        net.wrong_checksums = true;
+        for (piece, outward, at, byte, flips, mend, wait) in came {
+            let (host, pieces) = match outward {
+                true => ("vm", &sent),
+                false => ("up", &back),
+            };
+            let mut frame = pieces[piece].clone();
+            for flip in 0..usize::from(flips) {
+                frame[14 + TELLING[(at + flip) % 8]] ^= byte.rotate_left(flip as u32 * 3);
+            }
+            if mend {
+                // As a sender would, so that more than the checksum is looked at.
+                frame[24..26].fill(0);
+                let sum = checksum(&frame[14..34]);
+                frame[24..26].copy_from_slice(&sum.to_be_bytes());
+            }
+            net.send(host, frame);
+            net.run(wait);
+            for worker in &net.node("gw").counters {
+                let (datagrams, held) = worker.fragments();
+                prop_assert!(datagrams <= limits.datagrams && held <= limits.held);
+            }
+        }
+        net.run(5_000);
+        for worker in &net.node("gw").counters {
+            prop_assert_eq!(worker.fragments(), (0, 0));
+        }
+        net.assert_no_buffer_lost();
+    }
 }

@@ -448,3 +448,34 @@ fn untold_pieces_of_plain_traffic_are_left_alone() {
     net.send("vm", esp);
     assert_eq!(net.take("up").len(), 1);
 }
+
+/// What does not fit behind the translation is cut, and what was cut is cut again (RFC 791); with DF the sender is told.
+#[test]
+fn what_does_not_fit_is_cut_and_translated() {
+    let narrow = both_rules().replace(
+        "networks = [\"203.0.113.1/24\"]",
+        "networks = [\"203.0.113.1/24\"]\ngateway_mtu = 1400",
+    );
+    let mut net = nat_on(&narrow, gw(), &NodeOptions::default());
+    for (len, pieces) in [(1472, 2), (4000, 5)] {
+        let whole = udp(out("8.8.8.8"), (4000, 53), len);
+        for piece in cut(&whole, 9, SIZES) {
+            net.send_later("vm", piece);
+        }
+        net.settle();
+        let sent = net.take("up");
+        assert_eq!(sent.len(), pieces, "{:?}", net.moved());
+        let as_whole = packet((nat::G_OUT, nat::UP), ("203.0.113.1", "8.8.8.8")).ttl(63);
+        let as_whole = udp(as_whole, (4000, 53), len);
+        assert_eq!(join(&sent), join(&cut(&as_whole, 0, &[])));
+    }
+    net.forget();
+    let whole = out("8.8.8.8")
+        .dont_fragment(true)
+        .udp(4000, 53)
+        .payload(&[0; 1472]);
+    net.send("vm", whole);
+    let told = net.take_one("vm");
+    assert!(line(&told).contains("icmp error 3/4"), "{}", line(&told));
+    net.assert_no_buffer_lost();
+}

@@ -110,3 +110,49 @@ fn atomic_fragments_are_whole() {
     assert_eq!(net.take("b").len(), 1);
     assert_eq!(net.moved(), ["gw: walk 1"]);
 }
+
+const RELATED: &str = r#"
+[[switch.left.acl]]
+direction = "from-lport"
+priority = 1000
+match = "udp"
+action = "allow-related"
+[[switch.left.acl]]
+direction = "to-lport"
+priority = 100
+match = "ip"
+action = "drop"
+"#;
+
+/// Answers in pieces belong to the connection, whichever piece comes first; others do not pass.
+#[test]
+fn answers_in_pieces_pass_where_connections_are_tracked() {
+    let mut net = two_switches(RELATED);
+    let a = ("02:00:00:00:00:0a", "02:00:00:00:01:01");
+    let b = ("02:00:00:00:00:0b", "02:00:00:00:01:02");
+    let ask = packet(a, ("10.1.0.10", "10.2.0.10"));
+    let answer = packet(b, ("10.2.0.10", "10.1.0.10"));
+    for (id, reversed) in [(1, false), (2, true)] {
+        let mut asked = cut(&udp(ask.clone(), (4000, 53), 4000), id, &[1400, 2800]);
+        let mut told = cut(&udp(answer.clone(), (53, 4000), 4000), id, &[1400, 2800]);
+        let mut other = cut(
+            &udp(answer.clone(), (54, 4000), 4000),
+            id + 10,
+            &[1400, 2800],
+        );
+        if reversed {
+            asked.reverse();
+            told.reverse();
+            other.reverse();
+        }
+        let got = carried(&mut net, "a", "b", &asked);
+        assert!(got.is_ok(), "{got:?} {:?}", net.moved());
+        assert!(carried(&mut net, "b", "a", &told).is_ok());
+        net.forget();
+        assert!(carried(&mut net, "b", "a", &other).is_err());
+        let counts = net.moved().join(" ");
+        assert!(counts.contains("drop:acl-drop 3"), "{counts}");
+    }
+    assert_eq!(net.node("gw").connections.len(), 1);
+    net.assert_no_buffer_lost();
+}

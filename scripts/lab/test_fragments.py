@@ -27,7 +27,7 @@ def with_rules(document):
 
 @pytest.fixture(scope="module")
 def network(lab, binaries):
-    built = n1.N1(lab, binaries, change=with_rules)
+    built = n1.N1(lab, binaries, ipv6=True, change=with_rules)
     tool = str(probes.HERE / "udp_pieces.py")
     for namespace in (built.outside, built.internet, *(vm.namespace for vm in built.vms.values())):
         namespace.start(probes.PYTHON, tool, "serve", FORWARDS)
@@ -80,6 +80,12 @@ def test_udp(network, client, address, port, asked):
         ("vm1", n1.GATEWAY),
         ("outside", n1.GATEWAY),
         ("vm2", "172.18.200.20"),
+        ("vm1", "fd18:100::1"),
+        ("vm1", "fd20::120"),
+        ("outside", "fd20::120"),
+        ("vm2", "fd18:200::20"),
+        ("vm1", n1.OUTSIDE6),
+        ("outside", "fd18:100::10"),
     ],
 )
 def test_ping(network, client, address):

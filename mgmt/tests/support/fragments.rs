@@ -106,9 +106,10 @@ pub fn join(fragments: &[Vec<u8>]) -> Result<Vec<u8>, String> {
     let (headers, mut frame) = head.ok_or("the first is missing")?;
     let l3 = usize::from(headers.l3_offset);
     if headers.ip().is_some_and(sluice_net::Ip::is_v6) {
-        let next = frame[l3 + 40];
-        frame.truncate(l3 + 40);
-        frame[l3 + 6] = next;
+        if frame[l3 + 6] == ip_proto::FRAGMENT {
+            frame[l3 + 6] = frame[l3 + 40];
+            frame.truncate(l3 + 40);
+        }
         frame[l3 + 4..l3 + 6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
         frame.extend_from_slice(&payload);
         return Ok(frame);

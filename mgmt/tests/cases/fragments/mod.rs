@@ -10,9 +10,21 @@ use sluice_net::wire::icmpv4;
 use sluice_net::{Builder, Fragment, L4, parse, show};
 
 use super::nat::{self, back, both_rules, gw, nat, nat_on, nat_with, out};
+use crate::support::family::{both_families, is_v6, told, with_v6};
 use crate::support::{Network, NodeOptions, cut, join, packet};
 
-const SIZES: &[usize] = &[1480, 2960, 4440];
+both_families!(
+    later_pieces_wait_for_the_first,
+    what_waits_in_vain_is_dropped_by_name,
+    whole_packets_and_pieces_share_a_connection,
+    destinations_are_translated_in_pieces,
+    the_worker_of_a_datagram_knows_it_wherever_its_pieces_come,
+    a_datagram_goes_out_in_pieces_and_its_answer_comes_back,
+    echoes_keep_their_identifier_in_the_first_piece_only,
+    sctp_passes_where_its_ports_stay,
+);
+
+const SIZES: &[usize] = &[1440, 2880, 4320];
 
 fn udp(from: Builder, ports: (u16, u16), len: usize) -> Vec<u8> {
     let data: Vec<u8> = (0..len).map(|n| (n * 7 / 3) as u8).collect();
@@ -29,10 +41,9 @@ fn carried(net: &mut Network, from: &str, to: &str, frames: &[Vec<u8>]) -> Resul
 }
 
 fn line(frame: &[u8]) -> String {
-    show(frame)
+    told(show(frame))
 }
 
-#[test]
 fn a_datagram_goes_out_in_pieces_and_its_answer_comes_back() {
     let mut net = nat();
     let whole = udp(out("8.8.8.8"), (4000, 53), 5000);
@@ -63,13 +74,14 @@ fn a_datagram_goes_out_in_pieces_and_its_answer_comes_back() {
         5000,
     );
     assert_eq!(join(&sent), join(&cut(&as_whole, 0, &[])));
+    let upper = |frame: &[u8]| usize::from(parse(frame).unwrap().ip().unwrap().l4_offset);
+    let said = |frame: &[u8]| {
+        let ip = *parse(frame).unwrap().ip().unwrap();
+        (ip.fragment_id, ip.extent, ip.total_len)
+    };
     for (before, after) in pieces.iter().zip(&sent).skip(1) {
-        assert_eq!(before[34..], after[34..]);
-        assert_eq!(
-            before[18..22],
-            after[18..22],
-            "identification, flags and offset"
-        );
+        assert_eq!(before[upper(before)..], after[upper(after)..]);
+        assert_eq!(said(before), said(after));
     }
 
     let answer = udp(back("8.8.8.8", "203.0.113.1"), (53, 4000), 4000);
@@ -83,7 +95,6 @@ fn a_datagram_goes_out_in_pieces_and_its_answer_comes_back() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn later_pieces_wait_for_the_first() {
     let mut net = nat();
     let pieces = cut(&udp(out("8.8.8.8"), (4000, 53), 5000), 77, SIZES);
@@ -102,7 +113,7 @@ fn later_pieces_wait_for_the_first() {
         .collect();
     assert_eq!(
         offsets,
-        [0, 4440, 1480, 2960],
+        [0, 4320, 1440, 2880],
         "the first, then in order of arrival"
     );
     assert_eq!(
@@ -113,7 +124,6 @@ fn later_pieces_wait_for_the_first() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn what_waits_in_vain_is_dropped_by_name() {
     let mut net = nat();
     let pieces = cut(&udp(out("8.8.8.8"), (4000, 53), 5000), 77, SIZES);
@@ -135,7 +145,6 @@ fn what_waits_in_vain_is_dropped_by_name() {
     net.assert_no_buffer_lost();
 }
 
-#[test]
 fn echoes_keep_their_identifier_in_the_first_piece_only() {
     let mut net = nat();
     let echo = |from: Builder, kind| from.icmp_echo(kind, 9, 1).payload(&[0x5a; 3000]).build();
@@ -166,7 +175,6 @@ fn a_datagram_without_checksum_gets_none() {
     assert_eq!(sent[40..42], [0, 0]);
 }
 
-#[test]
 fn whole_packets_and_pieces_share_a_connection() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").udp(4000, 53));
@@ -209,7 +217,6 @@ fn errors_about_fragments() {
     );
 }
 
-#[test]
 fn sctp_passes_where_its_ports_stay() {
     let frame = out("8.8.8.8").sctp(4000, 5000).payload(&[3; 2000]).build();
     let pieces = cut(&frame, 1, SIZES);
@@ -280,25 +287,48 @@ proptest! {
             (1024u16..60_000, any::<u16>(), 16usize..9_000, prop::collection::vec(8usize..9_000, 1..10)), 1..4),
         order in prop::collection::vec((any::<u32>(), 1u8..3), 24),
         workers in 1usize..=2,
+        v6 in any::<bool>(),
     ) {
-        let options = NodeOptions { workers, ..NodeOptions::default() };
-        let mut net = nat_with(&options);
-        if workers > 1 {
-            // As a card that spreads fragments by anything.
-            net.queue = |frame| u16::from(frame[frame.len() - 1] ^ frame[21]) & 1;
+        let mut result = Ok(());
+        let mut run = || result = all_there_and_back(&datagrams, &order, workers);
+        match v6 {
+            true => with_v6(run),
+            false => run(),
         }
-        for (port, id, len, cuts) in &datagrams {
-            there_and_back(&mut net, (*port, *id), (*len, cuts), &order)?;
-            net.run(2_500);
-        }
-        for worker in &net.node("gw").counters {
-            prop_assert_eq!(worker.fragments(), (0, 0));
-        }
-        net.assert_no_buffer_lost();
+        result?;
     }
 }
 
-#[test]
+fn all_there_and_back(
+    datagrams: &[(u16, u16, usize, Vec<usize>)],
+    order: &[(u32, u8)],
+    workers: usize,
+) -> Result<(), TestCaseError> {
+    let options = NodeOptions {
+        workers,
+        ..NodeOptions::default()
+    };
+    let mut net = nat_with(&options);
+    if workers > 1 {
+        // As a card that spreads fragments by anything.
+        net.queue = |frame| u16::from(frame[frame.len() - 1] ^ frame[21]) & 1;
+    }
+    for (port, id, len, cuts) in datagrams {
+        let mut cuts = cuts.clone();
+        if is_v6() {
+            // No router cuts those (RFC 8200 section 4.5).
+            cuts.extend((1400..*len).step_by(1400));
+        }
+        there_and_back(&mut net, (*port, *id), (*len, &cuts), order)?;
+        net.run(2_500);
+    }
+    for worker in &net.node("gw").counters {
+        prop_assert_eq!(worker.fragments(), (0, 0));
+    }
+    net.assert_no_buffer_lost();
+    Ok(())
+}
+
 fn destinations_are_translated_in_pieces() {
     const RULES: &str = r#"
 [load_balancer.web]
@@ -349,15 +379,14 @@ external_ip = "203.0.113.12"
     }
 }
 
-#[test]
 fn the_worker_of_a_datagram_knows_it_wherever_its_pieces_come() {
     let options = NodeOptions {
         workers: 2,
         ..NodeOptions::default()
     };
     let mut net = nat_on(&both_rules(), gw(), &options);
-    // Every other piece comes to the other worker.
-    net.queue = |frame| u16::from(frame[21] / 185) & 1;
+    // Pieces come to any worker.
+    net.queue = |frame| u16::from(frame[frame.len() - 1]) & 1;
     for id in 0..50 {
         let whole = udp(out("8.8.8.8"), (4000 + id, 53), 5000);
         let mut pieces = cut(&whole, id.into(), SIZES);
@@ -459,7 +488,7 @@ fn what_does_not_fit_is_cut_and_translated() {
     let mut net = nat_on(&narrow, gw(), &NodeOptions::default());
     for (len, pieces) in [(1472, 2), (4000, 5)] {
         let whole = udp(out("8.8.8.8"), (4000, 53), len);
-        for piece in cut(&whole, 9, SIZES) {
+        for piece in cut(&whole, 9, &[1480, 2960]) {
             net.send_later("vm", piece);
         }
         net.settle();

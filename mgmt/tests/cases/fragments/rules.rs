@@ -120,7 +120,7 @@ action = "allow-related"
 [[switch.left.acl]]
 direction = "to-lport"
 priority = 100
-match = "ip"
+match = "outport == \"a\" && ip"
 action = "drop"
 "#;
 
@@ -130,9 +130,13 @@ fn answers_in_pieces_pass_where_connections_are_tracked() {
     let mut net = two_switches(RELATED);
     let a = ("02:00:00:00:00:0a", "02:00:00:00:01:01");
     let b = ("02:00:00:00:00:0b", "02:00:00:00:01:02");
-    let ask = packet(a, ("10.1.0.10", "10.2.0.10"));
-    let answer = packet(b, ("10.2.0.10", "10.1.0.10"));
-    for (id, reversed) in [(1, false), (2, true)] {
+    for (id, reversed, from, to) in [
+        (1, false, "10.1.0.10", "10.2.0.10"),
+        (2, true, "10.1.0.10", "10.2.0.10"),
+        (3, false, "fd00:1::a", "fd00:2::b"),
+        (4, true, "fd00:1::a", "fd00:2::b"),
+    ] {
+        let (ask, answer) = (packet(a, (from, to)), packet(b, (to, from)));
         let mut asked = cut(&udp(ask.clone(), (4000, 53), 4000), id, &[1400, 2800]);
         let mut told = cut(&udp(answer.clone(), (53, 4000), 4000), id, &[1400, 2800]);
         let mut other = cut(
@@ -153,6 +157,6 @@ fn answers_in_pieces_pass_where_connections_are_tracked() {
         let counts = net.moved().join(" ");
         assert!(counts.contains("drop:acl-drop 3"), "{counts}");
     }
-    assert_eq!(net.node("gw").connections.len(), 1);
+    assert_eq!(net.node("gw").connections.len(), 2);
     net.assert_no_buffer_lost();
 }

@@ -62,6 +62,7 @@ mod translate;
 pub use acl::Asked;
 pub use balance::Assigned;
 pub use outcome::Outcome;
+pub use translate::TranslatedBy;
 
 use translate::Translated;
 

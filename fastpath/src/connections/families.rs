@@ -93,6 +93,12 @@ impl ConnectionTable {
         self.v6.set_hold_down(time);
     }
 
+    /// As [`Table::held_down`], of both families.
+    #[must_use]
+    pub fn held_down(&self, now: Tick) -> usize {
+        self.v4.held_down(now) + self.v6.held_down(now)
+    }
+
     /// A connection with this original key would now be refused, or open only if another makes room. As of this moment:
     /// for those who tell what would happen.
     #[must_use]

@@ -83,6 +83,16 @@ impl Holds {
         }
     }
 
+    /// Ports held at `now`.
+    pub(super) fn count(&self, now: Tick) -> usize {
+        let sets = self.sets.get().into_iter().flatten();
+        let cells = sets.flat_map(|Set(cells)| cells);
+        let words = cells.map(|cell| cell.load(Relaxed));
+        words
+            .filter(|word| *word != 0 && !now.reached(Tick(*word as u32)))
+            .count()
+    }
+
     /// The port is held, and not for this source.
     pub(super) fn holds(&self, hash: u32, source: u64, now: Tick) -> bool {
         let Some(Set(cells)) = self.set(hash) else {

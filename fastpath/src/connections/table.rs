@@ -129,6 +129,12 @@ impl<A: Address> Table<A> {
         self.holds.set_time(time);
     }
 
+    /// Source ports that are held down at `now`; whose, is not known.
+    #[must_use]
+    pub fn held_down(&self, now: Tick) -> usize {
+        self.holds.count(now)
+    }
+
     /// The hash of a key in this table.
     #[inline]
     #[must_use]

@@ -157,6 +157,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 return drop(reason);
             }
             self.propose(piece, ip, self.view.pick_up)?;
+            self.outcome.translated.destination = Some((piece.id, rule.external));
         }
         self.nat.zone = piece.zone();
         self.nat.destination = Some(piece.id);

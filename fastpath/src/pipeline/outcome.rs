@@ -8,7 +8,7 @@ use crate::exchange::Sighting;
 use crate::ids::{PortId, Tick};
 use crate::learned::Learned;
 use crate::path::{Deps, FdbUse, NeighborUse, Way};
-use crate::pipeline::{Asked, Assigned};
+use crate::pipeline::{Asked, Assigned, TranslatedBy};
 use crate::stage::enter::Entered;
 use crate::stage::nat::Proposal;
 use crate::verdict::{DropReason, Verdict};
@@ -26,6 +26,8 @@ pub struct Outcome {
     pub proposal: Option<Proposal>,
     /// The backend that a load balancer gave it.
     pub assigned: Option<Assigned>,
+    /// The rules that translate the proposed connection.
+    pub translated: TranslatedBy,
     /// What ACLs said of it.
     pub asked: Asked,
     /// The connection it belongs to must end: its rule is gone.
@@ -59,6 +61,7 @@ impl Outcome {
             quoted: None,
             proposal: None,
             assigned: None,
+            translated: TranslatedBy::default(),
             asked: Asked::default(),
             close: false,
             aside: false,

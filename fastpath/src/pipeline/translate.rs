@@ -6,6 +6,15 @@ use crate::pipeline::balance::Wants;
 use crate::spread::Accept;
 use crate::tables::{Snat, SnatKind};
 
+/// The rules that translate a new connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TranslatedBy {
+    /// Its source: the router, and the index of the rule.
+    pub source: Option<(DatapathId, u32)>,
+    /// Its destination: the router, and the address of the rule.
+    pub destination: Option<(DatapathId, IpAddr)>,
+}
+
 /// What became of a packet's addresses so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Translated {
@@ -262,6 +271,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let Some(reply) = self.choose(&request, rule.ports, accept) else {
             return self.exhausted();
         };
+        self.outcome.translated.source = Some((piece.id, index as u32));
         self.nat.source = Some(piece.id);
         let to = Rewrite::towards(&reply);
         self.recorder.record(Event::Translate {
@@ -381,6 +391,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return drop(DropReason::NatProtocol);
         };
         self.nat.zone = piece.zone();
+        self.outcome.translated.source = rule.map(|(index, _)| (piece.id, index as u32));
         self.nat.source = Some(piece.id);
         self.nat.turned = Some(Turned {
             router: piece.id,

@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
+
+use super::balancer::Hits;
 
 /// The NAT rules of a router.
 #[derive(Debug, Default, PartialEq)]
@@ -38,6 +41,8 @@ pub struct Snat {
     pub ports: Option<(u16, u16)>,
     /// Destinations it is for.
     pub remotes: Remotes,
+    /// New connections that it translated; those of a floating IP's two halves are counted together.
+    pub hits: Arc<Hits>,
 }
 
 /// What a rule that translates sources is part of.
@@ -64,6 +69,8 @@ pub struct Dnat {
     pub kind: DnatKind,
     /// Sources it is for.
     pub remotes: Remotes,
+    /// New connections that it translated.
+    pub hits: Arc<Hits>,
 }
 
 /// What a rule that translates destinations is part of.
@@ -257,6 +264,11 @@ impl Nat {
             .any(|(_, rule)| rule.external == external)
     }
 
+    /// The rule that translates packets to `external`, whoever they are from.
+    pub fn destination(&self, external: IpAddr) -> Option<&Dnat> {
+        self.dnat.get(&external)
+    }
+
     /// The rule for packets to `external` from `remote` that come in by `in_port`.
     pub fn destination_rule(
         &self,
@@ -295,6 +307,7 @@ mod tests {
             kind,
             ports: None,
             remotes: Remotes::All,
+            hits: Arc::default(),
         }
     }
 
@@ -367,6 +380,7 @@ mod tests {
             port: Some(1),
             kind: DnatKind::Floating,
             remotes: Remotes::Exempted(vec!["9.9.9.0/24".parse().unwrap()]),
+            hits: Arc::default(),
         };
         let nat = Nat::new(vec![], vec![rule]);
         let found = |remote, port| {

@@ -13,11 +13,11 @@ use crate::fragments::First;
 use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
-use crate::pipeline::{self, Assigned, Outcome};
+use crate::pipeline::{self, Assigned, Outcome, TranslatedBy};
 use crate::rewrite::Edit;
 use crate::stage::enter::{Entered, Entry};
 use crate::stage::nat::{self, Proposal};
-use crate::tables::{AclDirection, AclVerdict, Acls, Decision, Piece};
+use crate::tables::{AclDirection, AclVerdict, Acls, Decision, Piece, Snat};
 use crate::verdict::{DropReason, IcmpError, Punt, Verdict};
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
@@ -105,6 +105,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             (Some(proposal), None) => match self.open(proposal, &pending.entered, &outcome) {
                 Ok(()) => {
                     self.tell_assigned(proposal.original.src, &outcome);
+                    self.count_translated(&outcome.translated);
                     self.finish(pending, &outcome);
                 }
                 Err(reason) => self.unopened(pending, &outcome, reason),
@@ -182,6 +183,40 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         if !own.is_some_and(|own| own.log(logged)) {
             self.counters.count(Work::LogLost, 1);
         }
+    }
+
+    /// Counts a new connection of the rules that translate it; once for one that translates both ends.
+    fn count_translated(&self, by: &TranslatedBy) {
+        let tables = self.tables.tables();
+        let source = by.source.and_then(|rule| self.source_rule(rule));
+        let destination = by.destination.and_then(|(router, external)| {
+            let (_, router) = tables.router(router)?;
+            router.nat.destination(external)
+        });
+        let source = source.map(|rule| &rule.hits);
+        let destination = destination.map(|rule| &rule.hits);
+        if let Some(hits) = source {
+            hits.add();
+        }
+        if let Some(hits) = destination
+            && source.is_none_or(|other| !std::sync::Arc::ptr_eq(other, hits))
+        {
+            hits.add();
+        }
+    }
+
+    /// Counts a new connection of a rule that translates its source.
+    pub(super) fn count_source(&self, rule: (DatapathId, u32)) {
+        if let Some(rule) = self.source_rule(rule) {
+            rule.hits.add();
+        }
+    }
+
+    /// The rule with this index in those of a router that translate sources.
+    #[inline]
+    fn source_rule(&self, (router, index): (DatapathId, u32)) -> Option<&Snat> {
+        let (_, router) = self.tables.tables().router(router)?;
+        router.nat.snat().get(index as usize)
     }
 
     /// Tells a balancer that the connection it gave a backend is open.

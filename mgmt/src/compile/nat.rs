@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use sluice_fastpath::tables::{self, Dnat, DnatKind, Local, Remotes, Snat, SnatKind, Vip};
+use ipnet::IpNet;
+use sluice_fastpath::tables::{self, Dnat, DnatKind, Hits, Local, Remotes, Snat, SnatKind, Vip};
 
 use super::distributed::{Bound, bound};
 use super::node::NodeView;
@@ -91,22 +92,61 @@ pub(super) fn port_of(router: &ResolvedRouter, nat: &Nat) -> Option<u16> {
 
 /// The rules, but those that another chassis carries out. Destinations are translated at gateway ports, or at all ports
 /// of a gateway router.
-pub(super) fn compile(node: &NodeView, router: &ResolvedRouter) -> tables::Nat {
+pub(super) fn compile(
+    node: &NodeView,
+    router: &ResolvedRouter,
+    before: Option<&tables::Nat>,
+) -> tables::Nat {
+    let counts = Counts::of(before);
     let (mut sources, mut destinations) = (Vec::new(), Vec::new());
     for nat in &router.nat {
         if let Bound::Elsewhere(_) = bound(node, nat) {
             continue;
         }
         let port = port_of(router, nat);
+        let hits = counts.of_rule(nat.kind, nat.external_ip, nat.logical_ip.trunc());
         if nat.kind != NatKind::Dnat {
-            sources.push(source(nat, port));
+            let mut rule = source(nat, port);
+            rule.hits = Arc::clone(&hits);
+            sources.push(rule);
         }
         if nat.kind != NatKind::Snat {
             let port = port.filter(|_| router.chassis.is_none());
-            destinations.push(destination(nat, port));
+            let mut rule = destination(nat, port);
+            rule.hits = hits;
+            destinations.push(rule);
         }
     }
     tables::Nat::new(sources, destinations)
+}
+
+/// Counts of the rules of the last generation, which go on with rules of the same addresses.
+struct Counts {
+    known: HashMap<(IpAddr, IpNet, bool), Arc<Hits>>,
+}
+
+impl Counts {
+    fn of(before: Option<&tables::Nat>) -> Self {
+        let sources = before.into_iter().flat_map(|nat| nat.snat());
+        let sources = sources.map(|rule| ((rule.external, rule.logical, true), &rule.hits));
+        let destinations = before.into_iter().flat_map(|nat| nat.dnat());
+        let destinations = destinations.map(|rule| {
+            let inside = IpNet::from(rule.logical);
+            (
+                (rule.external, inside, rule.kind != DnatKind::Dnat),
+                &rule.hits,
+            )
+        });
+        let known = destinations.chain(sources);
+        Self {
+            known: known.map(|(key, hits)| (key, Arc::clone(hits))).collect(),
+        }
+    }
+
+    fn of_rule(&self, kind: NatKind, external: IpAddr, logical: IpNet) -> Arc<Hits> {
+        let key = (external, logical, kind != NatKind::Dnat);
+        self.known.get(&key).cloned().unwrap_or_default()
+    }
 }
 
 fn source(nat: &Nat, port: Option<u16>) -> Snat {
@@ -123,6 +163,7 @@ fn source(nat: &Nat, port: Option<u16>) -> Snat {
         },
         ports: nat.external_port_range,
         remotes: remotes(nat),
+        hits: Arc::default(),
     }
 }
 
@@ -137,6 +178,7 @@ fn destination(nat: &Nat, port: Option<u16>) -> Dnat {
             _ => DnatKind::Dnat,
         },
         remotes: remotes(nat),
+        hits: Arc::default(),
     }
 }
 

@@ -151,7 +151,7 @@ pub(super) fn compile(
         by_key: by_key(router),
         routing: plan.routing(before),
         local: nat::local(view.node, router, &facts.vips),
-        nat: nat::compile(view.node, router),
+        nat: nat::compile(view.node, router, before.map(|before| &before.nat)),
         distributed: distributed::compile(view.node, router),
         balancers: Balancers::new(facts.vips.clone()),
         lb_force_snat: router.lb_force_snat_ip.iter().collect(),

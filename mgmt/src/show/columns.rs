@@ -33,6 +33,7 @@ pub const fn layout(what: What) -> Layout {
         What::Talkers => Layout::Table(TALKERS),
         What::Totals => Layout::Table(TOTALS),
         What::Nat => Layout::Table(NAT),
+        What::Pools => Layout::Table(POOLS),
         What::Lb => Layout::Table(LB),
         What::Acl => Layout::Table(ACL),
         What::Drops => Layout::Table(DROPS),
@@ -200,7 +201,21 @@ const NAT: &[Column] = &[
     ("LOGICAL", "logical_ip"),
     ("EXTERNAL", "external_ip"),
     ("OUT OF", "port"),
+    ("DISTRIBUTED", "distributed"),
     ("CONNECTIONS", "connections"),
+    ("NEW SO FAR", "hits"),
+];
+const POOLS: &[Column] = &[
+    ("ROUTER", "router"),
+    ("EXTERNAL", "external_ip"),
+    ("PROTO", "proto"),
+    ("PORTS", "ports"),
+    ("USED", "used"),
+    ("FREE", "free"),
+    ("CONNECTIONS", "connections"),
+    ("FULLEST TOWARDS", "fullest"),
+    ("USED THERE", "fullest_used"),
+    ("HELD DOWN", "held_down"),
 ];
 const LB: &[Column] = &[
     ("LOAD BALANCER", "load_balancer"),

@@ -4,7 +4,7 @@
 //! - [`query`]: what can be asked, and which filters it knows
 //! - [`columns`]: the tables as people see them
 //! - `selection`: which connections a filter is for
-//! - `node`, `switching`, `routing`, `flows`, `talkers`, `balancing`, `access`, `fragments`: the rows
+//! - `node`, `switching`, `routing`, `flows`, `translation`, `talkers`, `balancing`, `access`, `fragments`: the rows
 
 pub mod columns;
 pub mod query;
@@ -22,6 +22,7 @@ mod switching;
 mod talkers;
 #[cfg(test)]
 mod tests;
+mod translation;
 
 use std::io;
 
@@ -72,7 +73,8 @@ pub fn show(
         What::Connections => flows::connections(state, filter, &mut rows)?,
         What::Talkers => talkers::talkers(state, query, &mut rows)?,
         What::Totals => talkers::totals(state, filter, &mut rows)?,
-        What::Nat => flows::nat(state, filter, &mut rows)?,
+        What::Nat => translation::nat(state, filter, &mut rows)?,
+        What::Pools => translation::pools(state, filter, &mut rows)?,
         What::Lb => balancing::balancers(state, filter, &mut rows)?,
         What::Acl => access::acls(state, filter, &mut rows)?,
     }

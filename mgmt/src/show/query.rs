@@ -39,6 +39,8 @@ pub enum What {
     Totals,
     /// Translation rules and how many connections use them.
     Nat,
+    /// Ports of the addresses that source NAT shares: how many are in use, and free.
+    Pools,
     /// Load balancers: who serves, how many connections, and how many new ones so far.
     Lb,
     /// ACLs of this node's switches, in the order in which they are asked.
@@ -53,7 +55,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 20] = [
+    pub const ALL: [What; 21] = [
         What::Version,
         What::Topology,
         What::Interfaces,
@@ -69,6 +71,7 @@ impl What {
         What::Talkers,
         What::Totals,
         What::Nat,
+        What::Pools,
         What::Lb,
         What::Acl,
         What::Fragments,
@@ -95,6 +98,7 @@ impl What {
             What::Talkers => "talkers",
             What::Totals => "totals",
             What::Nat => "nat",
+            What::Pools => "pools",
             What::Lb => "lb",
             What::Acl => "acl",
             What::Fragments => "fragments",
@@ -119,7 +123,7 @@ impl What {
             What::Connections | What::Talkers | What::Totals => {
                 &["src", "dst", "proto", "sport", "dport", "state", "zone"]
             }
-            What::Nat => &["router"],
+            What::Nat | What::Pools => &["router"],
             What::Lb => &["switch", "router"],
             What::Drops => &["reason", "all"],
         }

@@ -179,9 +179,22 @@ fn a_connection_and_its_rule_are_shown() {
         *rule,
         json!({
             "router": "gw1", "type": "snat", "logical_ip": "172.18.0.0/16", "external_ip": "192.168.209.120",
-            "port": "gw1-outside", "stateless": false, "connections": 1,
+            "port": "gw1-outside", "stateless": false, "distributed": null, "connections": 1, "hits": 1,
         })
     );
+    let pools = rows(&bench, What::Pools, Filter::default());
+    let [tcp, udp] = &pools[..] else {
+        panic!("{pools:?}")
+    };
+    let remote = connection["dst"].as_str().unwrap();
+    assert_eq!(
+        *tcp,
+        json!({
+            "router": "gw1", "external_ip": "192.168.209.120", "proto": "tcp", "ports": 65535, "used": 1,
+            "free": 65534, "connections": 1, "fullest": remote, "fullest_used": 1, "held_down": null,
+        })
+    );
+    assert_eq!((&udp["used"], &udp["fullest"]), (&json!(0), &json!(null)));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //!                    up 203.0.113.254
 //! ```
 
+use sluice_fastpath::tables::{DnatKind, PieceKind};
 use sluice_net::builder::Echo;
 use sluice_net::{Builder, show};
 
@@ -105,6 +106,74 @@ fn got(net: &mut Network, from: &str, frame: Builder) -> (Vec<String>, Vec<Strin
     (outcome.got, outcome.moved)
 }
 
+/// From an address that has no floating IP.
+fn other(dst: &str) -> Builder {
+    packet((HERE.1, D_IN), ("10.0.0.11", dst))
+}
+
+/// New connections of each rule so far, by type, and external address.
+fn hits(net: &Network) -> Vec<String> {
+    let tables = net.node("gw").cell.current();
+    let mut pieces = tables.datapaths.iter().flatten();
+    let piece = pieces.find(|piece| piece.name == "d").unwrap();
+    let PieceKind::Router(router) = &piece.kind else {
+        panic!("a router")
+    };
+    let sources = router.nat.snat().iter();
+    let sources =
+        sources.map(|rule| format!("{:?} {} {}", rule.kind, rule.external, rule.hits.get()));
+    let halves = router.nat.dnat().filter(|rule| rule.kind == DnatKind::Dnat);
+    let halves = halves.map(|rule| format!("Dnat {} {}", rule.external, rule.hits.get()));
+    sources.chain(halves).collect()
+}
+
+#[test]
+fn new_connections_of_each_rule_are_counted() {
+    let mut net = network();
+    let zero = [
+        "Floating 203.0.113.20 0",
+        "Floating 203.0.113.22 0",
+        "Snat 203.0.113.1 0",
+    ];
+    // Pings of the beginning, if any, were by no rule.
+    assert_eq!(hits(&net), zero);
+    // The first of a kind walks, others take its way; packets of known connections count no more.
+    for port in 1..=10 {
+        let frame = other("8.8.8.8").udp(port, 53);
+        net.send("here", frame.clone());
+        net.send("here", frame);
+    }
+    for port in 1..=3 {
+        net.send("here", from(HERE, "8.8.8.8").udp(port, 53));
+        let asks = packet((UP, D_OUT), ("8.8.4.4", "203.0.113.20"));
+        net.send("up", asks.udp(port, 53));
+    }
+    let counted = [
+        "Floating 203.0.113.20 6",
+        "Floating 203.0.113.22 0",
+        "Snat 203.0.113.1 10",
+    ];
+    assert_eq!(hits(&net), counted);
+    // They go on with the rules that stay.
+    let reloaded = TOPOLOGY.replace(
+        "[[router.d.nat]]\ntype = \"snat\"",
+        "[[router.d.nat]]\ntype = \"dnat\"\nlogical_ip = \"10.0.0.13\"\nexternal_ip = \"203.0.113.30\"\n\
+         [[router.d.nat]]\ntype = \"snat\"",
+    );
+    net.reload(&reloaded);
+    let asks = packet((UP, D_OUT), ("8.8.4.4", "203.0.113.30"));
+    net.send("up", asks.udp(7, 53));
+    net.send("here", other("8.8.8.8").udp(11, 53));
+    let counted = [
+        "Floating 203.0.113.20 6",
+        "Floating 203.0.113.22 0",
+        "Snat 203.0.113.1 11",
+        "Dnat 203.0.113.30 1",
+    ];
+    assert_eq!(hits(&net), counted);
+}
+
+#[test]
 fn from_outside_and_to_the_outside() {
     let mut net = network();
     for vm in [HERE, FAR] {

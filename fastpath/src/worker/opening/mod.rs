@@ -26,7 +26,7 @@ use crate::connections::{
 };
 use crate::counters::Work;
 use crate::glance::Glance;
-use crate::ids::{PathId, PortId, Zone};
+use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{BURST, FramePool, Ports, prefetch};
 use crate::spread::Accept;
 use crate::stage::{nat, steer};
@@ -71,6 +71,8 @@ pub(super) struct Opening {
     hash: u32,
     request: PortRequest<u32>,
     state: State,
+    /// The router, and the index of the rule that translates its source.
+    rule: (DatapathId, u32),
     /// No connection may have this key, which the router would look up: the key and its hash.
     also: Option<(FlowKey4, u32)>,
 }
@@ -254,6 +256,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             hash,
             request,
             state,
+            rule: to.rule,
             also: elsewhere.then(|| (known, self.connections.table().hash(&known))),
         })
     }
@@ -318,6 +321,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Ok(inserted) => {
                 self.paths.share(opening.path);
                 self.opened(inserted);
+                self.count_source(opening.rule);
                 Ok(Some(Rewrite::towards(&choice.reply)))
             }
             // A packet before it in the burst has opened it.

@@ -81,6 +81,8 @@ impl Key for StepKey {
 /// What the last router does to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Translation {
+    /// The router, and the index of its rule.
+    pub(super) rule: (DatapathId, u32),
     pub(super) external: u32,
     /// Zone of the router: a connection may be known there.
     pub(super) inside: Zone,
@@ -137,7 +139,7 @@ impl Stop {
         }
         let (src, dst) = (src.ip(), dst.ip());
         let nat = &router.nat;
-        let Some((_, rule)) = nat.source_rule(src, dst, in_index, next.port) else {
+        let Some((index, rule)) = nat.source_rule(src, dst, in_index, next.port) else {
             // An answer to it would be translated: it is tracked.
             let answered = |index| nat.source_rule(dst, src, Some(next.port), index).is_some();
             return (!in_index.is_some_and(answered)).then_some((key, None));
@@ -147,6 +149,7 @@ impl Stop {
         }
         let outside = tables.outside_zone(piece, out);
         let translation = Translation {
+            rule: (piece.id, index as u32),
             external: u32::of(rule.external)?,
             inside: piece.zone(),
             outside,

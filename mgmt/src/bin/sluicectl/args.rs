@@ -32,8 +32,8 @@ pub(super) enum Action {
     Connections(Box<Connections>),
     /// Shows load balancers: backends, their health and their connections.
     Lb(Places),
-    /// Shows NAT rules and how much they are used.
-    Nat(Places),
+    /// Shows NAT rules and how much they are used, or the ports that are left.
+    Nat(Rules),
     /// Says step by step what would happen to a packet.
     Trace(Box<Trace>),
     /// Reads the configuration anew and puts it into effect, or says what is wrong with it.
@@ -75,6 +75,34 @@ impl Places {
             filter: Filter {
                 router: self.router,
                 switch: self.switch,
+                ..Filter::default()
+            },
+            limit: None,
+        }
+    }
+}
+
+/// NAT rules.
+#[derive(Debug, Args)]
+pub(super) struct Rules {
+    /// Only of this router.
+    #[arg(long, value_name = "NAME")]
+    router: Option<String>,
+    /// Ports of the addresses outside, used and free, instead of rules.
+    #[arg(long)]
+    pools: bool,
+}
+
+impl Rules {
+    /// What is to be shown.
+    pub(super) fn query(self) -> Query {
+        Query {
+            what: match self.pools {
+                true => What::Pools,
+                false => What::Nat,
+            },
+            filter: Filter {
+                router: self.router,
                 ..Filter::default()
             },
             limit: None,

@@ -52,7 +52,10 @@ pub(super) fn run(cli: Cli) -> Result<ExitCode, ClientError> {
             }
         },
         Action::Lb(places) => rows(&mut ask()?, What::Lb, places.query(What::Lb), json),
-        Action::Nat(places) => rows(&mut ask()?, What::Nat, places.query(What::Nat), json),
+        Action::Nat(rules) => {
+            let query = rules.query();
+            rows(&mut ask()?, query.what, query, json)
+        }
         Action::Trace(request) => traced(&mut ask()?, (*request).into(), json),
         Action::Reload => report(&mut ask()?, Command::Reload, json, "reloaded"),
         Action::Check { config } => {

@@ -156,6 +156,7 @@ fn n0_a_gateway() {
         kind: SnatKind::Snat,
         ports: None,
         remotes: Remotes::All,
+        hits: Default::default(),
     };
     assert_eq!(built.router("R1").nat.snat(), [rule]);
     assert_eq!(

@@ -95,6 +95,9 @@ pub enum IcmpError {
     HostUnreachable,
     /// No one listens: port unreachable.
     PortUnreachable,
+    /// Nobody serves: TCP is reset and SCTP aborted in the name of whom it was sent to, all else is told by port
+    /// unreachable.
+    Refused,
     /// Fragmentation needed / packet too big, with the next hop's MTU in bytes of IP.
     TooBig(u16),
 }

@@ -46,7 +46,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 true => route::refuse(
                     self.refuser(piece),
                     DropReason::NoBackend,
-                    IcmpError::PortUnreachable,
+                    IcmpError::Refused,
                 ),
                 false => drop(DropReason::NoBackend),
             };

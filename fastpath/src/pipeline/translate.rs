@@ -97,7 +97,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Continue(());
         }
         if self.nat.destination == Some(piece.id) {
-            return self.turn(piece, router, &ip, in_index);
+            return self.turn(piece, router, &ip, (in_index, out));
         }
         let rule = router.nat.source_rule(src, dst, in_index, out);
         let answered = || {
@@ -330,14 +330,27 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// The source of a packet whose destination this router has translated: it may go back inside.
-    fn turn(&mut self, piece: &Piece, router: &Router, ip: &Ip, in_index: Option<u16>) -> Step<()> {
+    fn turn(
+        &mut self,
+        piece: &Piece,
+        router: &Router,
+        ip: &Ip,
+        (in_index, out): (Option<u16>, u16),
+    ) -> Step<()> {
         let rule = router.nat.turning_rule(ip.src, ip.dst, in_index);
         if let Some((connection, Direction::Original)) = self.hit {
             let balanced = router.source_of_balanced(&connection);
             let by_rule = rule.map(|(_, rule)| rule.external);
             return self.keep_source(piece, router, &connection, balanced.or(by_rule));
         }
-        match (self.nat.wants, router.forced_source(ip.dst), rule) {
+        let forced = match (
+            router.lb_force_router_ip,
+            router.ports.get(usize::from(out)),
+        ) {
+            (true, Some(port)) => port.address_for(ip.dst),
+            _ => router.forced_source(ip.dst),
+        };
+        match (self.nat.wants, forced, rule) {
             (
                 Some(Wants {
                     skip_snat: false, ..

@@ -36,6 +36,8 @@ pub struct Router {
     pub balancers: Balancers,
     /// Sources of balanced connections become this of their family, whoever they are (OVN's lb_force_snat_ip).
     pub lb_force_snat: Vec<IpAddr>,
+    /// They become the address of the port that the packet leaves by.
+    pub lb_force_router_ip: bool,
     /// Neighbors given in the topology, and the ends of router-to-router links.
     pub neighbors: HashMap<(u16, IpAddr), Mac>,
     /// A gateway router, bound to this node.
@@ -158,7 +160,12 @@ impl Router {
         }
         let (vip, _) = self.balancers.of_connection(connection)?;
         let now = connection.reply.dst;
-        let forced = self.forced_source(now).filter(|_| !vip.skip_snat);
+        let own = || self.local.get(&now).is_some_and(|local| local.own);
+        let forced = match self.lb_force_router_ip {
+            true => own().then_some(now),
+            false => self.forced_source(now),
+        };
+        let forced = forced.filter(|_| !vip.skip_snat);
         let hairpin = || {
             let source = vip.hairpin_source();
             (connection.is_to_itself() && source == now).then_some(source)

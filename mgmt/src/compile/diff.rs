@@ -217,7 +217,8 @@ fn router_details(old: &Router, new: &Router, details: &mut Vec<String>) {
     if old.nat != new.nat {
         details.push("nat changed".to_owned());
     }
-    if (&old.balancers, &old.lb_force_snat) != (&new.balancers, &new.lb_force_snat) {
+    let of = |router: &Router| (router.lb_force_snat.clone(), router.lb_force_router_ip);
+    if old.balancers != new.balancers || of(old) != of(new) {
         details.push("load balancers changed".to_owned());
     }
     if old.neighbors != new.neighbors {

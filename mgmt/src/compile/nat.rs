@@ -37,6 +37,10 @@ pub(super) fn local(
             }
         }
     }
+    if router.lb_force_router_ip {
+        // Answers to what is given these addresses come back to them.
+        local.values_mut().for_each(|own| own.nat = true);
+    }
     let rules = router
         .nat
         .iter()

@@ -154,6 +154,7 @@ pub(super) fn compile(
         nat: nat::compile(view.node, router, before.map(|before| &before.nat)),
         distributed: distributed::compile(view.node, router),
         balancers: Balancers::new(facts.vips.clone()),
+        lb_force_router_ip: router.lb_force_router_ip,
         lb_force_snat: router.lb_force_snat_ip.iter().collect(),
         neighbors: neighbors(view, router, facts),
         bound: router.chassis.as_ref() == Some(&view.node.chassis),

@@ -6,7 +6,9 @@ use super::routes_file::{self, RouteLines};
 use super::section::Section;
 use super::topology_file::{datapath_key, port_key};
 use super::values::{PortRange, Prefix};
-use crate::topology::{Nat, NatKind, Route, RoutePolicy, Router, RouterPort, StaticNeighbor};
+use crate::topology::{
+    Nat, NatKind, Route, RoutePolicy, Router, RouterPort, SourceIps, StaticNeighbor,
+};
 
 pub(super) const ROUTER: &[&str] = &[
     "key",
@@ -61,6 +63,7 @@ pub(super) fn router(
     section: Section<'_, '_>,
     directory: &Path,
 ) -> (Router, Option<FileRoutes>) {
+    let force_router_ip = section.text("lb_force_snat_ip") == Some("router_ip");
     let ports = section.named("port", "a router port", ROUTER_PORT);
     let ports = ports
         .map(|(name, section)| (name.to_owned(), router_port(section)))
@@ -84,7 +87,11 @@ pub(super) fn router(
             .filter_map(nat)
             .collect(),
         load_balancers: section.list("load_balancers"),
-        lb_force_snat_ip: section.value("lb_force_snat_ip").unwrap_or_default(),
+        lb_force_snat_ip: match force_router_ip {
+            true => SourceIps::default(),
+            false => section.value("lb_force_snat_ip").unwrap_or_default(),
+        },
+        lb_force_router_ip: force_router_ip,
         neighbors: section
             .tables("neighbor", "a neighbor", NEIGHBOR)
             .filter_map(neighbor)

@@ -192,6 +192,7 @@ impl Digest {
         self.list(router.nat.iter(), Self::nat);
         self.list(router.load_balancers.iter(), |d, name| d.text(name));
         self.source_ips(&router.lb_force_snat_ip);
+        self.number(router.lb_force_router_ip);
         self.list(router.neighbors.iter(), Self::neighbor);
     }
 

@@ -202,6 +202,8 @@ pub struct Router {
     pub load_balancers: Vec<String>,
     /// What the sources of balanced connections become, whoever they are.
     pub lb_force_snat_ip: SourceIps,
+    /// They become the address of the port that the packet leaves by (OVN's lb_force_snat_ip = "router_ip").
+    pub lb_force_router_ip: bool,
     /// Neighbors that are not to be resolved.
     pub neighbors: Vec<StaticNeighbor>,
 }
@@ -217,6 +219,7 @@ impl Default for Router {
             nat: Vec::new(),
             load_balancers: Vec::new(),
             lb_force_snat_ip: SourceIps::default(),
+            lb_force_router_ip: false,
             neighbors: Vec::new(),
         }
     }

@@ -251,6 +251,7 @@ impl Resolver<'_> {
             nat: router.nat.clone(),
             load_balancers: router.load_balancers.clone(),
             lb_force_snat_ip: router.lb_force_snat_ip,
+            lb_force_router_ip: router.lb_force_router_ip,
             neighbors: router.neighbors.clone(),
         }
     }

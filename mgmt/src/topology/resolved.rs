@@ -145,6 +145,8 @@ pub struct ResolvedRouter {
     pub load_balancers: Vec<String>,
     /// What the sources of balanced connections become, whoever they are.
     pub lb_force_snat_ip: SourceIps,
+    /// They become the address of the port that the packet leaves by.
+    pub lb_force_router_ip: bool,
     /// Neighbors that are not to be resolved.
     pub neighbors: Vec<StaticNeighbor>,
 }

@@ -268,6 +268,7 @@ pub(super) fn error_name(error: &IcmpError) -> String {
         IcmpError::NetUnreachable => "network unreachable".to_owned(),
         IcmpError::HostUnreachable => "host unreachable".to_owned(),
         IcmpError::PortUnreachable => "port unreachable".to_owned(),
+        IcmpError::Refused => "a reset, or port unreachable".to_owned(),
         IcmpError::TooBig(mtu) => format!("too big, MTU {mtu}"),
     }
 }

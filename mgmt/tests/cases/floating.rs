@@ -173,7 +173,6 @@ fn new_connections_of_each_rule_are_counted() {
     assert_eq!(hits(&net), counted);
 }
 
-#[test]
 fn from_outside_and_to_the_outside() {
     let mut net = network();
     for vm in [HERE, FAR] {

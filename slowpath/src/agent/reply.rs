@@ -7,10 +7,10 @@ use sluice_fastpath::ids::PortId;
 use sluice_fastpath::io::{Frame, FramePool};
 use sluice_fastpath::tables::{Choice, Router, RouterPort, Tables};
 use sluice_fastpath::verdict::IcmpError;
-use sluice_net::Mac;
 use sluice_net::checksum::checksum;
 use sluice_net::wire::udp::UdpHeader;
 use sluice_net::wire::{ethernet, ipv4::Ipv4Header, vlan};
+use sluice_net::{L4, Mac};
 use zerocopy::FromBytes;
 
 use super::Agent;
@@ -68,17 +68,44 @@ impl<P: FramePool> Agent<P> {
         error: IcmpError,
         port: PortId,
     ) {
+        if error == IcmpError::Refused && self.reset(tables, punted, port) {
+            return;
+        }
         let trouble = match error {
             IcmpError::TimeExceeded => Trouble::TimeExceeded,
             IcmpError::NetUnreachable => Trouble::NetUnreachable,
             IcmpError::HostUnreachable => Trouble::HostUnreachable,
-            IcmpError::PortUnreachable => Trouble::PortUnreachable,
+            IcmpError::PortUnreachable | IcmpError::Refused => Trouble::PortUnreachable,
             IcmpError::TooBig(mtu) => Trouble::TooBig { mtu },
         };
         match tables.router_port(port) {
             Some((_, _, port)) => self.report(tables, punted, trouble, port),
             None => count(&self.counters.stale),
         }
+    }
+
+    /// Refuses what has a way to be refused of its own, in the name of whom it was sent to; false when it has none.
+    fn reset(&mut self, tables: &Tables, punted: &Punted<P::Frame>, port: PortId) -> bool {
+        let Some((frame, headers)) = self.inner(punted) else {
+            return true;
+        };
+        let (Some(ip), Some(seat)) = (headers.ip(), tables.seat(port)) else {
+            return false;
+        };
+        if !matches!(ip.l4, L4::Tcp { .. } | L4::Sctp { .. }) {
+            return false;
+        }
+        let Ok(answer) = refusal::refusal(frame, &headers) else {
+            count(&self.counters.errors_withheld);
+            return true;
+        };
+        if !self.limit.take(port, ip.src, self.now) {
+            count(&self.counters.errors_limited);
+            return true;
+        }
+        let to = InjectTo::Walk(Origin::Router(seat.datapath));
+        self.send(punted.worker, &answer, to, &self.counters.refusals_sent);
+        true
     }
 
     /// A packet that an ACL rejects, with the Ethernet addresses (destination, source) that it had there: its sender is

@@ -157,6 +157,13 @@ fn check_router(name: &str, router: &Router, problems: &mut Vec<Problem>) {
         check_host(ip, place, problems);
         check_routed(ip, place, problems);
     }
+    if router.lb_force_router_ip && router.chassis.is_none() {
+        let place = Place::at(["router", name, "lb_force_snat_ip"]);
+        let message = "router_ip is for routers that live wholly on a chassis";
+        let problem = Problem::new(place, message.to_owned());
+        problems
+            .push(problem.mend("name an address, such as that of the port towards the backends"));
+    }
     if !router.load_balancers.is_empty() && !takes_place(router) {
         problems.push(
             Problem::new(

@@ -209,6 +209,46 @@ fn sources_forced_skipped_and_to_themselves() {
     assert_eq!(who, [("b1", "203.0.113.77"), ("b2", "10.0.0.11")]);
 }
 
+/// The address of the port that a packet leaves by, whatever that is.
+#[test]
+fn sources_forced_to_the_routers_own() {
+    let forced = topology("").replace(
+        "chassis = \"gw\"\nload_b",
+        "chassis = \"gw\"\nlb_force_snat_ip = \"router_ip\"\nload_b",
+    );
+    let mut net = network(&forced);
+    net.send("up", ask("203.0.113.5").tcp(5000, 80, tcp::SYN));
+    let (backend, frame) = [B1, B2]
+        .into_iter()
+        .find_map(|backend| Some((backend, net.take(backend.0).pop()?)))
+        .unwrap();
+    let ip = *parse(&frame).unwrap().ip().unwrap();
+    assert_eq!(
+        (ip.src.to_string(), ip.ports()),
+        ("10.9.0.2".to_owned(), Some((5000, 80)))
+    );
+    let answer = from(backend, "10.9.0.2").tcp(80, 5000, tcp::SYN | tcp::ACK);
+    for moved in ["gw: walk 1", "gw: established 1"] {
+        net.moved();
+        net.probe(backend.0, answer.clone()).expect(
+            "forced",
+            &[&format!(
+                "up: {G_OUT} > {UP} 203.0.113.5.80 > 8.8.8.8.5000 tcp [S.] ttl 62 len 40"
+            )],
+            &[moved],
+        );
+    }
+    // The router itself still answers at it.
+    net.hosts.get_mut("up").unwrap().answers = true;
+    assert_eq!(net.ping("up", "203.0.113.1"), Some(254));
+    // Another reload without it ends the connection.
+    net.reload(&topology(""));
+    for _ in 0..300 {
+        net.run(1);
+    }
+    assert_eq!(net.node("gw").connections.len(), 0);
+}
+
 fn nobody_serves() {
     let none = topology("")
         .replace("[\"10.0.0.11\", \"10.0.0.12\"]", "[]")
@@ -233,11 +273,23 @@ fn nobody_serves() {
         outcome.got[0].contains("icmp error 3/3 about 8.8.8.8.5000 > 203.0.113.5.80"),
         "{outcome:?}"
     );
-    let outcome = net.probe("c", from_c("192.0.2.2").tcp(5000, 80, tcp::SYN));
-    assert!(
-        outcome.got[0].contains("icmp error 3/3 about 10.1.0.20.5000 > 192.0.2.2.80"),
-        "{outcome:?}"
-    );
+    // TCP is reset in the name of the service, of a router and of a switch.
+    net.probe("up", ask("203.0.113.5").tcp(5000, 80, tcp::SYN))
+        .expect(
+            "reset by the router",
+            &[&format!(
+                "up: {G_OUT} > {UP} 203.0.113.5.80 > 8.8.8.8.5000 tcp [R.] ttl 254 len 40"
+            )],
+            &["gw: drop:no-backend 1, injected 1, slow:punts 1, slow:refusals-sent 1, walk 2"],
+        );
+    net.probe("c", from_c("192.0.2.2").tcp(5000, 80, tcp::SYN))
+        .expect(
+            "reset at the switch",
+            &[&format!(
+                "c: {R_CLIENTS} > {C} 192.0.2.2.80 > 10.1.0.20.5000 tcp [R.] ttl 254 len 40"
+            )],
+            &["gw: drop:no-backend 1, injected 1, slow:punts 1, slow:refusals-sent 1, walk 2"],
+        );
 }
 
 fn icmp_errors_about_balanced_connections() {

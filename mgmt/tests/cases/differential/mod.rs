@@ -45,7 +45,7 @@ enum Step {
     /// The other gateway lives, or not.
     Alive(bool),
     /// Another topology: which changes are in force.
-    Reload(u16),
+    Reload(u32),
     /// A neighbor is forgotten, or all learned MACs are. One neighbor, since the order in which several are asked for
     /// again is that of a hash table.
     Flush(Option<usize>),
@@ -70,8 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(tcp::FIN | tcp::ACK),
         Just(tcp::RST),
     ];
-    let all = 0..1u16 << CHANGES.len();
-    let changes = prop_oneof![Just(0u16), (0..CHANGES.len()).prop_map(|bit| 1 << bit), all];
+    let all = 0..1u32 << CHANGES.len();
+    let changes = prop_oneof![Just(0u32), (0..CHANGES.len()).prop_map(|bit| 1 << bit), all];
     prop_oneof![
         60 => one.prop_map(Step::Burst),
         12 => several.prop_map(Step::Burst),

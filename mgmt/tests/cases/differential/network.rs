@@ -21,8 +21,8 @@ pub fn network() -> Network {
     settings.source_errors.burst = 1_000_000;
     let options = NodeOptions {
         settings,
-        // As many as a sweep goes over in one turn: it begins anew with each generation.
-        connections: 64,
+        // As many of both families as a sweep goes over in one turn: it begins anew with each generation.
+        connections: 32,
         timeouts: Timeouts {
             tcp_established: 9_000,
             tcp_fin_wait: 9_000,
@@ -85,19 +85,41 @@ pub fn network() -> Network {
             "02:00:00:00:0a:10",
             &["10.0.0.10/24", "fd00:a::10/64"],
         ),
-        ("a2", "02:00:00:00:0a:11", &["10.0.0.11/24"]),
-        ("a4", "02:00:00:00:0a:13", &["10.0.0.13/24"]),
-        ("b1", "02:00:00:00:0b:10", &["10.1.0.10/24"]),
-        ("c1", "02:00:00:00:0c:10", &["10.2.0.10/24"]),
+        (
+            "a2",
+            "02:00:00:00:0a:11",
+            &["10.0.0.11/24", "fd00:a::11/64"],
+        ),
+        (
+            "a4",
+            "02:00:00:00:0a:13",
+            &["10.0.0.13/24", "fd00:a::13/64"],
+        ),
+        (
+            "b1",
+            "02:00:00:00:0b:10",
+            &["10.1.0.10/24", "fd00:b::10/64"],
+        ),
+        (
+            "c1",
+            "02:00:00:00:0c:10",
+            &["10.2.0.10/24", "fd00:c::10/64"],
+        ),
         (
             "wire",
             "02:00:00:00:00:fe",
-            &["203.0.113.254/24", "203.0.113.253/24", "8.8.8.8/32"],
+            &[
+                "203.0.113.254/24",
+                "203.0.113.253/24",
+                "8.8.8.8/32",
+                "fd00:f::fe/64",
+                "fd00:88::8/128",
+            ],
         ),
         (
             "phys",
             "02:00:00:00:00:fd",
-            &["198.18.0.254/24", "9.9.9.9/32"],
+            &["198.18.0.254/24", "9.9.9.9/32", "fd00:d::fe/64"],
         ),
     ];
     for (name, its_mac, addresses) in stations {

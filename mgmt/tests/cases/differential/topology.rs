@@ -26,14 +26,14 @@ encap = { type = "vxlan", ip = "172.16.0.4" }
 encap = { type = "geneve", ip = "172.16.0.5" }
 
 [load_balancer.outer]
-vips = { "203.0.113.30" = ["10.0.0.10", "10.0.0.12", "10.1.0.10"], "203.0.113.31:1" = ["10.0.0.11:2", "10.0.0.14:1"] }
+vips = { "203.0.113.30" = ["10.0.0.10", "10.0.0.12", "10.1.0.10"], "203.0.113.31:1" = ["10.0.0.11:2", "10.0.0.14:1"], "fd00:f::30" = ["fd00:a::10", "fd00:a::12", "fd00:b::10"], "[fd00:f::31]:1" = ["[fd00:a::11]:2", "[fd00:a::14]:1"] }
 [load_balancer.single]
 protocol = "udp"
 affinity_timeout = 2
-vips = { "198.18.0.30:1" = ["10.2.0.10:2", "10.2.0.11:2"] }
+vips = { "198.18.0.30:1" = ["10.2.0.10:2", "10.2.0.11:2"], "[fd00:d::30]:1" = ["[fd00:c::10]:2", "[fd00:c::11]:2"] }
 [load_balancer.inner]
 protocol = "udp"
-vips = { "192.0.2.1" = ["10.0.0.10", "10.0.0.11", "10.0.0.14"], "192.0.2.2:2" = ["10.1.0.10:1", "8.8.8.8:1"] }
+vips = { "192.0.2.1" = ["10.0.0.10", "10.0.0.11", "10.0.0.14"], "192.0.2.2:2" = ["10.1.0.10:1", "8.8.8.8:1"], "fd00:99::1" = ["fd00:a::10", "fd00:a::11", "fd00:a::14"], "[fd00:99::2]:2" = ["[fd00:b::10]:1", "[fd00:88::8]:1"] }
 [load_balancer.inner.backend."10.0.0.11"]
 weight = 2
 
@@ -174,11 +174,11 @@ port_security = ["02:00:00:00:0a:10 10.0.0.10 10.0.0.110 fd00:a::10"]
 chassis = "gw"
 [switch.a.port.a2]
 key = 11
-addresses = ["02:00:00:00:0a:11 10.0.0.11"]
+addresses = ["02:00:00:00:0a:11 10.0.0.11 fd00:a::11"]
 chassis = "gw"
 [switch.a.port.a3]
 key = 12
-addresses = ["02:00:00:00:0a:12 10.0.0.12"]
+addresses = ["02:00:00:00:0a:12 10.0.0.12 fd00:a::12"]
 chassis = "hv"
 [switch.a.port.a4]
 key = 13
@@ -186,12 +186,12 @@ addresses = ["unknown"]
 chassis = "gw"
 [switch.a.port.a5]
 key = 14
-addresses = ["02:00:00:00:0a:14 10.0.0.14"]
+addresses = ["02:00:00:00:0a:14 10.0.0.14 fd00:a::14"]
 chassis = "hv2"
 [switch.a.port.a6]
 key = 15
-addresses = ["02:00:00:00:0a:15 10.0.0.15"]
-port_security = ["02:00:00:00:0a:15 10.0.0.15"]
+addresses = ["02:00:00:00:0a:15 10.0.0.15 fd00:a::15"]
+port_security = ["02:00:00:00:0a:15 10.0.0.15 fd00:a::15"]
 chassis = "vx"
 [switch.b]
 key = 2
@@ -201,11 +201,11 @@ type = "router"
 router_port = "r1-b"
 [switch.b.port.b1]
 key = 10
-addresses = ["02:00:00:00:0b:10 10.1.0.10"]
+addresses = ["02:00:00:00:0b:10 10.1.0.10 fd00:b::10"]
 chassis = "gw"
 [switch.b.port.b2]
 key = 11
-addresses = ["02:00:00:00:0b:11 10.1.0.11"]
+addresses = ["02:00:00:00:0b:11 10.1.0.11 fd00:b::11"]
 chassis = "hv"
 [switch.t.port.t-r1]
 type = "router"
@@ -223,15 +223,18 @@ networks = ["10.0.0.1/24", "fd00:a::1/64"]
 [router.r1.port.r1-b]
 key = 2
 mac = "02:00:00:00:01:02"
-networks = ["10.1.0.1/24"]
+networks = ["10.1.0.1/24", "fd00:b::1/64"]
 gateway_mtu = 1400
 [router.r1.port.r1-t]
 key = 3
 mac = "02:00:00:00:01:03"
-networks = ["10.8.0.1/24"]
+networks = ["10.8.0.1/24", "fd00:8::1/64"]
 [[router.r1.route]]
 ip_prefix = "0.0.0.0/0"
 nexthop = "10.8.0.2"
+[[router.r1.route]]
+ip_prefix = "::/0"
+nexthop = "fd00:8::2"
 [router.g]
 key = 101
 chassis = "gw"
@@ -239,11 +242,11 @@ load_balancers = ["outer"]
 [router.g.port.g-t]
 key = 1
 mac = "02:00:00:00:01:04"
-networks = ["10.8.0.2/24"]
+networks = ["10.8.0.2/24", "fd00:8::2/64"]
 [router.g.port.g-out]
 key = 2
 mac = "02:00:00:00:01:05"
-networks = ["203.0.113.1/24"]
+networks = ["203.0.113.1/24", "fd00:f::1/64"]
 [[router.g.route]]
 ip_prefix = "10.0.0.0/14"
 nexthop = "10.8.0.1"
@@ -260,6 +263,31 @@ nexthop = "203.0.113.51"
 ip_prefix = "10.1.0.10/32"
 nexthop = "203.0.113.253"
 policy = "src-ip"
+[[router.g.route]]
+ip_prefix = "fd00:a::/64"
+nexthop = "fd00:8::1"
+[[router.g.route]]
+ip_prefix = "fd00:b::/64"
+nexthop = "fd00:8::1"
+[[router.g.route]]
+ip_prefix = "::/0"
+nexthop = "fd00:f::fe"
+[[router.g.nat]]
+type = "snat"
+logical_ip = "fd00:a::/120"
+external_ip = "fd00:f::1"
+[[router.g.nat]]
+type = "snat"
+logical_ip = "fd00:b::/64"
+external_ip = "fd00:f::2"
+[[router.g.nat]]
+type = "dnat"
+logical_ip = "fd00:a::11"
+external_ip = "fd00:f::10"
+[[router.g.nat]]
+type = "dnat_and_snat"
+logical_ip = "fd00:a::12"
+external_ip = "fd00:f::11"
 [[router.g.nat]]
 type = "snat"
 logical_ip = "10.0.0.0/25"
@@ -299,11 +327,11 @@ type = "router"
 router_port = "d-c"
 [switch.c.port.c1]
 key = 10
-addresses = ["02:00:00:00:0c:10 10.2.0.10"]
+addresses = ["02:00:00:00:0c:10 10.2.0.10 fd00:c::10"]
 chassis = "gw"
 [switch.c.port.c2]
 key = 11
-addresses = ["02:00:00:00:0c:11 10.2.0.11"]
+addresses = ["02:00:00:00:0c:11 10.2.0.11 fd00:c::11"]
 chassis = "hv"
 [router.d]
 key = 102
@@ -311,16 +339,32 @@ load_balancers = ["single"]
 [router.d.port.d-c]
 key = 1
 mac = "02:00:00:00:02:01"
-networks = ["10.2.0.1/24"]
+networks = ["10.2.0.1/24", "fd00:c::1/64"]
 [router.d.port.d-ext]
 key = 2
 redirect_key = 20
 mac = "02:00:00:00:02:02"
-networks = ["198.18.0.1/24"]
+networks = ["198.18.0.1/24", "fd00:d::1/64"]
 gateway_chassis = { gw2 = 20, gw = 10 }
 [[router.d.route]]
 ip_prefix = "0.0.0.0/0"
 nexthop = "198.18.0.254"
+[[router.d.route]]
+ip_prefix = "::/0"
+nexthop = "fd00:d::fe"
+[[router.d.nat]]
+type = "snat"
+logical_ip = "fd00:c::/64"
+external_ip = "fd00:d::1"
+[[router.d.nat]]
+type = "dnat_and_snat"
+logical_ip = "fd00:c::10"
+external_ip = "fd00:d::20"
+[[router.d.nat]]
+type = "dnat_and_snat"
+logical_ip = "fd00:c::11"
+external_ip = "fd00:d::21"
+stateless = true
 [[router.d.nat]]
 type = "snat"
 logical_ip = "10.2.0.0/24"
@@ -392,7 +436,7 @@ action = "reject"
 "#;
 
 /// Changes of the topology: what is replaced by what.
-pub const CHANGES: [(&str, &str); 15] = [
+pub const CHANGES: [(&str, &str); 19] = [
     ("10.66.0.0/16", "10.6.0.0/20"),
     (
         "logical_ip = \"10.1.0.0/24\"",
@@ -418,11 +462,11 @@ pub const CHANGES: [(&str, &str); 15] = [
     ),
     (
         "load_balancers = [\"outer\"]",
-        "load_balancers = [\"outer\"]\nlb_force_snat_ip = \"10.8.0.2\"",
+        "load_balancers = [\"outer\"]\nlb_force_snat_ip = \"10.8.0.2 fd00:8::2\"",
     ),
     (
-        "networks = [\"203.0.113.1/24\"]",
-        "networks = [\"203.0.113.1/24\"]\nenabled = false",
+        "networks = [\"203.0.113.1/24\", \"fd00:f::1/64\"]",
+        "networks = [\"203.0.113.1/24\", \"fd00:f::1/64\"]\nenabled = false",
     ),
     (
         "\"10.0.0.0/24\", \"8.8.8.8\"",
@@ -435,14 +479,26 @@ pub const CHANGES: [(&str, &str); 15] = [
          action = \"allow-related\"\n[[switch.a.acl]]\ndirection = \"from-lport\"\npriority = 1\napply_after_lb = true\n\
          match = 'ip4.dst == 10.0.0.11 && udp.dst == 1'\naction = \"drop\"\n[switch.a.port.a-r1]\n",
     ),
+    (
+        "logical_ip = \"fd00:b::/64\"",
+        "logical_ip = \"fd00:b::/124\"",
+    ),
+    ("external_ip = \"fd00:f::2\"", "external_ip = \"fd00:f::3\""),
+    ("logical_ip = \"fd00:a::11\"", "logical_ip = \"fd00:a::77\""),
+    (
+        "[\"fd00:a::10\", \"fd00:a::12\", \"fd00:b::10\"]",
+        "[\"fd00:a::12\", \"fd00:b::11\"]",
+    ),
 ];
 
 /// Learned neighbors, by router port; the first is of the underlay.
-pub const NEIGHBORS: [(&str, &str); 6] = [
+pub const NEIGHBORS: [(&str, &str); 8] = [
     ("", "172.16.0.2"),
     ("n-f", "10.5.0.20"),
     ("n-f", "10.5.0.21"),
     ("g-out", "203.0.113.254"),
     ("g-out", "203.0.113.253"),
     ("d-ext", "198.18.0.254"),
+    ("g-out", "fd00:f::fe"),
+    ("d-ext", "fd00:d::fe"),
 ];

@@ -86,7 +86,7 @@ fn stations(wire: usize) -> &'static [(Station, (u32, u16, u16))] {
             ),
         ],
         "wire" => &[
-            (("02:00:00:00:00:fe", "8.8.8.8", "fd00:f::fe", G_OUT), NONE),
+            (("02:00:00:00:00:fe", "8.8.8.8", "fd00:88::8", G_OUT), NONE),
             (
                 ("02:00:00:00:00:fe", "203.0.113.254", "fd00:f::fe", G_OUT),
                 NONE,
@@ -98,7 +98,7 @@ fn stations(wire: usize) -> &'static [(Station, (u32, u16, u16))] {
             (("02:00:00:00:05:21", "10.5.0.21", "fd00:5::21", N_F), NONE),
             (("02:00:00:00:05:77", "10.5.0.77", "fd00:5::77", N_F), NONE),
         ],
-        "phys" => &[(("02:00:00:00:00:fd", "8.8.8.8", "fd00:f::fd", D_EXT), NONE)],
+        "phys" => &[(("02:00:00:00:00:fd", "8.8.8.8", "fd00:88::8", D_EXT), NONE)],
         "hv" => &[
             (
                 ("02:00:00:00:04:13", "10.4.0.13", "fd00:4::13", N_E),
@@ -256,7 +256,7 @@ const V4: [&str; 41] = [
     "224.0.0.5",
 ];
 
-const V6: [&str; 12] = [
+const V6: [&str; 34] = [
     "fd00:4::10",
     "fd00:4::11",
     "fd00:4::13",
@@ -269,6 +269,28 @@ const V6: [&str; 12] = [
     "fd00:4::1",
     "fe80::1",
     "ff02::1",
+    "fd00:a::11",
+    "fd00:a::12",
+    "fd00:a::14",
+    "fd00:a::15",
+    "fd00:b::10",
+    "fd00:b::11",
+    "fd00:c::10",
+    "fd00:c::11",
+    "fd00:88::8",
+    "fd00:f::fe",
+    "fd00:f::1",
+    "fd00:f::2",
+    "fd00:f::10",
+    "fd00:f::11",
+    "fd00:f::30",
+    "fd00:f::31",
+    "fd00:99::1",
+    "fd00:99::2",
+    "fd00:d::30",
+    "fd00:d::1",
+    "fd00:d::20",
+    "fd00:d::21",
 ];
 
 /// What is above IP.
@@ -342,7 +364,7 @@ pub fn sent() -> impl Strategy<Value = Sent> {
         rarely(0.25, 0..MACS.len()),
         rarely(0.3, 0usize..V4.len()),
         0usize..V4.len(),
-        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.4),
         rarely(
             0.06,
             prop_oneof![Just(42u16), Just(0), Just(7), Just(0x6000 | 42)],

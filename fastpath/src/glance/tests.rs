@@ -112,8 +112,23 @@ proptest! {
         prop_assert_eq!(&forwarded[..14], &general[..14]);
         let (one, other) = (parse(&forwarded).expect("header checksum holds"), parse(&general).unwrap());
         prop_assert_eq!(one.ip(), other.ip());
-        if matches!(glance.addresses, Addresses::V6(..)) {
-            prop_assert_eq!(glance.edit(&mut forwarded, Macs::new(B, A), ttl, &Rewrite { src, dst, src_port: 0u16, dst_port: 0 }), None);
+        if let Addresses::V6(..) = glance.addresses {
+            let wide = |address: u32| u128::from(address) << 96 | u128::from(!address);
+            let to = Rewrite { src: wide(src), dst: wide(dst), src_port: ports.0, dst_port: if glance.proto == ip_proto::ICMPV6 { ports.0 } else { ports.1 } };
+            let edit = Edit { eth_dst: A, eth_src: B, ttl: Some(ttl), tos: None, tuple: Some(to.widen()), quoted: None };
+            let mut general = frame.clone();
+            rewrite::apply(&mut general, &headers, &edit).unwrap();
+            let mut express = frame.clone();
+            let added = glance.edit_v6(&mut express, Macs::new(A, B), ttl, &to).unwrap();
+            prop_assert_eq!(sum_after(&frame, Macs::new(A, B), added), finish(ones_complement_sum(&express, 0)));
+            let (one, other) = (parse(&express).unwrap(), parse(&general).unwrap());
+            prop_assert_eq!(one.ip(), other.ip());
+            let upper = &express[54..14 + usize::from(glance.total_len)];
+            let without = glance.proto == ip_proto::UDP && frame[60..62] == [0, 0];
+            let sum = sluice_net::checksum::pseudo(to.src.ip(), to.dst.ip(), glance.proto, upper.len() as u32);
+            prop_assert!(without && upper[6..8] == [0, 0] || finish(ones_complement_sum(upper, sum)) == 0);
+
+            prop_assert_eq!(glance.edit(&mut forwarded, Macs::new(B, A), ttl, &Rewrite { src, dst, src_port: 0, dst_port: 0 }), None);
             return Ok(());
         }
         let dst_port = if glance.proto == ip_proto::ICMP { ports.0 } else { ports.1 };

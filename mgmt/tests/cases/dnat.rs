@@ -39,7 +39,7 @@ fn topology(rules: &[&str]) -> String {
     [&[nat::TOPOLOGY][..], rules].concat().concat()
 }
 
-fn all() -> Network {
+pub fn all() -> Network {
     with(&[SNAT, FLOATING, DNAT])
 }
 

@@ -18,6 +18,7 @@ mod openings;
 mod properties;
 mod reference;
 mod restart;
+mod round_trip;
 mod routing;
 mod switching;
 mod tunnels;

@@ -34,9 +34,15 @@ pub(crate) use both_families;
 
 /// Runs a case with IPv6.
 pub fn with_v6(case: impl FnOnce()) {
-    V6.set(true);
-    case();
+    with_family(true, case);
+}
+
+/// Runs a case with one family.
+pub fn with_family<T>(v6: bool, case: impl FnOnce() -> T) -> T {
+    V6.set(v6);
+    let came = case();
     V6.set(false);
+    came
 }
 
 /// This case runs with IPv6.

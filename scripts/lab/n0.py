@@ -25,10 +25,11 @@ GATEWAYS = ("gw1", "gw2")
 class N0:
     """The network, running; `physical_ends` are the physical wire's ends at the gateways.
 
-    `change` takes the topology of the example as a dictionary and returns another one.
+    `change` takes the topology of the example as a dictionary and returns another one. `wired` names hosts that are on
+    the physical wire too.
     """
 
-    def __init__(self, lab, binaries, change=None):
+    def __init__(self, lab, binaries, change=None, wired=()):
         self.lab = lab
         topology = CONFIGS / "n0" / "topology.toml"
         if change:
@@ -47,9 +48,11 @@ class N0:
             file = CONFIGS / "n0" / f"{name}.toml"
             node = Node(lab, name, binaries)
             self.underlay.attach(node.namespace, "eth0")
-            if name in GATEWAYS:
+            if name in (*GATEWAYS, *wired):
                 self.physical_ends[name] = self.physical.attach(node.namespace, "eth1")
-            node.configure(file, worker=number, topology=topology)
+            node.configure(
+                file, worker=number, topology=topology, change=on_the_wire if name in wired else None
+            )
             for vm, tap in taps_of(file).items():
                 node.carries(self.vms[vm], tap)
             self.nodes[name] = node
@@ -82,6 +85,12 @@ class N0:
         """A capture of what the gateway sends to the physical network."""
         end = self.physical_ends[gateway]
         return Capture(self.physical.namespace, end, name=f"external-{gateway}", direction="in")
+
+
+def on_the_wire(document):
+    """The file of a host with a second card, on the physical network."""
+    document["interface"]["eth1"] = {"device": "net_af_packet1,iface=eth1"}
+    document["bridge_mappings"] = {"physnet": "eth1"}
 
 
 def _active_gateway(network):

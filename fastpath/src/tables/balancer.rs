@@ -323,9 +323,13 @@ impl PartialEq for Maglev {
 
 impl Eq for Maglev {}
 
-/// Slots of a table: a prime, so that every step visits all. The same for all tables, or a backend more would
-/// reshuffle them. Shares of some forty equal backends are within a percent or so.
-const SLOTS: usize = 4093;
+/// Slots of a table. The same for all tables, or a backend more would reshuffle them. Shares of some forty equal backends
+/// are within a percent or so.
+const SLOTS: usize = 1 << (2 * HALF);
+/// Half of a slot's bits.
+const HALF: u32 = 6;
+/// Rounds by which a backend's order of the slots is made.
+const ROUNDS: u64 = 4;
 /// In all slots when nobody serves.
 const NOBODY: u16 = u16::MAX;
 
@@ -388,29 +392,42 @@ struct Turn {
     backend: u16,
     weight: u16,
     credit: u32,
+    identity: u64,
+    /// How many of its slots it has asked for.
     next: usize,
-    step: usize,
 }
 
 impl Turn {
     fn of(index: u16, backend: &Backend) -> Turn {
         let port = u64::from(backend.port.unwrap_or(0));
         let identity = short(backend.ip).rotate_left(16) ^ port;
-        let (offset, step) = (mix(identity), mix(!identity));
         Turn {
             backend: index,
             weight: backend.weight,
             credit: 0,
-            next: (offset % SLOTS as u64) as usize,
-            step: (step % (SLOTS as u64 - 1)) as usize + 1,
+            identity,
+            next: 0,
         }
+    }
+
+    /// The slot at a place of its order: a permutation of all by a Feistel network. With the paper's steps of a fixed length two
+    /// backends of equal steps follow each other through the table, and a third of it may change hands when one goes.
+    fn slot(&self, place: usize) -> usize {
+        let low = (1 << HALF) - 1;
+        let place = place as u64;
+        let (mut left, mut right) = (place >> HALF & low, place & low);
+        for round in 0..ROUNDS {
+            let shuffled = mix(self.identity ^ mix(round << HALF | right));
+            (left, right) = (right, left ^ shuffled & low);
+        }
+        (left << HALF | right) as usize
     }
 
     /// Takes the first slot in its order that is free; there is one.
     fn take(&mut self, slots: &mut [Option<u16>]) {
         for _ in 0..SLOTS {
-            let at = self.next;
-            self.next = (self.next + self.step) % SLOTS;
+            let at = self.slot(self.next);
+            self.next = (self.next + 1) % SLOTS;
             if let Some(slot @ None) = slots.get_mut(at) {
                 *slot = Some(self.backend);
                 return;

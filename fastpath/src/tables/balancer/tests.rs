@@ -36,6 +36,17 @@ fn chosen(vip: &Vip, n: u32) -> Option<IpAddr> {
         .map(|(_, backend, _)| backend.ip)
 }
 
+#[test]
+fn each_backend_has_an_order_of_all_slots() {
+    for n in 0..20 {
+        let turn = Turn::of(n, &backend(u32::from(n), 1));
+        let mut order: Vec<usize> = (0..SLOTS).map(|place| turn.slot(place)).collect();
+        let unsorted = order.clone();
+        order.sort_unstable();
+        assert!(order.iter().copied().eq(0..SLOTS) && order != unsorted);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 

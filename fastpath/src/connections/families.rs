@@ -262,6 +262,12 @@ impl WorkerConnections {
         A::writer_mut(self)
     }
 
+    /// As [`Writer::has_room`], in the table of one family.
+    #[inline]
+    pub fn has_room<A: Address>(&self, now: Tick) -> bool {
+        A::writer(self).has_room(now)
+    }
+
     /// Takes over idle times that were set for all workers ([`ConnectionTable::set_timeouts`]) since this was last
     /// called.
     pub fn heed(&mut self) {

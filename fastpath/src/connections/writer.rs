@@ -24,6 +24,9 @@ const ENDED: usize = QUEUES - 1;
 const FRESH: u32 = 1_000;
 /// ... but no more than this many of them in a row.
 const PASSED_OVER: usize = 4;
+/// Of so many half-open connections one a millisecond makes room: whoever floods the table does not push out at once who has
+/// just begun and waits for an answer.
+const SHARE: usize = 256;
 /// So far ahead of an eviction are the buckets asked for, and the entries so far ahead of that.
 const SOON: usize = 3;
 /// Connections whose memory is asked for together when they end.
@@ -149,6 +152,10 @@ pub struct Writer<A: Address> {
     queues: Queues,
     /// Evicted for an insertion that then failed, so that nobody was told yet.
     untold: Option<Connection<A>>,
+    /// Half-open connections that made room in the millisecond of the last one that did.
+    made_room: (Tick, usize),
+    /// When somebody was last refused for want of room, if none has become free since.
+    refused: Option<Tick>,
 }
 
 impl<A: Address> Writer<A> {
@@ -165,6 +172,8 @@ impl<A: Address> Writer<A> {
             wheel,
             queues,
             untold: None,
+            made_room: (now, 0),
+            refused: None,
         }
     }
 
@@ -191,7 +200,7 @@ impl<A: Address> Writer<A> {
     /// Opens a connection that this worker owns. Readers see it whole or not at all.
     ///
     /// When no slot is free, the oldest half-open connection of this worker makes room, else the oldest ended
-    /// one; confirmed ones never do.
+    /// one; confirmed ones never do. Of 256 half-open ones no more than one does in a millisecond.
     ///
     /// # Errors
     /// See [`InsertError`]. The table is then as it was before, but for a connection that may have been
@@ -205,6 +214,13 @@ impl<A: Address> Writer<A> {
         self.table.index.warm(hashes.original);
         self.table.index.warm(hashes.reply);
         self.open(new, hashes, First::default(), now)
+    }
+
+    /// A connection may be opened now. `false` when one was refused this millisecond for want of room and nobody has made
+    /// any since: whoever asks need not look for a port.
+    #[inline]
+    pub fn has_room(&self, now: Tick) -> bool {
+        self.refused != Some(now)
     }
 
     /// As [`Writer::insert`], with the hashes of both keys ([`Table::hash`]), and with the
@@ -314,11 +330,13 @@ impl<A: Address> Writer<A> {
         if evicted.is_none() {
             self.table.wanted.fetch_add(1, Relaxed);
         }
-        let slot = self
-            .hand
-            .take(&self.table.free, &self.table.sides)
-            .ok_or(InsertError::TableFull)?;
-        Ok((slot, evicted))
+        match self.hand.take(&self.table.free, &self.table.sides) {
+            Some(slot) => Ok((slot, evicted)),
+            None => {
+                self.refused = Some(now);
+                Err(InsertError::TableFull)
+            }
+        }
     }
 
     // ---- using ----
@@ -492,7 +510,7 @@ impl<A: Address> Writer<A> {
         now: Tick,
         mut ended: impl FnMut(&Connection<A>, Ending),
     ) -> usize {
-        if self.table.wanted.load(Relaxed) == 0 || self.victim_queue().is_none() {
+        if self.table.wanted.load(Relaxed) == 0 || self.victim_queue(now).is_none() {
             return 0;
         }
         let wanted = self.table.wanted.swap(0, AcqRel).min(EVICTED_FOR_OTHERS);
@@ -510,7 +528,7 @@ impl<A: Address> Writer<A> {
 
     /// Ends the oldest connection of the longest half-open queue, else the oldest ended one.
     fn evict(&mut self, now: Tick) -> Option<Connection<A>> {
-        let queue = self.victim_queue()?;
+        let queue = self.victim_queue(now)?;
         let mut slot = self.queues.first(queue)?;
         for _ in 0..PASSED_OVER {
             let fresh = self
@@ -524,6 +542,9 @@ impl<A: Address> Writer<A> {
             self.queues.remove(&self.table.sides, queue, slot);
             self.queues.push(&self.table.sides, queue, slot);
             slot = self.queues.first(queue)?;
+        }
+        if queue != ENDED {
+            self.made_room = (now, self.room_made(now) + 1);
         }
         self.foresee(slot);
         self.wheel.remove(&self.table.sides, slot);
@@ -543,12 +564,23 @@ impl<A: Address> Writer<A> {
         }
     }
 
-    fn victim_queue(&self) -> Option<usize> {
-        let half_open = (0..ENDED).max_by_key(|queue| self.queues.length(*queue));
-        half_open
+    /// The queue whose oldest makes room next.
+    fn victim_queue(&self, now: Tick) -> Option<usize> {
+        let length = |queue: &usize| self.queues.length(*queue);
+        let half_open: usize = (0..ENDED).map(|queue| length(&queue)).sum();
+        let longest = (0..ENDED)
+            .max_by_key(length)
+            .filter(|_| self.room_made(now) < (half_open / SHARE).max(1));
+        longest
             .into_iter()
             .chain([ENDED])
-            .find(|queue| self.queues.length(*queue) > 0)
+            .find(|queue| length(queue) > 0)
+    }
+
+    /// Half-open connections that made room in this millisecond.
+    fn room_made(&self, now: Tick) -> usize {
+        let (when, count) = self.made_room;
+        if when == now { count } else { 0 }
     }
 
     /// Takes a connection of this worker, already out of the wheel, out of everything else.
@@ -576,6 +608,7 @@ impl<A: Address> Writer<A> {
             Tally::bump(&tally.closed);
         }
         self.hand.give(&table.free, &table.sides, slot);
+        self.refused = None;
         Some(connection)
     }
 

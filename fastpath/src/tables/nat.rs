@@ -190,6 +190,12 @@ impl Nat {
         self.v6
     }
 
+    /// Some rule translates destinations.
+    #[inline]
+    pub fn has_destinations(&self) -> bool {
+        !self.dnat.is_empty()
+    }
+
     /// The rules that translate sources, in the order in which they are asked.
     pub fn snat(&self) -> &[Snat] {
         &self.snat

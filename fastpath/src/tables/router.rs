@@ -144,6 +144,12 @@ impl Router {
         self.routing.route(src, dst)
     }
 
+    /// Some packets that come in are led to another destination.
+    #[inline]
+    pub fn leads_elsewhere(&self) -> bool {
+        self.nat.has_destinations() || !self.balancers.is_empty()
+    }
+
     /// What translates the destination of this connection still does.
     pub fn leads(&self, connection: &Connection) -> bool {
         let (external, inside) = (connection.original.dst, connection.reply.src);

@@ -104,7 +104,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         match (&outcome.proposal, connection) {
             (Some(proposal), None) => match self.open(proposal, &pending.entered, &outcome) {
                 Ok(()) => {
-                    self.tell_assigned(proposal.original.src, &outcome);
+                    self.tell_assigned(proposal.original.src, outcome.assigned);
                     self.count_translated(&outcome.translated);
                     self.finish(pending, &outcome);
                 }
@@ -186,7 +186,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Counts a new connection of the rules that translate it; once for one that translates both ends.
-    fn count_translated(&self, by: &TranslatedBy) {
+    pub(super) fn count_translated(&self, by: &TranslatedBy) {
         let tables = self.tables.tables();
         let source = by.source.and_then(|rule| self.source_rule(rule));
         let destination = by.destination.and_then(|(router, external)| {
@@ -205,13 +205,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         }
     }
 
-    /// Counts a new connection of a rule that translates its source.
-    pub(super) fn count_source(&self, rule: (DatapathId, u32)) {
-        if let Some(rule) = self.source_rule(rule) {
-            rule.hits.add();
-        }
-    }
-
     /// The rule with this index in those of a router that translate sources.
     #[inline]
     fn source_rule(&self, (router, index): (DatapathId, u32)) -> Option<&Snat> {
@@ -220,12 +213,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Tells a balancer that the connection it gave a backend is open.
-    fn tell_assigned(&self, client: IpAddr, outcome: &Outcome) {
+    pub(super) fn tell_assigned(&self, client: IpAddr, assigned: Option<Assigned>) {
         let Some(Assigned {
             datapath,
             vip,
             backend,
-        }) = outcome.assigned
+        }) = assigned
         else {
             return;
         };

@@ -14,8 +14,9 @@ use crate::scenario::{Place, Scenario};
 use crate::traffic::{Load, Order, Size, parse_flows};
 pub(crate) use node::Node;
 
-/// Connections of the node, at least.
+/// Connections of the node, at least; where every packet opens one so many that there is room for all.
 const CONNECTIONS: u32 = 1 << 14;
+const OPENED: u32 = 1 << 17;
 /// Bursts between two milliseconds of the node's time.
 const BURSTS_A_TICK: u32 = 64;
 /// Bursts after which all addresses must be known.
@@ -52,9 +53,14 @@ pub struct Played {
 /// # Errors
 /// When the node loses packets, or sends wrong ones.
 pub fn run(replay: &Replay) -> anyhow::Result<Played> {
+    let least = if replay.scenario.opens() {
+        OPENED
+    } else {
+        CONNECTIONS
+    };
     let place = Place {
         cpus: vec![0],
-        connections: CONNECTIONS.max(replay.flows.saturating_mul(2)),
+        connections: least.max(replay.flows.saturating_mul(2)),
     };
     let load = Load {
         flows: replay.flows,

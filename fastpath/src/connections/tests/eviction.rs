@@ -39,7 +39,7 @@ fn the_oldest_of_the_most_numerous_half_open_goes_first_and_then_the_ended() {
     let victims: Vec<ConnRef> = (40..49)
         .map(|n| {
             worker
-                .insert(&snat(n, State::EchoReplied), now)
+                .insert(&snat(n, State::EchoReplied), now.plus(n))
                 .unwrap()
                 .evicted
                 .unwrap()
@@ -66,7 +66,9 @@ fn the_oldest_of_the_most_numerous_half_open_goes_first_and_then_the_ended() {
     );
     assert!(table.read(confirmed[0]).is_some());
     assert_eq!(
-        worker.insert(&snat(50, State::UdpNew), now).unwrap_err(),
+        worker
+            .insert(&snat(50, State::UdpNew), now.plus(50))
+            .unwrap_err(),
         InsertError::TableFull
     );
 }
@@ -81,7 +83,7 @@ fn what_was_confirmed_is_out_of_the_queue_and_a_stream_in_use_is_passed_over() {
     worker.touch(conns[1], Direction::Original, 1, TcpFlags::NONE, now);
     let evicted = |worker: &mut Writer<Addr>, n| {
         worker
-            .insert(&snat(n, State::UdpAssured), now)
+            .insert(&snat(n, State::UdpAssured), now.plus(n))
             .unwrap()
             .evicted
     };
@@ -97,9 +99,42 @@ fn what_was_confirmed_is_out_of_the_queue_and_a_stream_in_use_is_passed_over() {
         "fresh, but the only one"
     );
     assert_eq!(
-        worker.insert(&snat(13, State::UdpNew), now).unwrap_err(),
+        worker
+            .insert(&snat(13, State::UdpNew), now.plus(13))
+            .unwrap_err(),
         InsertError::TableFull
     );
+}
+
+#[test]
+fn a_flood_leaves_those_that_have_just_begun_some_time() {
+    let table = table(1_024, 1);
+    let mut worker = worker(&table, 0);
+    let ended = fill(&mut worker, 0..2, State::TcpRefused, START);
+    fill(&mut worker, 2..1_024, State::TcpSynSent, START);
+    let mut numbers = 2_000..;
+    let mut flood = |worker: &mut Writer<Addr>, now| {
+        let insert = |n| worker.insert(&snat(n, State::TcpSynSent), now);
+        let opened: Vec<_> = numbers.by_ref().take(100).map(insert).collect();
+        let gone = opened.iter().flatten().filter_map(|new| new.evicted);
+        gone.map(|gone| gone.conn).collect::<Vec<_>>()
+    };
+    let gone = flood(&mut worker, START.plus(1));
+    // One of 256 half-open ones, and whoever has ended.
+    assert_eq!(gone.len(), 4 + ended.len());
+    assert!(ended.iter().all(|conn| gone.contains(conn)));
+    assert!(!worker.has_room(START.plus(1)), "and it knows");
+    assert!(worker.has_room(START.plus(2)), "until the next millisecond");
+    // So one that has just begun has a quarter of a second to be answered, however great the flood.
+    let client = worker
+        .insert(&snat(1_500, State::TcpSynSent), START.plus(2))
+        .unwrap();
+    for ms in 2..250 {
+        flood(&mut worker, START.plus(ms));
+    }
+    assert!(table.read(client.conn).is_some());
+    worker.close(client.conn).unwrap();
+    assert!(worker.has_room(START.plus(249)), "there is a place again");
 }
 
 #[test]

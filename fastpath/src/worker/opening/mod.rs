@@ -1,16 +1,17 @@
 //! Cached ways for packets of a zone that have no connection: those that open one, and those that want none.
 //!
 //! ```text
-//!  door   by entry and both MACs: a way, or the first router                              (from the walk)
-//!  stop   a router: ordinary? next hop, SNAT rule, connection known in its zone?          (for each packet)
-//!  step   by stop and next hop (or host on the link): a way, or the next router           (from the walk)
+//!  door   by entry and both MACs: a way, or the first router                                     (from the walk)
+//!  stop   a router: destination rule or balancer, ordinary? next hop, source rule                (for each packet)
+//!  step   by stop and next hop (or host on the link): a way, or the next router                  (from the walk)
 //!  ─────► nothing to translate: along the way
-//!         source NAT at the last router: choose a port, open the connection, along the way
+//!         a destination, or the source at the last router: choose a port, open the connection, along the way
 //! ```
 //! As with [lanes](super::lane) nothing is decided here that the walk does not decide. Each memo is of a packet that
 //! walked; what depends on the packet itself is decided for each, by the functions that the walk calls. Whatever is
 //! out of the ordinary walks: echoes, the middle of a TCP stream, packets from outside that are to be tracked.
 
+mod destination;
 mod place;
 mod trail;
 
@@ -22,18 +23,21 @@ use super::lane;
 use super::memory::Memory;
 use super::seen::{Fate, Seen};
 use crate::connections::{
-    First, Flags, FlowKey4, Hashes, InsertError, NewConnection, PortRequest, Rewrite, State,
+    Address, First, Flags, FlowKey4, Hashes, InsertError, NewConnection, PortRequest, Rewrite,
+    State,
 };
 use crate::counters::Work;
 use crate::glance::Glance;
-use crate::ids::{DatapathId, PathId, PortId, Zone};
+use crate::ids::{PathId, PortId, Zone};
 use crate::io::{BURST, FramePool, Ports, prefetch};
+use crate::pipeline::{Assigned, TranslatedBy};
 use crate::spread::Accept;
 use crate::stage::{nat, steer};
 use crate::tables::Tables;
 use crate::verdict::DropReason;
 
-use place::{DoorKey, Next, STOPS, StepKey, Stop, Translation};
+use destination::{Arrival, Led};
+use place::{DoorKey, Next, Packet, STOPS, StepKey, Stop, Translation};
 
 pub(super) use trail::Trail;
 
@@ -71,10 +75,32 @@ pub(super) struct Opening {
     hash: u32,
     request: PortRequest<u32>,
     state: State,
-    /// The router, and the index of the rule that translates its source.
-    rule: (DatapathId, u32),
+    /// The rules that translate it.
+    by: TranslatedBy,
+    /// Its port must not make the answers look like the packet itself, as those of a host that talks to itself would.
+    apart: bool,
+    flags: Flags,
+    /// The backend that it was given.
+    assigned: Option<Assigned>,
     /// No connection may have this key, which the router would look up: the key and its hash.
     also: Option<(FlowKey4, u32)>,
+}
+
+/// A packet at a router.
+#[derive(Clone, Copy, Debug)]
+struct Going {
+    newcomer: Newcomer,
+    stop: Stop,
+    /// Where its destination has become another one.
+    led: Option<Led>,
+}
+
+impl Going {
+    /// Its flow as it is now.
+    fn flow(&self) -> FlowKey4 {
+        let key = self.newcomer.key;
+        self.led.map_or(key, |led| led.of(key))
+    }
 }
 
 /// All memos of a worker.
@@ -113,6 +139,12 @@ fn balanced(tables: &Tables, port: PortId, key: &FlowKey4) -> bool {
         .is_some_and(|(_, switch, _)| switch.balancers.want(key))
 }
 
+/// The state that a packet opens a connection in; `None` when that takes a walk: of an echo it matters which way it goes.
+fn first_state(proto: u8, glance: &Glance) -> Option<State> {
+    let state = State::open(proto, glance.flags, false)?;
+    matches!(state, State::UdpNew | State::TcpSynSent).then_some(state)
+}
+
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Finds out what is to be done with these packets; the plans of those that must walk stay as they are. Packets at
     /// the same router are routed together, and what [`Worker::begin`] will read is asked for.
@@ -123,7 +155,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         plans: &mut [Option<Plan>; BURST],
     ) {
         let tables = self.tables.tables();
-        let mut going: ArrayVec<(Newcomer, Stop), BURST> = ArrayVec::new();
+        let mut going: ArrayVec<Going, BURST> = ArrayVec::new();
         for newcomer in newcomers {
             // All else about the source is in the key of the door.
             let allowed = |seen: &&Seen| {
@@ -141,8 +173,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 macs: seen.glance.macs,
             };
             match self.openings.doors.get(&key, self.edition) {
-                Some(Next::Way(path)) => newcomer.set(plans, Plan::Pass(*path)),
-                Some(Next::Stop(stop)) => going.push((*newcomer, *stop)),
+                Some(Next::Way(path, _)) => newcomer.set(plans, Plan::Pass(*path)),
+                Some(Next::Stop(stop)) => going.push(Going {
+                    newcomer: *newcomer,
+                    stop: *stop,
+                    led: None,
+                }),
                 None => {}
             }
         }
@@ -151,19 +187,22 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 break;
             }
             let mut next = ArrayVec::new();
-            for run in going.chunk_by(|a, b| a.1.place == b.1.place) {
+            for run in going.chunk_by_mut(|a, b| a.stop.place == b.stop.place) {
                 self.pass(run, seen, plans, &mut next);
             }
             going = next;
         }
         let table = self.connections.table().of::<u32>();
+        let room = self.connections.has_room::<u32>(self.now);
         for newcomer in newcomers {
             let Some(Some(Plan::Open(opening))) = plans.get(newcomer.at) else {
                 continue;
             };
-            // Most keep their port.
-            let reply = opening.request.reply_key(opening.request.original);
-            table.warm(table.hash(&reply), prefetch);
+            if room {
+                // Most keep their port.
+                let reply = opening.request.reply_key(opening.request.original);
+                table.warm(table.hash(&reply), prefetch);
+            }
             if let Some((_, hash)) = opening.also {
                 table.warm(hash, prefetch);
             }
@@ -173,48 +212,93 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Packets at one router: what is to be done with them, or where they come to next.
     fn pass(
         &self,
-        run: &[(Newcomer, Stop)],
+        run: &mut [Going],
         seen: &[Seen; BURST],
         plans: &mut [Option<Plan>; BURST],
-        going: &mut ArrayVec<(Newcomer, Stop), BURST>,
+        going: &mut ArrayVec<Going, BURST>,
     ) {
         let tables = self.tables.tables();
-        let Some((_, Stop { place, .. })) = run.first() else {
+        let Some(place) = run.first().map(|first| first.stop.place) else {
             return;
         };
         let (Some((_, router)), Some(port)) = (tables.router(place.router), place.port(tables))
         else {
             return;
         };
+        let mut walks = [false; BURST];
+        if router.leads_elsewhere() {
+            for (one, walks) in run.iter_mut().zip(&mut walks) {
+                match place.arrival(tables, &one.newcomer.key, self.now) {
+                    Arrival::Stays => {}
+                    Arrival::Led(led) if one.led.is_none() => one.led = Some(led),
+                    Arrival::Led(_) | Arrival::Walks => *walks = true,
+                }
+            }
+        }
         let addresses: ArrayVec<(u32, u32), BURST> = run
             .iter()
-            .map(|(newcomer, _)| (newcomer.key.src, newcomer.key.dst))
+            .map(|one| (one.newcomer.key.src, one.flow().dst))
             .collect();
         let mut groups = [steer::WALK; BURST];
         router.steer_v4(port, &addresses, &mut groups);
-        for ((newcomer, stop), group) in run.iter().zip(groups) {
-            let seen = seen.get(newcomer.at).filter(|_| group != steer::WALK);
-            let left = seen.and_then(|seen| {
-                Some((
-                    seen,
-                    stop.leave(tables, &self.learned, &seen.glance, group)?,
-                ))
-            });
-            let Some((seen, (step, translation))) = left else {
+        for ((one, group), walks) in run.iter().zip(groups).zip(walks) {
+            if group == steer::WALK || walks {
                 continue;
-            };
-            match (self.openings.steps.get(&step, self.edition), translation) {
-                (Some(Next::Stop(stop)), None) => going.push((*newcomer, *stop)),
-                (Some(Next::Way(path)), None) => newcomer.set(plans, Plan::Pass(*path)),
-                (Some(Next::Way(path)), Some(translation)) => {
-                    if let Some(opening) = self.opening(*path, &seen.glance, newcomer, translation)
-                    {
-                        newcomer.set(plans, Plan::Open(opening));
-                    }
-                }
-                // Translated before another router: rare.
-                (Some(Next::Stop(_)), Some(_)) | (None, _) => {}
             }
+            if let Some(seen) = seen.get(one.newcomer.at) {
+                self.leave_for(one, &seen.glance, group, plans, going);
+            }
+        }
+    }
+
+    /// A packet leaves a router that routes it by `group`.
+    fn leave_for(
+        &self,
+        one: &Going,
+        glance: &Glance,
+        group: u32,
+        plans: &mut [Option<Plan>; BURST],
+        going: &mut ArrayVec<Going, BURST>,
+    ) {
+        let Going {
+            newcomer,
+            stop,
+            led,
+        } = one;
+        let packet = Packet {
+            glance,
+            flow: one.flow(),
+            led: *led,
+        };
+        let left = stop.leave(self.tables.tables(), &self.learned, &packet, group);
+        let Some((step, translation)) = left else {
+            return;
+        };
+        let plan = match (
+            self.openings.steps.get(&step, self.edition),
+            translation,
+            led,
+        ) {
+            (Some(Next::Stop(stop)), None, _) => {
+                going.push(Going {
+                    stop: *stop,
+                    ..*one
+                });
+                return;
+            }
+            (Some(Next::Way(path, _)), None, None) => Some(Plan::Pass(*path)),
+            (Some(Next::Way(path, _)), Some(to), None) => {
+                self.opening(*path, glance, newcomer, to).map(Plan::Open)
+            }
+            (Some(Next::Way(path, zone)), None, Some(led)) => {
+                let opening = self.opening_led(*path, glance, newcomer, led, *zone);
+                opening.map(Plan::Open)
+            }
+            // Translated before another router, or both ends: rare.
+            (Some(_), Some(_), _) | (None, ..) => None,
+        };
+        if let Some(plan) = plan {
+            newcomer.set(plans, plan);
         }
     }
 
@@ -230,11 +314,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             hash,
             ..
         } = *newcomer;
-        let state = State::open(original.proto, glance.flags, false)?;
-        if !matches!(state, State::UdpNew | State::TcpSynSent) {
-            // Of an echo it matters which way it goes.
-            return None;
-        }
+        let state = first_state(original.proto, glance)?;
         let request = PortRequest {
             proto: original.proto,
             external: to.external,
@@ -245,20 +325,60 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             source: original.src,
             now: self.now,
         };
-        let known = FlowKey4 {
-            zone: to.inside,
-            ..original
-        };
-        let elsewhere = to.inside != original.zone && to.inside != Zone::NONE;
         Some(Opening {
             path,
             original,
             hash,
             request,
             state,
-            rule: to.rule,
-            also: elsewhere.then(|| (known, self.connections.table().hash(&known))),
+            by: to.by,
+            apart: false,
+            flags: Flags::default(),
+            assigned: None,
+            also: self.also(original, to.inside),
         })
+    }
+
+    /// The same of a packet whose destination has become another one.
+    fn opening_led(
+        &self,
+        path: PathId,
+        glance: &Glance,
+        newcomer: &Newcomer,
+        led: &Led,
+        zone: Zone,
+    ) -> Option<Opening> {
+        let original = newcomer.key;
+        let now = led.of(original);
+        let request = PortRequest {
+            proto: now.proto,
+            external: now.src,
+            original: now.src_port,
+            remote: now.dst,
+            remote_port: now.dst_port,
+            zone,
+            source: original.src,
+            now: self.now,
+        };
+        Some(Opening {
+            path,
+            original,
+            hash: newcomer.hash,
+            request,
+            state: first_state(original.proto, glance)?,
+            apart: true,
+            flags: led.flags,
+            assigned: led.assigned,
+            by: led.by,
+            also: self.also(original, led.inside),
+        })
+    }
+
+    /// The key that a router would look up in its zone, unless that has been done.
+    fn also(&self, original: FlowKey4, zone: Zone) -> Option<(FlowKey4, u32)> {
+        let known = FlowKey4 { zone, ..original };
+        let elsewhere = zone != original.zone && zone != Zone::NONE;
+        elsewhere.then(|| (known, self.connections.table().hash(&known)))
     }
 
     /// Opens a connection and edits its first packet.
@@ -298,10 +418,24 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         {
             return Ok(None);
         }
+        if !self.connections.has_room::<u32>(self.now) {
+            // Under a flood this is what happens most: no memory is touched for it but where its key would be.
+            let known = table.contains_hashed(&opening.original, opening.hash);
+            return if known {
+                Ok(None)
+            } else {
+                Err(DropReason::ConnectionsFull)
+            };
+        }
         let chooser = self.chooser.clone();
         let (tables, request, ports) = (self.tables.tables(), &opening.request, &mut self.chooser);
         let mut choose = |accept: Accept<'_>| ports.choose(table, request, accept);
-        let choice = self.homes.prefer(tables, request, &|_| true, &mut choose);
+        let itself = FlowKey4 {
+            zone: request.zone,
+            ..opening.original
+        };
+        let accept = |port| !opening.apart || request.reply_key(port) != itself;
+        let choice = self.homes.prefer(tables, request, &accept, &mut choose);
         let Some(choice) = choice else {
             return Err(DropReason::NatPortsExhausted);
         };
@@ -310,7 +444,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             reply: choice.reply,
             paths: [opening.path, PathId::NONE],
             state: opening.state,
-            flags: Flags::default(),
+            flags: opening.flags,
         };
         let hashes = Hashes {
             original: opening.hash,
@@ -321,7 +455,8 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             Ok(inserted) => {
                 self.paths.share(opening.path);
                 self.opened(inserted);
-                self.count_source(opening.rule);
+                self.tell_assigned(opening.original.src.ip(), opening.assigned);
+                self.count_translated(&opening.by);
                 Ok(Some(Rewrite::towards(&choice.reply)))
             }
             // A packet before it in the burst has opened it.

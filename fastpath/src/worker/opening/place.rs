@@ -1,11 +1,15 @@
 //! Where packets without a connection come by, and how they go on from there.
 
+use sluice_net::flow_hash_v4;
+
 use super::super::memory::{Key, mix};
-use crate::connections::Address;
-use crate::glance::{Addresses, Glance, Macs};
+use super::destination::Led;
+use crate::connections::{Address, FlowKey4};
+use crate::glance::{Glance, Macs};
 use crate::ids::{DatapathId, PathId, Zone};
 use crate::learned::Learned;
 use crate::path::Gate;
+use crate::pipeline::TranslatedBy;
 use crate::stage::gateway::{self, Seat};
 use crate::stage::route;
 use crate::tables::{RouterPort, Tables};
@@ -34,12 +38,13 @@ pub(super) struct Stop {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Next {
     Stop(Stop),
-    Way(PathId),
+    /// A way, and for those that were led elsewhere the zone of their answers.
+    Way(PathId, Zone),
 }
 
 impl Default for Next {
     fn default() -> Next {
-        Next::Way(PathId::NONE)
+        Next::Way(PathId::NONE, Zone::NONE)
     }
 }
 
@@ -65,15 +70,26 @@ pub(super) struct StepKey {
     pub(super) group: u32,
     pub(super) hop: u32,
     pub(super) host: u32,
-    /// Their source is translated here: of those whose is not, nothing can be known about these.
-    pub(super) translated: bool,
+    /// What was translated: of others nothing can be known about these.
+    pub(super) translated: Part,
+}
+
+/// A part of packets that is translated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    #[default]
+    None,
+    /// The source, here.
+    Source,
+    /// The destination, here or before.
+    Destination,
 }
 
 impl Key for StepKey {
     #[inline]
     fn hash(&self) -> u64 {
         let host = u64::from(self.host) << 32 | u64::from(self.hop);
-        let translated = u64::from(self.translated) << 39;
+        let translated = (self.translated as u64) << 38;
         mix(self.from ^ translated ^ u64::from(self.group) << 40, host)
     }
 }
@@ -81,13 +97,42 @@ impl Key for StepKey {
 /// What the last router does to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Translation {
-    /// The router, and the index of its rule.
-    pub(super) rule: (DatapathId, u32),
+    /// The rule.
+    pub(super) by: TranslatedBy,
     pub(super) external: u32,
     /// Zone of the router: a connection may be known there.
     pub(super) inside: Zone,
     /// Zone of the answers.
     pub(super) outside: Zone,
+}
+
+/// A packet on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'a> {
+    /// As it came in.
+    pub(super) glance: &'a Glance,
+    /// Its flow as it is now.
+    pub(super) flow: FlowKey4,
+    /// Where its destination has become another one.
+    pub(super) led: Option<Led>,
+}
+
+impl Packet<'_> {
+    /// The hash by which routers choose a next hop.
+    fn hash(&self) -> u32 {
+        let FlowKey4 {
+            src,
+            dst,
+            src_port,
+            dst_port,
+            proto,
+            ..
+        } = self.flow;
+        match self.led {
+            None => self.glance.flow_hash(),
+            Some(_) => flow_hash_v4(src, dst, proto, (src_port, dst_port)),
+        }
+    }
 }
 
 impl Place {
@@ -105,7 +150,7 @@ impl Stop {
         self,
         tables: &Tables,
         learned: &Learned,
-        glance: &Glance,
+        packet: &Packet<'_>,
         group: u32,
     ) -> Option<(StepKey, Option<Translation>)> {
         let Place {
@@ -113,12 +158,9 @@ impl Stop {
             in_index,
             bound_for,
         } = self.place;
-        let Addresses::V4(both) = glance.addresses else {
-            return None;
-        };
-        let (src, dst) = (both.src(), both.dst());
+        let FlowKey4 { src, dst, .. } = packet.flow;
         let (piece, router) = tables.router(router)?;
-        let (hop, next) = route::choose(router.hops(group), || glance.flow_hash())?;
+        let (hop, next) = route::choose(router.hops(group), || packet.hash())?;
         if bound_for.is_some_and(|gateway| gateway != next.port) {
             return None;
         }
@@ -128,8 +170,13 @@ impl Stop {
             group,
             hop,
             host: next.via.map_or(dst, |_| 0),
-            translated: false,
+            translated: packet.led.map_or(Part::None, |_| Part::Destination),
         };
+        if let Some(led) = packet.led {
+            let stays = led.leaves(router, piece.id, packet.flow, in_index, next.port);
+            let here = gateway::egress(learned, out).continue_value()? == Seat::Here;
+            return (stays && here).then_some((key, None));
+        }
         if router.nat.is_empty() {
             return Some((key, None));
         }
@@ -149,13 +196,16 @@ impl Stop {
         }
         let outside = tables.outside_zone(piece, out);
         let translation = Translation {
-            rule: (piece.id, index as u32),
+            by: TranslatedBy {
+                source: Some((piece.id, index as u32)),
+                destination: None,
+            },
             external: u32::of(rule.external)?,
             inside: piece.zone(),
             outside,
         };
         let key = StepKey {
-            translated: true,
+            translated: Part::Source,
             ..key
         };
         (outside != Zone::NONE).then_some((key, Some(translation)))

@@ -6,13 +6,14 @@ use super::super::lane::{self, Landmarks};
 use super::super::memory::Edition;
 use super::super::{Pending, Worker};
 use super::Openings;
-use super::place::{DoorKey, Next, Place, STOPS, StepKey, Stop};
+use super::destination::{Arrival, Led};
+use super::place::{DoorKey, Next, Packet, Place, STOPS, StepKey, Stop};
 use crate::connections::Address;
-use crate::glance::{Addresses, Glance};
-use crate::ids::{DatapathId, PathId, PortId};
+use crate::glance::Glance;
+use crate::ids::{DatapathId, PathId, PortId, Zone};
 use crate::io::{FramePool, Ports};
 use crate::pipeline::Outcome;
-use crate::stage::enter::{Entered, Entry};
+use crate::stage::enter::Entry;
 use crate::stage::steer;
 use crate::tables::{SwitchPort, Tables};
 use crate::trace::{Event, Recorder};
@@ -91,7 +92,6 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let cacheable = matches!(outcome.verdict, Verdict::Transmit(_))
             && outcome.sightings.is_empty()
             && outcome.quoted.is_none()
-            && outcome.assigned.is_none()
             && !outcome.close;
         let gate = self.doors.gates().get(&entered.entry);
         let (true, Some(gate), Some(glance)) = (cacheable, gate, Glance::of(&entered.headers))
@@ -106,7 +106,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             // The door does not tell which port: its rules are for the walk.
             return;
         }
-        let Some(steps) = self.retrace(entered, outcome, trail, &glance) else {
+        let Some((steps, zone)) = self.retrace(pending, outcome, trail, &glance) else {
             return;
         };
         let (generation, changes, now) = (self.tables.tables().generation, self.changes, self.now);
@@ -118,50 +118,63 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             gate,
             macs: glance.macs,
         };
-        let gone = self.openings.learn(door, &steps, path, self.edition);
+        let gone = self
+            .openings
+            .learn(door, &steps, Next::Way(path, zone), self.edition);
         for path in gone {
             self.paths.release(path);
         }
     }
 
-    /// The steps of a packet that walked, if they are what [`Worker::plan`] would find; the stops have no numbers yet.
+    /// The steps of a packet that walked, if they are what [`Worker::plan`] would find; the stops have no numbers yet. With
+    /// them the zone of its answers, if its destination has become another one.
     fn retrace(
         &self,
-        entered: &Entered,
+        pending: &Pending<P::Frame>,
         outcome: &Outcome,
         trail: &Trail,
         glance: &Glance,
-    ) -> Option<ArrayVec<(Place, StepKey), STOPS>> {
+    ) -> Option<(ArrayVec<(Place, StepKey), STOPS>, Zone)> {
         let tables = self.tables.tables();
-        let Addresses::V4(both) = glance.addresses else {
-            return None;
-        };
-        let (src, dst) = (both.src(), both.dst());
-        let places = trail.places(tables, entered.entry)?;
+        let original = glance.key(pending.zone)?;
+        let places = trail.places(tables, pending.entered.entry)?;
         let mut steps = ArrayVec::new();
         let mut translation = None;
+        let mut led: Option<Led> = None;
         for place in places {
             if translation.is_some() {
                 return None;
             }
             let (_, router) = tables.router(place.router)?;
+            match place.arrival(tables, &original, self.now) {
+                Arrival::Stays => {}
+                Arrival::Led(here) if led.is_none() => led = Some(here),
+                Arrival::Led(_) | Arrival::Walks => return None,
+            }
+            let flow = led.map_or(original, |led| led.of(original));
             let mut group = [steer::WALK];
-            router.steer_v4(place.port(tables)?, &[(src, dst)], &mut group);
+            router.steer_v4(place.port(tables)?, &[(flow.src, flow.dst)], &mut group);
             let [group] = group;
             if group == steer::WALK {
                 return None;
             }
             let stop = Stop { id: 0, place };
-            let (key, found) = stop.leave(tables, &self.learned, glance, group)?;
+            let packet = Packet { glance, flow, led };
+            let (key, found) = stop.leave(tables, &self.learned, &packet, group)?;
             translation = found;
             steps.push((place, key));
         }
-        let external = translation.map(|translation| translation.external.ip());
-        let proposed = match &outcome.proposal {
-            Some(proposal) if proposal.reply_open => return None,
-            proposal => proposal.map(|proposal| proposal.reply.dst),
+        let proposal = outcome.proposal.as_ref();
+        let assigned = led.and_then(|led| led.assigned);
+        let zone = match (translation, led, proposal) {
+            (None, None, None) => Zone::NONE,
+            (Some(to), None, Some(proposal)) if !proposal.reply_open => {
+                (to.external.ip() == proposal.reply.dst).then_some(Zone::NONE)?
+            }
+            (None, Some(led), Some(proposal)) => led.zone(&original, proposal)?,
+            _ => return None,
         };
-        (external == proposed).then_some(steps)
+        (assigned == outcome.assigned).then_some((steps, zone))
     }
 }
 
@@ -171,12 +184,12 @@ impl Openings {
         &mut self,
         door: DoorKey,
         steps: &[(Place, StepKey)],
-        path: PathId,
+        way: Next,
         edition: Edition,
     ) -> ArrayVec<PathId, { STOPS + 1 }> {
         let mut gone = ArrayVec::new();
         let mut lost = |old: Option<Next>| {
-            if let Some(Next::Way(path)) = old {
+            if let Some(Next::Way(path, _)) = old {
                 gone.push(path);
             }
         };
@@ -205,8 +218,8 @@ impl Openings {
             last = Some(StepKey { from: id, ..*key });
         }
         lost(match last {
-            None => self.doors.put(door, edition, Next::Way(path)),
-            Some(step) => self.steps.put(step, edition, Next::Way(path)),
+            None => self.doors.put(door, edition, way),
+            Some(step) => self.steps.put(step, edition, way),
         });
         gone
     }

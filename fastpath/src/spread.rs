@@ -184,6 +184,28 @@ mod tests {
     }
 
     #[test]
+    fn hashes_of_ipv6_are_those_that_cards_compute() {
+        let table: Vec<u16> = (0..=u16::MAX).collect();
+        let spread = Spread::new(&GIVEN, &table, (true, false)).unwrap();
+        let flow = |proto| FlowKey {
+            src: "3ffe:2501:200:1fff::7"
+                .parse::<std::net::Ipv6Addr>()
+                .unwrap()
+                .to_bits(),
+            dst: "3ffe:2501:200:3::1"
+                .parse::<std::net::Ipv6Addr>()
+                .unwrap()
+                .to_bits(),
+            src_port: 2794,
+            dst_port: 1766,
+            proto,
+            zone: Zone(1),
+        };
+        assert_eq!(spread.queue(&flow(ip_proto::TCP)), 0x4020_7d3d_u32 as u16);
+        assert_eq!(spread.queue(&flow(ip_proto::UDP)), 0x2cc1_8cd5_u32 as u16);
+    }
+
+    #[test]
     fn a_key_of_two_bytes_over_and_over_does_not_tell_directions_apart() {
         let key: Vec<u8> = [0x6d, 0x5a].into_iter().cycle().take(40).collect();
         let spread = Spread::new(&key, &[0, 1, 2, 3], (true, true)).unwrap();

@@ -110,6 +110,11 @@ impl Wheel {
         }
     }
 
+    /// Makes this the moment from which on an empty wheel turns.
+    pub(super) fn begin(&mut self, now: Tick) {
+        self.done = now.0 >> SHIFT;
+    }
+
     /// Enters a slot that is not in the wheel. It comes up at `deadline` or less than one bucket later, or
     /// sooner when the deadline is more than a turn away.
     pub(super) fn place(&mut self, sides: &[Side], slot: u32, deadline: Tick) {

@@ -147,6 +147,8 @@ pub struct Writer<A: Address> {
     now: Tick,
     /// It had time for all that were due then.
     settled: bool,
+    /// No connection was ever this worker's.
+    unused: bool,
     hand: Hand,
     wheel: Wheel,
     queues: Queues,
@@ -165,6 +167,7 @@ impl<A: Address> Writer<A> {
         Writer {
             now,
             settled: false,
+            unused: true,
             table,
             id,
             timeouts,
@@ -246,7 +249,7 @@ impl<A: Address> Writer<A> {
             Ok(inserted) => {
                 let slot = inserted.conn.slot::<A>();
                 let deadline = now.plus(self.timeouts.of(new.state));
-                self.wheel.place(&self.table.sides, slot, deadline);
+                self.place(slot, deadline, now);
                 self.enqueue(slot, new.state);
             }
             Err(_) if counted => self.table.sources.release(&new.original),
@@ -406,8 +409,7 @@ impl<A: Address> Writer<A> {
             line.set_path(PathId::NONE);
         }
         let deadline = now.plus(self.timeouts.of(seen.state()));
-        self.wheel
-            .place(&self.table.sides, conn.slot::<A>(), deadline);
+        self.place(conn.slot::<A>(), deadline, now);
         self.enqueue(conn.slot::<A>(), seen.state());
         true
     }
@@ -457,10 +459,19 @@ impl<A: Address> Writer<A> {
         count + self.evict_for_others(now, ended)
     }
 
-    /// Nothing is due that was not looked at: the last [`Writer::expire`] was of this moment and had time for all.
+    /// Nothing is due that was not looked at: there never was a connection, or the last [`Writer::expire`] was of this moment and had time for all.
     #[inline]
     pub(super) fn settled(&self, now: Tick) -> bool {
-        self.now == now && self.settled
+        self.unused || self.now == now && self.settled
+    }
+
+    /// Enters a connection into the wheel, which stood still while there was none.
+    fn place(&mut self, slot: u32, deadline: Tick, now: Tick) {
+        if self.unused {
+            self.unused = false;
+            self.wheel.begin(now);
+        }
+        self.wheel.place(&self.table.sides, slot, deadline);
     }
 
     /// Takes connections out of the wheel whose bucket has come, and asks for their entries.

@@ -95,6 +95,26 @@ fn keys_of_two_families_make_no_connection() {
     assert_eq!(refused, InsertError::Families);
 }
 
+/// A family that is not used costs nothing; when it is, after weeks, its connections end in time.
+#[test]
+fn a_family_may_be_used_late() {
+    for (wait, n) in [(30 << 24, 1), (1 << 31, 1), (2_100_000_000, 0)] {
+        let table = table(64, 2);
+        let mut worker = worker(&table, 0);
+        let late = START.plus(wait);
+        worker.insert(&new(n), late).unwrap();
+        let unreplied = Timeouts::default().udp_unreplied;
+        assert_eq!(worker.expire(late.plus(unreplied - 1), 16, |_, _| ()), 0);
+        assert_eq!(worker.expire(late.plus(unreplied + 128), 16, |_, _| ()), 1);
+        // One that is taken over begins anew.
+        let mut other = self::worker(&table, 1);
+        let nobodys = new(3).narrow().unwrap();
+        let conn = other.of::<u128>().insert_unowned(&nobodys, START).unwrap();
+        assert!(other.claim(conn.conn, late));
+        assert_eq!(other.expire(late.plus(unreplied + 128), 16, |_, _| ()), 1);
+    }
+}
+
 #[test]
 fn both_families_expire_in_time() {
     let table = table(64, 1);

@@ -614,3 +614,46 @@ fn n1_names_the_snat_rule_and_leaves_no_connection() {
             .all(|frame| !sluice_net::show(frame).contains("tcp"))
     );
 }
+
+#[test]
+fn ends_of_ipv6_have_brackets_and_rules_their_names() {
+    let bench = Bench::example("examples/nat66/node.toml");
+    let packet = |dst: &str, dport| PacketSpec {
+        src: Some("fd00:10::12".parse().expect("an address")),
+        proto: Some("tcp".to_owned()),
+        sport: Some(5555),
+        dport: Some(dport),
+        ..to(dst)
+    };
+    let text = |stage: &str, trace: &Trace| {
+        let mut steps = trace.steps.iter();
+        let step = steps.find(|step| step.stage == stage);
+        step.unwrap_or_else(|| panic!("{stage}: {trace}"))
+            .text
+            .clone()
+    };
+    let trace = from_port(&bench, "web2", packet("2001:db8:1::80", 80));
+    let balanced = text("balance", &trace);
+    assert!(
+        balanced
+            .starts_with("router r: load balancer web sends [2001:db8:1::80]:80 to [fd00:10::1")
+            && balanced.ends_with("]:8080, one of 2 that serve"),
+        "{balanced}"
+    );
+    assert_eq!(
+        text("nat", &trace),
+        "router r: source [fd00:10::12]:5555 to [fd00:10::1]:5555 by the connection's translation"
+    );
+    assert!(
+        trace
+            .to_string()
+            .contains("tcp from fd00:10::1 port 5555 to fd00:10::1"),
+        "{trace}"
+    );
+    // What another rule of the same router does for the other server.
+    let trace = from_port(&bench, "web2", packet("2001:db8:1::11", 8080));
+    assert_eq!(
+        text("nat", &trace),
+        "router r: destination [2001:db8:1::11]:8080 to [fd00:10::11]:8080 by rule \"dnat_and_snat fd00:10::11 <-> 2001:db8:1::11\""
+    );
+}

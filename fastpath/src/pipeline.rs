@@ -54,6 +54,7 @@ mod distributed;
 mod fragment;
 mod health;
 mod leave;
+mod mapping;
 mod outcome;
 mod quoted;
 mod stations;

@@ -183,6 +183,28 @@ pub enum Event {
         /// To the external ones.
         to: (IpAddr, u16),
     },
+    /// A rule calls the source the same whatever the remote end.
+    Map {
+        /// The router.
+        router: DatapathId,
+        /// Index of the SNAT rule.
+        rule: usize,
+        /// It was not called anything before.
+        made: bool,
+        /// Address and port inside.
+        inside: (IpAddr, u16),
+        /// What they are called.
+        outside: (IpAddr, u16),
+    },
+    /// A packet that no connection expects was let in to a mapped port.
+    EnterMapping {
+        /// The router.
+        router: DatapathId,
+        /// Address and port outside.
+        outside: (IpAddr, u16),
+        /// Those of the host inside.
+        inside: (IpAddr, u16),
+    },
     /// A new connection is tracked, so that its replies are known.
     Track {
         /// The router.

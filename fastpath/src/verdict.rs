@@ -345,6 +345,8 @@ drop_reasons! {
     NatTwice = "nat-twice",
     /// A protocol that address translation does not know.
     NatProtocol = "nat-protocol",
+    /// To a port that a rule maps to a host inside, from an end that may not send to it.
+    NatFiltered = "nat-filtered",
     /// No free source port for the SNAT address towards this destination.
     NatPortsExhausted = "nat-ports-exhausted",
     /// Nobody serves the virtual IP of a load balancer.

@@ -53,6 +53,12 @@ impl Flags {
     pub const TRACKED_FROM: Flags = Flags(8);
     /// Those of the switch port that it went to do.
     pub const TRACKED_TO: Flags = Flags(16);
+    /// Its source has the port outside that it has towards all remote ends.
+    pub const MAPPED_FROM: Flags = Flags(32);
+    /// So has its destination.
+    pub const MAPPED_TO: Flags = Flags(64);
+    /// Of a mapping: it ends when nothing rests on it.
+    pub const CONDEMNED: Flags = Flags(128);
 
     /// Both sets.
     #[must_use]
@@ -64,6 +70,12 @@ impl Flags {
     #[must_use]
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// The connection rests on mappings.
+    #[must_use]
+    pub const fn mapped(self) -> bool {
+        self.0 & (Flags::MAPPED_FROM.0 | Flags::MAPPED_TO.0) != 0
     }
 }
 

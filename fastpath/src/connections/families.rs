@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::address::Address;
 use super::connection::{ConnRef, Connection, Hit};
 use super::key::{Direction, FlowKey};
+use super::mapping::{Held, Rests};
 use super::orders::Orders;
 use super::sequence::Segment;
 use super::state::{TcpFlags, Timeouts};
@@ -143,6 +144,16 @@ impl ConnectionTable {
             self.v6.read(conn).map(|copy| copy.widen())
         } else {
             self.v4.read(conn).map(|copy| copy.widen())
+        }
+    }
+
+    /// As [`Table::users`].
+    #[must_use]
+    pub fn users(&self, mapping: ConnRef) -> u32 {
+        if mapping.is_v6() {
+            self.v6.users(mapping)
+        } else {
+            self.v4.users(mapping)
         }
     }
 
@@ -313,6 +324,36 @@ impl WorkerConnections {
     ) -> Result<Inserted, InsertError> {
         let inserted = self.of::<A>().open(new, hashes, first, now)?;
         Ok(inserted.widen())
+    }
+
+    /// As [`Writer::hold`].
+    ///
+    /// # Errors
+    /// As [`Writer::hold`]. [`InsertError::Families`] when what it rests on is not of one family.
+    pub fn hold(&mut self, rests: &Rests, now: Tick) -> Result<Held, InsertError> {
+        if let Some(rests) = rests.narrow() {
+            return self.v4.hold(&rests, now);
+        }
+        let rests = rests.narrow().ok_or(InsertError::Families)?;
+        self.v6.hold(&rests, now)
+    }
+
+    /// As [`Writer::rest`].
+    pub fn rest(&mut self, conn: ConnRef, held: Held) {
+        if conn.is_v6() {
+            self.v6.rest(conn, held);
+        } else {
+            self.v4.rest(conn, held);
+        }
+    }
+
+    /// As [`Writer::release`].
+    pub fn release(&mut self, held: Held, now: Tick) {
+        if held.is_v6() {
+            self.v6.release(held, now);
+        } else {
+            self.v4.release(held, now);
+        }
     }
 
     /// As [`Writer::touch`].

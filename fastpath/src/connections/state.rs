@@ -75,6 +75,8 @@ pub enum State {
     OtherNew,
     /// Another protocol, answered.
     OtherAssured,
+    /// No connection: what a source is called outside, or leave to send to it.
+    Mapping,
 }
 
 /// How much a connection may be asked to give way when the table is full.
@@ -88,7 +90,7 @@ pub enum Standing {
     Confirmed,
 }
 
-const STATES: [State; 17] = [
+const STATES: [State; 18] = [
     State::TcpSynSent,
     State::TcpSynReceived,
     State::TcpEstablished,
@@ -106,11 +108,15 @@ const STATES: [State; 17] = [
     State::EchoReplied,
     State::OtherNew,
     State::OtherAssured,
+    State::Mapping,
 ];
 
 impl State {
-    /// Every state, in the order of its number.
-    pub const ALL: [State; 17] = STATES;
+    /// Every state of a connection, in the order of its number: all but [`State::Mapping`].
+    pub const ALL: [State; 17] = {
+        let [connections @ .., _] = STATES;
+        connections
+    };
 
     /// A bit for each state that only a FIN or RST changes.
     pub(super) const STEADY: u32 = 1 << State::TcpEstablished as u32
@@ -151,7 +157,7 @@ impl State {
                     self
                 }
             }
-            State::UdpAssured | State::EchoReplied | State::OtherAssured => self,
+            State::UdpAssured | State::EchoReplied | State::OtherAssured | State::Mapping => self,
             State::UdpNew if direction == Direction::Reply => State::UdpAssured,
             State::EchoNew if direction == Direction::Reply => State::EchoReplied,
             State::OtherNew if direction == Direction::Reply => State::OtherAssured,
@@ -268,6 +274,7 @@ impl State {
             State::EchoReplied => "echo-replied",
             State::OtherNew => "other-new",
             State::OtherAssured => "other-assured",
+            State::Mapping => "mapping",
         }
     }
 
@@ -336,6 +343,8 @@ impl Timeouts {
             State::EchoReplied => self.icmp,
             State::OtherNew => self.other_unreplied,
             State::OtherAssured => self.other,
+            // The owner looks itself.
+            State::Mapping => 0,
         };
         timeout.min(Self::LONGEST)
     }

@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 
 use super::address::Address;
 use super::connection::{ConnRef, Connection, Flags};
-use super::entry::{Control, Entry, NOBODY};
+use super::entry::{Control, Entry, NOBODY, Side};
 use super::index::{Reference, Refusal};
 use super::key::{Direction, FlowKey};
 use super::line::Line;
@@ -144,16 +144,16 @@ pub struct Writer<A: Address> {
     pub(super) id: WorkerId,
     timeouts: Timeouts,
     /// Time of the last [`Writer::expire`].
-    now: Tick,
+    pub(super) now: Tick,
     /// It had time for all that were due then.
     settled: bool,
     /// No connection was ever this worker's.
     unused: bool,
     hand: Hand,
-    wheel: Wheel,
+    pub(super) wheel: Wheel,
     queues: Queues,
     /// Evicted for an insertion that then failed, so that nobody was told yet.
-    untold: Option<Connection<A>>,
+    pub(super) untold: Option<Connection<A>>,
     /// Half-open connections that made room in the millisecond of the last one that did.
     made_room: (Tick, usize),
     /// When somebody was last refused for want of room, if none has become free since.
@@ -244,7 +244,7 @@ impl<A: Address> Writer<A> {
             .admit(&new.original)
             .ok_or(InsertError::SourceLimit)?;
         let marks = if counted { Control::COUNTED } else { 0 };
-        let result = self.enter(new, hashes, first, (self.id.0, marks), now);
+        let result = self.enter(new, hashes, first, (self.id.0, marks), false, now);
         match &result {
             Ok(inserted) => {
                 let slot = inserted.conn.slot::<A>();
@@ -269,22 +269,24 @@ impl<A: Address> Writer<A> {
         now: Tick,
     ) -> Result<Inserted<A>, InsertError> {
         let hashes = self.hashes(&new.original, &new.reply);
-        self.enter(new, hashes, First::default(), (NOBODY, 0), now)
+        self.enter(new, hashes, First::default(), (NOBODY, 0), false, now)
     }
 
-    fn hashes(&self, original: &FlowKey<A>, reply: &FlowKey<A>) -> Hashes {
+    pub(super) fn hashes(&self, original: &FlowKey<A>, reply: &FlowKey<A>) -> Hashes {
         Hashes {
             original: self.table.hash(original),
             reply: self.table.hash(reply),
         }
     }
 
-    fn enter(
+    /// `apart`: it is a mapping, which one rests on.
+    pub(super) fn enter(
         &mut self,
         new: &NewConnection<A>,
         hashes: Hashes,
         first: First,
         (owner, marks): (u8, u8),
+        apart: bool,
         now: Tick,
     ) -> Result<Inserted<A>, InsertError> {
         let (slot, evicted) = self.slot_for(new, now)?;
@@ -294,6 +296,12 @@ impl<A: Address> Writer<A> {
         };
         entry.write(&new.original, &new.reply, new.paths, first, now);
         side.set_created(now);
+        let next = || entry.line(Direction::Original).control().stepped();
+        side.set_apart(if apart {
+            Side::held(next().generation())
+        } else {
+            0
+        });
         if let Err(error) = index_both(table, slot, new, hashes) {
             self.hand.give(&table.free, &table.sides, slot);
             self.untold = self.untold.or(evicted);
@@ -417,8 +425,17 @@ impl<A: Address> Writer<A> {
     // ---- ending ----
 
     /// Closes a connection of this worker and returns what it was; `None` when it is gone or another's.
+    /// A mapping in use ends when nothing rests on it any more.
     pub fn close(&mut self, conn: ConnRef) -> Option<Connection<A>> {
-        let hashes = self.warm_buckets(self.own(conn)?);
+        let entry = self.own(conn)?;
+        if entry.line(Direction::Original).control().state() == State::Mapping {
+            let side = self.table.sides.get(conn.slot::<A>() as usize)?;
+            if !side.end_unused() {
+                self.condemn(conn);
+                return None;
+            }
+        }
+        let hashes = self.warm_buckets(entry);
         self.wheel.remove(&self.table.sides, conn.slot::<A>());
         self.end(conn.slot::<A>(), hashes)
     }
@@ -496,6 +513,13 @@ impl<A: Address> Writer<A> {
                 continue;
             };
             let state = entry.line(Direction::Original).control().state();
+            if state == State::Mapping {
+                match self.next_look(*slot, now) {
+                    Some(deadline) => self.wheel.place(&self.table.sides, *slot, deadline),
+                    None => over.push((*slot, self.warm_buckets(entry))),
+                }
+                continue;
+            }
             let deadline = entry.last_seen().plus(self.timeouts.of(state));
             if !now.reached(deadline) {
                 self.wheel.place(&self.table.sides, *slot, deadline);
@@ -610,6 +634,11 @@ impl<A: Address> Writer<A> {
         }
         if marks & Control::COUNTED != 0 {
             table.sources.release(&connection.original);
+        }
+        if (connection.flags.mapped() || connection.is_apart())
+            && let Some(side) = table.sides.get(slot as usize)
+        {
+            self.unrest(slot, &connection, side);
         }
         if table.holds.on() && connection.is_snat() {
             let source = connection.original.src.host();

@@ -8,6 +8,7 @@
 use arrayvec::ArrayVec;
 
 use super::*;
+use crate::connections::Rests;
 use crate::stage::acl::{admit, decide};
 use crate::tables::{AclDirection, Acls, Decision};
 
@@ -175,6 +176,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             false => Flags::default(),
         };
         self.outcome.proposal = Some(Proposal {
+            rests: Rests::default(),
             original,
             reply: now.reversed(Zone::NONE),
             state,

@@ -55,7 +55,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match (vip, rule) {
             (Some(vip), _) => self.assign(piece, vip, &ip, Flags::BALANCED),
             (None, Some(rule)) => self.new_destination(piece, rule, &ip),
-            (None, None) => Continue(()),
+            (None, None) => self.enter_mapping(piece, router, index, &ip),
         }
     }
 

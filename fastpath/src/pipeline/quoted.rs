@@ -26,6 +26,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         inner: &Inner,
         stateless: Option<&Dnat>,
     ) -> Step<()> {
+        if self.headers.ip().is_some_and(nat::is_advice) {
+            return drop(DropReason::IcmpErrorUnrelated);
+        }
         let found = self.quoted(inner, [outside, self.zone, piece.zone()]);
         let (connection, direction) = match (found, stateless) {
             (Some(found), _) => found,
@@ -113,6 +116,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let switchs = direction == Direction::Reply && connection.flags.has(Flags::BY_SWITCH);
         if !changes || switchs || !local.is_some_and(|local| local.nat) {
             return Continue(());
+        }
+        if nat::is_advice(ip) {
+            return drop(DropReason::IcmpErrorUnrelated);
         }
         self.outcome.quoted = Some(nat::quoted_rewrite(&connection, direction));
         self.send_error_as(piece, None, (src, external))

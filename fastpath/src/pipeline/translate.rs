@@ -1,7 +1,7 @@
 //! Sources on the walk: what leaves a router gets the address that it has outside, answers the one they were sent to.
 
 use super::*;
-use crate::connections::{Address, FlowKey, PortRequest};
+use crate::connections::{Address, FlowKey, PortRequest, Rests};
 use crate::pipeline::balance::Wants;
 use crate::spread::Accept;
 use crate::tables::{Snat, SnatKind};
@@ -45,7 +45,9 @@ pub(super) struct Turned {
     pub(super) rule: Option<usize>,
     pub(super) from: (IpAddr, u16),
     pub(super) keeps_port: bool,
-    pub(super) ports: Option<(u16, u16)>,
+    pub(super) range: Option<(u16, u16)>,
+    /// The port is chosen already, for all remote ends.
+    pub(super) mapped: Option<u16>,
 }
 
 impl<'a, R: Recorder> Walk<'a, R> {
@@ -120,6 +122,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 if direction == Direction::Reply {
                     return Continue(());
                 }
+                if rule.is_some_and(|(_, rule)| !Self::maps_as(rule, &connection))
+                    && connection.is_snat()
+                {
+                    return self.rule_gone();
+                }
                 let external = rule.map(|(_, rule)| rule.external);
                 if external.is_none() && router.source_of_balanced(&connection).is_some() {
                     // Its destination comes first, when it is back in.
@@ -131,7 +138,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 self.replace_source(piece, index, rule, &ip);
                 Continue(())
             }
-            (None, Some(rule)) if self.turns(router, out, dst) => self.turn_by(piece, &ip, rule),
+            (None, Some(rule)) if self.turns(router, out, dst) => {
+                self.turn_by(piece, router, &ip, rule)
+            }
             (None, Some((index, rule))) => self.translate_new(piece, router, &ip, out, index, rule),
             (None, None) => self.track(piece, &ip),
         }
@@ -267,9 +276,21 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         // The other side knows a stream in its middle by the port it had: most likely its own.
         let keeps = middle || rule.kind != SnatKind::Snat;
-        let accept = |port| !keeps || port == now.src_port;
-        let Some(reply) = self.choose(&request, rule.ports, accept) else {
-            return self.exhausted();
+        let (reply, rests) = if rule.mapping().is_some() {
+            let (mapping, leave) = self.map_source(piece, router, (index, rule), &now, keeps)?;
+            let rests = Rests {
+                source: Some(mapping),
+                leave,
+                destination: None,
+            };
+            (request.reply_key(mapping.outside.1), rests)
+        } else {
+            let parity = |port| rule.keeps_parity(now.src_port, port);
+            let accept = |port| (!keeps || port == now.src_port) && parity(port);
+            let Some(reply) = self.choose(&request, rule.range(), accept) else {
+                return self.exhausted();
+            };
+            (reply, Rests::default())
         };
         self.outcome.translated.source = Some((piece.id, index as u32));
         self.nat.source = Some(piece.id);
@@ -288,20 +309,25 @@ impl<'a, R: Recorder> Walk<'a, R> {
         } else {
             Flags::default()
         };
+        let mapped = match rests.on_nothing() {
+            true => Flags::default(),
+            false => Flags::MAPPED_FROM,
+        };
         let before = self.outcome.proposal.map(|proposal| proposal.flags);
-        let flags = flags.and(before.unwrap_or_default());
+        let flags = flags.and(mapped).and(before.unwrap_or_default());
         self.outcome.proposal = Some(Proposal {
             original,
             reply,
             state,
             flags,
+            rests,
             reply_open: false,
         });
         Continue(())
     }
 
     /// The key of the answers with a port that is free.
-    fn choose(
+    pub(super) fn choose(
         &mut self,
         request: &PortRequest,
         ports: Option<(u16, u16)>,
@@ -340,6 +366,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let rule = router.nat.turning_rule(ip.src, ip.dst, in_index);
         if let Some((connection, Direction::Original)) = self.hit {
             let balanced = router.source_of_balanced(&connection);
+            let mapped = rule.is_none_or(|(_, rule)| Self::maps_as(rule, &connection));
+            if balanced.is_none() && !mapped && connection.is_snat() {
+                return self.rule_gone();
+            }
             let by_rule = rule.map(|(_, rule)| rule.external);
             return self.keep_source(piece, router, &connection, balanced.or(by_rule));
         }
@@ -365,7 +395,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 | None,
                 _,
                 Some(rule),
-            ) => self.turn_by(piece, ip, rule),
+            ) => self.turn_by(piece, router, ip, rule),
             (
                 Some(Wants {
                     hairpin: Some(source),
@@ -377,10 +407,19 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    fn turn_by(&mut self, piece: &Piece, ip: &Ip, (index, rule): (usize, &Snat)) -> Step<()> {
+    fn turn_by(
+        &mut self,
+        piece: &Piece,
+        router: &Router,
+        ip: &Ip,
+        (index, rule): (usize, &Snat),
+    ) -> Step<()> {
         if rule.kind == SnatKind::Stateless {
             self.replace_source(piece, index, rule, ip);
             return Continue(());
+        }
+        if rule.mapping().is_some() {
+            return self.turn_mapped(piece, router, ip, (index, rule));
         }
         self.turn_as(piece, ip, Some((index, rule)), rule.external)
     }
@@ -400,7 +439,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return drop(DropReason::NatTwice);
         }
         self.propose(piece, ip, self.view.pick_up)?;
-        let Some((port, _)) = ip.ports() else {
+        let Some(now) = nat::flow_key(ip, piece.zone()) else {
             return drop(DropReason::NatProtocol);
         };
         self.nat.zone = piece.zone();
@@ -409,9 +448,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.nat.turned = Some(Turned {
             router: piece.id,
             rule: rule.map(|(index, _)| index),
-            from: (ip.src, port),
+            from: (ip.src, now.src_port),
             keeps_port: rule.is_some_and(|(_, rule)| rule.kind != SnatKind::Snat),
-            ports: rule.and_then(|(_, rule)| rule.ports),
+            range: rule.and_then(|(_, rule)| rule.range()),
+            mapped: None,
         });
         if let L3::Ip(ip) = &mut self.headers.l3 {
             ip.src = external;
@@ -438,6 +478,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             reply: now.reversed(Zone::NONE),
             state,
             flags: Flags::default(),
+            rests: Rests::default(),
             reply_open: true,
         });
         Continue(())
@@ -506,9 +547,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
             ..proposal.original
         };
         let apart = |port| request.reply_key(port) != original;
+        if let Some(port) = self.nat.turned.and_then(|turned| turned.mapped) {
+            return self.complete_mapped(proposal, request.reply_key(port), apart(port));
+        }
         let (keeps, ports) = match self.nat.turned {
-            Some(turned) => (turned.keeps_port && apart(port), turned.ports),
-            None => (false, None),
+            Some(turned) => (turned.keeps_port && apart(port), turned.range),
+            None => (proposal.flags.has(Flags::MAPPED_TO), None),
         };
         let accept = |chosen| apart(chosen) && (!keeps || chosen == port);
         let Some(reply) = self.choose(&request, ports, accept) else {
@@ -522,7 +566,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Writes the source that was chosen at the end. Where nothing but the destination is translated it is the packet's
     /// own, but for the port if another client of the backend has that already, by another address.
-    fn tell_turned(&mut self, reply: &FlowKey, own: (IpAddr, u16)) {
+    pub(super) fn tell_turned(&mut self, reply: &FlowKey, own: (IpAddr, u16)) {
         let to = Rewrite::towards(reply);
         let (router, rule, from) = match (self.nat.turned, self.nat.destination) {
             (Some(turned), _) => (turned.router, turned.rule, turned.from),

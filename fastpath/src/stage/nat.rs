@@ -1,10 +1,12 @@
 //! Address translation: which packets belong to which connection, which may open one, and what they become.
 
+use sluice_net::wire::icmpv4;
 use sluice_net::{Fragment, Inner, Ip, L4};
 
 use crate::connections::key::is_echo;
 use crate::connections::{
-    Connection, ConnectionTable, Direction, Flags, FlowKey, InsertError, Rewrite, State, TcpFlags,
+    Connection, ConnectionTable, Direction, Flags, FlowKey, InsertError, Rests, Rewrite, State,
+    TcpFlags,
 };
 use crate::ids::Zone;
 use crate::verdict::DropReason;
@@ -20,6 +22,8 @@ pub struct Proposal {
     pub state: State,
     /// Kept with the connection.
     pub flags: Flags,
+    /// The mappings that it rests on.
+    pub rests: Rests,
     /// The reply key is that of the answer to the packet as it leaves, in the zone of its way out: known at the end of
     /// the walk.
     pub reply_open: bool,
@@ -126,6 +130,19 @@ pub fn quoted_rewrite(connection: &Connection, direction: Direction) -> Rewrite 
         src_port: seen.src_port,
         dst_port: seen.dst_port,
     }
+}
+
+/// An ICMP message that quotes a packet and is no error about it: source quench (RFC 5508 REQ-10c, RFC 6633) and redirect,
+/// which is for a host on the link of whoever sends it.
+pub fn is_advice(ip: &Ip) -> bool {
+    let advice = matches!(
+        ip.l4,
+        L4::IcmpError {
+            kind: icmpv4::SOURCE_QUENCH | icmpv4::REDIRECT,
+            ..
+        }
+    );
+    advice && !ip.is_v6()
 }
 
 /// What a packet that a rule wants to translate lacks for it.

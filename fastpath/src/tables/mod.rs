@@ -42,7 +42,7 @@ pub use distributed::{Distributed, FloatingIp};
 pub use health::{
     Ailment, Condition, Health, HealthCheck, Liveness, Mapping, Monitored, Probe, SERVICE_MAC,
 };
-pub use nat::{Dnat, DnatKind, Nat, Remotes, Snat, SnatKind};
+pub use nat::{Dnat, DnatKind, Filtering, Nat, PortRule, Remotes, Snat, SnatKind};
 pub use router::{Gateway, Local, Peer, RoleId, Router, RouterKey, RouterPort};
 pub use routing::{Choice, GroupKind, NextHop, Route, RouteId, RouteSource, Routing};
 pub use suspects::Suspects;

@@ -37,12 +37,34 @@ pub struct Snat {
     pub port: Option<u16>,
     /// What it is part of.
     pub kind: SnatKind,
-    /// The source ports it chooses from, both inclusive; `None`: all.
-    pub ports: Option<(u16, u16)>,
+    /// How it chooses source ports; `None`: any, for each remote end anew.
+    pub ports: Option<PortRule>,
     /// Destinations it is for.
     pub remotes: Remotes,
     /// New connections that it translated; those of a floating IP's two halves are counted together.
     pub hits: Arc<Hits>,
+}
+
+/// How a rule chooses source ports, where it is choosy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortRule {
+    /// First and last; `None`: all.
+    pub range: Option<(u16, u16)>,
+    /// Even ports become even ones, odd ones odd ones.
+    pub parity: bool,
+    /// One port for all remote ends; who may send to it.
+    pub mapping: Option<Filtering>,
+}
+
+/// Who outside may send to a mapped port (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filtering {
+    /// Everybody.
+    EndpointIndependent,
+    /// Addresses that were sent to.
+    AddressDependent,
+    /// Ends that were sent to: those of the connections that there are.
+    AddressAndPortDependent,
 }
 
 /// What a rule that translates sources is part of.
@@ -122,6 +144,27 @@ impl Snat {
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.kind == SnatKind::Snat && self.ports.is_none()
+    }
+
+    /// The ports it chooses from, both inclusive; `None`: all.
+    pub fn range(&self) -> Option<(u16, u16)> {
+        self.ports?.range
+    }
+
+    /// It translates what goes to this address.
+    pub fn is_for(&self, remote: IpAddr) -> bool {
+        self.remotes.says(remote) == Says::Translate
+    }
+
+    /// It gives a source one port for all remote ends; who may send to that.
+    pub fn mapping(&self) -> Option<Filtering> {
+        self.ports?.mapping
+    }
+
+    /// `port` may stand for the source port `original`.
+    pub fn keeps_parity(&self, original: u16, port: u16) -> bool {
+        let parity = self.ports.is_some_and(|ports| ports.parity);
+        !parity || (original ^ port) & 1 == 0
     }
 
     /// Its logical address is a single one.
@@ -264,10 +307,18 @@ impl Nat {
         Self::first(remote, rules.filter(|(_, rule)| turns(rule)))
     }
 
-    /// Some rule makes `external` of this source.
-    pub fn has_source(&self, src: IpAddr, external: IpAddr) -> bool {
+    /// Some rule makes `external` of this source, and one port for all remote ends if `mapped`.
+    pub fn has_source(&self, src: IpAddr, external: IpAddr, mapped: bool) -> bool {
         self.of_source(src)
-            .any(|(_, rule)| rule.external == external)
+            .any(|(_, rule)| rule.external == external && rule.mapping().is_some() == mapped)
+    }
+
+    /// The rule that gives this source a port of `external` for all remote ends, and who may send to that.
+    pub fn mapping_rule(&self, src: IpAddr, external: IpAddr) -> Option<(&Snat, Filtering)> {
+        self.of_source(src).find_map(|(_, rule)| {
+            let mapping = rule.mapping().filter(|_| rule.external == external)?;
+            Some((rule, mapping))
+        })
     }
 
     /// The rule that translates packets to `external`, whoever they are from.
@@ -346,8 +397,8 @@ mod tests {
         ] {
             assert_eq!(externals(&nat, src).as_deref(), external, "{src}");
         }
-        assert!(nat.has_source(ip("10.0.0.5"), ip("203.0.113.1")));
-        assert!(!nat.has_source(ip("10.0.0.7"), ip("203.0.113.9")));
+        assert!(nat.has_source(ip("10.0.0.5"), ip("203.0.113.1"), false));
+        assert!(!nat.has_source(ip("10.0.0.7"), ip("203.0.113.9"), false));
     }
 
     #[test]

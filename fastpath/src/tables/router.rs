@@ -11,7 +11,7 @@ use crate::connections::{Connection, Flags};
 use crate::ids::{DatapathId, PortId};
 use crate::tables::balancer::Balancers;
 use crate::tables::distributed::Distributed;
-use crate::tables::nat::Nat;
+use crate::tables::nat::{Filtering, Nat};
 use crate::tables::routing::{Route, RouteId, Routing};
 use crate::tables::suspects::{Suspects, broadcast};
 
@@ -153,7 +153,15 @@ impl Router {
     /// What translates the destination of this connection still does.
     pub fn leads(&self, connection: &Connection) -> bool {
         let (external, inside) = (connection.original.dst, connection.reply.src);
-        match connection.flags.has(Flags::BALANCED) {
+        let flags = connection.flags;
+        if flags.has(Flags::MAPPED_TO) {
+            let rule = self.nat.mapping_rule(inside, external);
+            // Hosts inside are not filtered.
+            return rule.is_some_and(|(_, filtering)| {
+                filtering != Filtering::AddressAndPortDependent || flags.has(Flags::MAPPED_FROM)
+            });
+        }
+        match flags.has(Flags::BALANCED) {
             true => self.balancers.of_connection(connection).is_some(),
             false => self.nat.has_destination(external, inside),
         }
@@ -187,7 +195,9 @@ impl Router {
 
     /// What makes `external` of the source of this connection still does.
     pub fn gives_source(&self, connection: &Connection, external: IpAddr) -> bool {
-        self.nat.has_source(connection.original.src, external)
+        let mapped = connection.flags.has(Flags::MAPPED_FROM);
+        self.nat
+            .has_source(connection.original.src, external, mapped)
             || self.source_of_balanced(connection) == Some(external)
     }
 

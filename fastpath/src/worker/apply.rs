@@ -6,7 +6,7 @@ use sluice_net::{Headers, Ip};
 
 use super::opening::Trail;
 use super::{Pending, Worker};
-use crate::connections::{ConnRef, Connection, Direction, Hit, NewConnection, Rewrite};
+use crate::connections::{ConnRef, Connection, Direction, Held, Hit, NewConnection, Rewrite};
 use crate::counters::Work;
 use crate::exchange::{Logged, Origin, Punted, Work as SlowWork};
 use crate::fragments::First;
@@ -60,6 +60,11 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     /// Walks a packet and does what the walk decided.
     pub(super) fn walk(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>) {
+        self.walk_as(pending, hit, true);
+    }
+
+    /// As [`Worker::walk`]; once more where another worker was faster, if it may be `again`.
+    fn walk_as(&mut self, pending: Pending<P::Frame>, hit: Option<Hit>, again: bool) {
         let connection =
             hit.and_then(|hit| Some((self.connections.table().read(hit.conn)?, hit.direction)));
         let mut chooser = self.chooser.clone();
@@ -107,6 +112,10 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                     self.tell_assigned(proposal.original.src, outcome.assigned);
                     self.count_translated(&outcome.translated);
                     self.finish(pending, &outcome);
+                }
+                // Another worker has mapped the source meanwhile.
+                Err(DropReason::NatRace) if again && !proposal.rests.on_nothing() => {
+                    self.walk_as(pending, None, false);
                 }
                 Err(reason) => self.unopened(pending, &outcome, reason),
             },
@@ -369,6 +378,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         entered: &Entered,
         outcome: &Outcome,
     ) -> Result<(), DropReason> {
+        let rests = &proposal.rests;
+        let held = match rests.on_nothing() {
+            true => Ok(Held::default()),
+            false => self.connections.hold(rests, self.now),
+        };
+        let held = held.map_err(nat::refusal)?;
         let path = self.path_for(entered, outcome);
         let new = NewConnection {
             original: proposal.original,
@@ -379,6 +394,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         };
         match self.connections.insert(&new, self.now) {
             Ok(inserted) => {
+                if !rests.on_nothing() {
+                    self.connections.rest(inserted.conn, held);
+                }
                 self.opened(inserted);
                 let bytes = u32::from(entered.len);
                 let flags = entered.headers.ip().map(nat::tcp_flags).unwrap_or_default();
@@ -388,6 +406,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             }
             Err(error) => {
                 self.paths.release(path);
+                if !rests.on_nothing() {
+                    self.connections.release(held, self.now);
+                }
                 Err(nat::refusal(error))
             }
         }

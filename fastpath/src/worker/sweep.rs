@@ -13,11 +13,12 @@ use sluice_net::{Extent, Fragment, Headers, Ip, L3, L4};
 
 use super::Worker;
 use crate::connections::{ConnRef, Connection, Direction, FlowKey};
-use crate::ids::Tick;
+use crate::ids::{DatapathId, Tick};
 use crate::io::{FramePool, Ports};
 use crate::path::Way;
 use crate::pipeline;
 use crate::stage::enter::{self, Entered};
+use crate::tables::Tables;
 use crate::trace::Silent;
 use crate::verdict::{DropReason, Verdict};
 
@@ -131,6 +132,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn stands(&mut self, connection: &Connection) -> bool {
         let path = connection.paths[Direction::Original.index()];
         let tables = self.tables.tables();
+        if connection.is_apart() {
+            return maps(tables, connection);
+        }
         if !tables.has_zone(connection.original.zone) || !tables.has_zone(connection.reply.zone) {
             // No packet of it would be looked up.
             return false;
@@ -168,6 +172,19 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             _ => !outcome.close && !outcome.aside && !outcome.asked.ends,
         }
     }
+}
+
+/// A rule still makes this mapping. Leave to use one ends by itself.
+fn maps(tables: &Tables, connection: &Connection) -> bool {
+    let Some(mapping) = connection.mapping() else {
+        return true;
+    };
+    let router = mapping.zone.0.checked_sub(1).map(DatapathId);
+    let router = router.and_then(|id| tables.router(id));
+    router.is_some_and(|(_, router)| {
+        let rule = router.nat.mapping_rule(mapping.inside.0, mapping.outside.0);
+        rule.is_some()
+    })
 }
 
 /// The packet that opened the connection, as far as a walk looks at it.

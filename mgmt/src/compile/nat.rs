@@ -6,12 +6,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use ipnet::IpNet;
-use sluice_fastpath::tables::{self, Dnat, DnatKind, Hits, Local, Remotes, Snat, SnatKind, Vip};
+use sluice_fastpath::tables::{
+    self, Dnat, DnatKind, Filtering, Hits, Local, PortRule, Remotes, Snat, SnatKind, Vip,
+};
 
 use super::distributed::{Bound, bound};
 use super::node::NodeView;
 use super::router::{addresses, index_of, indexed};
-use crate::topology::{Nat, NatKind, ResolvedRouter};
+use crate::topology::{Nat, NatFiltering, NatKind, NatMapping, ResolvedRouter};
 
 /// The router's own addresses, those of its NAT rules and those of its load balancers. Those of disabled ports are not
 /// its own.
@@ -165,10 +167,24 @@ fn source(nat: &Nat, port: Option<u16>) -> Snat {
             }
             _ => SnatKind::Snat,
         },
-        ports: nat.external_port_range,
+        ports: ports(nat),
         remotes: remotes(nat),
         hits: Arc::default(),
     }
+}
+
+fn ports(nat: &Nat) -> Option<PortRule> {
+    let filtering = match nat.filtering {
+        NatFiltering::EndpointIndependent => Filtering::EndpointIndependent,
+        NatFiltering::AddressDependent => Filtering::AddressDependent,
+        NatFiltering::AddressAndPortDependent => Filtering::AddressAndPortDependent,
+    };
+    let rule = PortRule {
+        range: nat.external_port_range,
+        parity: nat.port_parity,
+        mapping: (nat.mapping == NatMapping::EndpointIndependent).then_some(filtering),
+    };
+    (rule != PortRule::default()).then_some(rule)
 }
 
 fn destination(nat: &Nat, port: Option<u16>) -> Dnat {

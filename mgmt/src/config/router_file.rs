@@ -7,7 +7,8 @@ use super::section::Section;
 use super::topology_file::{datapath_key, port_key};
 use super::values::{PortRange, Prefix};
 use crate::topology::{
-    Nat, NatKind, Route, RoutePolicy, Router, RouterPort, SourceIps, StaticNeighbor,
+    Nat, NatFiltering, NatKind, NatMapping, Route, RoutePolicy, Router, RouterPort, SourceIps,
+    StaticNeighbor,
 };
 
 pub(super) const ROUTER: &[&str] = &[
@@ -40,6 +41,9 @@ const NAT: &[&str] = &[
     "allowed_ext_ips",
     "exempted_ext_ips",
     "gateway_port",
+    "mapping",
+    "filtering",
+    "port_parity",
     "stateless",
     "external_mac",
     "logical_port",
@@ -160,6 +164,8 @@ fn nat(section: Section<'_, '_>) -> Option<Nat> {
         section.value("gateway_port"),
         section.flag("stateless", false),
     );
+    let mapping = section.choice("mapping", &NatMapping::NAMES);
+    let filtering = section.choice("filtering", &NatFiltering::NAMES);
     let (external_mac, logical_port) =
         (section.value("external_mac"), section.value("logical_port"));
     Some(Nat {
@@ -167,6 +173,9 @@ fn nat(section: Section<'_, '_>) -> Option<Nat> {
         allowed_ext_ips,
         exempted_ext_ips,
         gateway_port,
+        mapping: mapping.unwrap_or_default(),
+        filtering: filtering.unwrap_or_default(),
+        port_parity: section.flag("port_parity", false),
         stateless,
         external_mac,
         logical_port,

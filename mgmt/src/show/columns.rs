@@ -34,6 +34,7 @@ pub const fn layout(what: What) -> Layout {
         What::Totals => Layout::Table(TOTALS),
         What::Nat => Layout::Table(NAT),
         What::Pools => Layout::Table(POOLS),
+        What::Mappings => Layout::Table(MAPPINGS),
         What::Lb => Layout::Table(LB),
         What::Acl => Layout::Table(ACL),
         What::Drops => Layout::Table(DROPS),
@@ -216,6 +217,15 @@ const POOLS: &[Column] = &[
     ("FULLEST TOWARDS", "fullest"),
     ("USED THERE", "fullest_used"),
     ("HELD DOWN", "held_down"),
+];
+const MAPPINGS: &[Column] = &[
+    ("ROUTER", "router"),
+    ("PROTO", "proto"),
+    ("INSIDE", "inside"),
+    ("OUTSIDE", "outside"),
+    ("FILTERING", "filtering"),
+    ("CONNECTIONS", "connections"),
+    ("AGE", "age_seconds"),
 ];
 const LB: &[Column] = &[
     ("LOAD BALANCER", "load_balancer"),

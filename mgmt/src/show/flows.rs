@@ -90,5 +90,6 @@ pub(crate) fn state_name(state: FlowState) -> &'static str {
         FlowState::TcpRefused => "refused",
         FlowState::UdpNew | FlowState::EchoNew | FlowState::OtherNew => "unreplied",
         FlowState::UdpAssured | FlowState::EchoReplied | FlowState::OtherAssured => "replied",
+        FlowState::Mapping => "mapping",
     }
 }

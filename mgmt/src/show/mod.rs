@@ -4,7 +4,7 @@
 //! - [`query`]: what can be asked, and which filters it knows
 //! - [`columns`]: the tables as people see them
 //! - `selection`: which connections a filter is for
-//! - `node`, `switching`, `routing`, `flows`, `translation`, `talkers`, `balancing`, `access`, `fragments`: the rows
+//! - `node`, `switching`, `routing`, `flows`, `translation`, `mappings`, `talkers`, `balancing`, `access`, `fragments`: the rows
 
 pub mod columns;
 pub mod query;
@@ -14,6 +14,7 @@ mod balancing;
 mod flows;
 mod fragments;
 mod known;
+mod mappings;
 mod node;
 mod routing;
 mod rows;
@@ -75,6 +76,7 @@ pub fn show(
         What::Totals => talkers::totals(state, filter, &mut rows)?,
         What::Nat => translation::nat(state, filter, &mut rows)?,
         What::Pools => translation::pools(state, filter, &mut rows)?,
+        What::Mappings => mappings::mappings(state, filter, &mut rows)?,
         What::Lb => balancing::balancers(state, filter, &mut rows)?,
         What::Acl => access::acls(state, filter, &mut rows)?,
     }

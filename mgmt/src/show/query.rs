@@ -41,6 +41,8 @@ pub enum What {
     Nat,
     /// Ports of the addresses that source NAT shares: how many are in use, and free.
     Pools,
+    /// What sources are called outside, where that is the same for all remote ends.
+    Mappings,
     /// Load balancers: who serves, how many connections, and how many new ones so far.
     Lb,
     /// ACLs of this node's switches, in the order in which they are asked.
@@ -55,7 +57,7 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [What; 21] = [
+    pub const ALL: [What; 22] = [
         What::Version,
         What::Topology,
         What::Interfaces,
@@ -72,6 +74,7 @@ impl What {
         What::Totals,
         What::Nat,
         What::Pools,
+        What::Mappings,
         What::Lb,
         What::Acl,
         What::Fragments,
@@ -99,6 +102,7 @@ impl What {
             What::Totals => "totals",
             What::Nat => "nat",
             What::Pools => "pools",
+            What::Mappings => "mappings",
             What::Lb => "lb",
             What::Acl => "acl",
             What::Fragments => "fragments",
@@ -124,6 +128,7 @@ impl What {
                 &["src", "dst", "proto", "sport", "dport", "state", "zone"]
             }
             What::Nat | What::Pools => &["router"],
+            What::Mappings => &["router", "ip", "proto"],
             What::Lb => &["switch", "router"],
             What::Drops => &["reason", "all"],
         }

@@ -1,6 +1,7 @@
 //! Tables of a node in memory.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use sluice_fastpath::io::DeviceId;
@@ -14,7 +15,7 @@ use sluice_net::{Builder, Mac};
 use super::columns::{Layout, layout};
 use super::{Filter, Query, What, show};
 use crate::control::Reply;
-use crate::runtime::testing::Bench;
+use crate::runtime::testing::{Bench, Scratch};
 use crate::trace::{PacketSpec, Start, TraceRequest, trace};
 
 const OUTSIDE: DeviceId = DeviceId(1);
@@ -99,7 +100,21 @@ fn open(bench: &mut Bench, sport: u16) {
 
 /// N1's gateway with one translated connection and one drop.
 fn gateway() -> Bench {
-    let mut bench = Bench::example("n1/node1.toml");
+    used(Bench::example("n1/node1.toml"))
+}
+
+/// The same with a rule that maps sources for all remote ends.
+fn mapping_gateway() -> Bench {
+    let files = Scratch::new();
+    let n1 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/n1");
+    let text = |name: &str| std::fs::read_to_string(n1.join(name)).unwrap();
+    let rule = "type = \"snat\"\nmapping = \"endpoint-independent\"";
+    let topology = text("topology.toml").replace("type = \"snat\"", rule);
+    files.write("topology.toml", &topology);
+    used(Bench::new(&files.write("node1.toml", &text("node1.toml"))))
+}
+
+fn used(mut bench: Bench) -> Bench {
     let outside = Mac::from_u64(0x0200_0000_0161);
     meet(
         &mut bench,
@@ -124,9 +139,11 @@ fn gateway() -> Bench {
 #[test]
 fn every_column_is_a_field_of_every_row() {
     let (gateway, guarded) = (gateway(), Bench::example("examples/acl/node.toml"));
+    let mapping = mapping_gateway();
     for what in What::ALL {
         let bench = match what {
             What::Acl => &guarded,
+            What::Mappings => &mapping,
             _ => &gateway,
         };
         let rows = rows(bench, what, Filter::default());
@@ -149,6 +166,39 @@ fn every_column_is_a_field_of_every_row() {
             }
         }
     }
+}
+
+#[test]
+fn mappings_are_shown_and_are_no_connections() {
+    let bench = mapping_gateway();
+    let [mapping] = &mut rows(&bench, What::Mappings, Filter::default())[..] else {
+        panic!("one mapping")
+    };
+    mapping["age_seconds"] = json!(0);
+    let expected = json!({
+        "router": "gw1", "proto": "tcp", "inside": "172.18.100.10:4000", "outside": "192.168.209.120:4000",
+        "filtering": "address-and-port-dependent", "connections": 1, "age_seconds": 0,
+    });
+    assert_eq!(*mapping, expected);
+    for (ip, router, proto, count) in [
+        (Some("172.18.100.10"), Some("gw1"), Some("tcp"), 1),
+        (Some("172.18.100.11"), None, None, 0),
+        (None, Some("router1"), None, 0),
+        (None, None, Some("udp"), 0),
+    ] {
+        let filter = Filter {
+            ip: ip.map(|ip| ip.parse().unwrap()),
+            router: router.map(str::to_owned),
+            proto: proto.map(str::to_owned),
+            ..Filter::default()
+        };
+        let found = rows(&bench, What::Mappings, filter).len();
+        assert_eq!(found, count, "{ip:?} {router:?} {proto:?}");
+    }
+    let connections = rows(&bench, What::Connections, Filter::default());
+    assert_eq!(connections.len(), 1, "{connections:?}");
+    let rules = rows(&bench, What::Nat, Filter::default());
+    assert_eq!(rules[0]["connections"], json!(1));
 }
 
 #[test]

@@ -38,6 +38,9 @@ pub(super) fn nat(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::Re
     let mut next = (!rules.is_empty()).then_some(0);
     while let Some(from) = next {
         next = state.connections.scan(from, SCAN, |connection| {
+            if connection.is_apart() {
+                return;
+            }
             let (original, reply) = (&connection.original, &connection.reply);
             let outside = [
                 Some(original.dst),
@@ -173,12 +176,16 @@ struct Usage {
 const WORDS: usize = 1 << 10;
 
 impl Usage {
-    fn add(&mut self, reply: &FlowKey) {
+    fn take(&mut self, port: u16) {
         self.ports.resize(WORDS, 0);
-        let port = usize::from(reply.dst_port);
+        let port = usize::from(port);
         if let Some(word) = self.ports.get_mut(port / 64) {
             *word |= 1 << (port % 64);
         }
+    }
+
+    fn add(&mut self, reply: &FlowKey) {
+        self.take(reply.dst_port);
         self.connections += 1;
         *self.towards.entry((reply.src, reply.src_port)).or_default() += 1;
     }
@@ -210,17 +217,23 @@ pub(super) fn pools(state: &State, filter: &Filter, rows: &mut Rows<'_>) -> io::
             .connections
             .scan(from, SCAN, |connection: Connection| {
                 let reply = &connection.reply;
+                let mapping = connection.mapping();
+                let zone = mapping.map_or(reply.zone, |mapping| mapping.zone);
                 let found = by_external.get(&reply.dst).into_iter().flatten();
                 let mut found = found.copied();
                 let pool = found.find(|index| {
                     pools
                         .get(*index)
-                        .is_some_and(|pool| pool.zones.contains(&reply.zone))
+                        .is_some_and(|pool| pool.zones.contains(&zone))
                 });
                 if let Some(pool) = pool.and_then(|index| pools.get_mut(index))
                     && connection.is_snat()
                 {
-                    pool.used.entry(reply.proto).or_default().add(reply);
+                    let usage = pool.used.entry(reply.proto).or_default();
+                    match mapping {
+                        Some(mapping) => usage.take(mapping.outside.1),
+                        None => usage.add(reply),
+                    }
                 }
             });
     }
@@ -254,13 +267,13 @@ fn pools_of<'t>(tables: &Tables, piece: &'t Piece, router: &Router, pools: &mut 
                 router: piece,
                 external: rule.external,
                 zones: outside.chain([piece.zone()]).collect(),
-                ranges: rule.ports.into_iter().collect(),
+                ranges: rule.range().into_iter().collect(),
                 used: [ip_proto::TCP, ip_proto::UDP]
                     .map(|proto| (proto, Usage::default()))
                     .into(),
             });
         } else if let Some(pool) = pools.get_mut(index) {
-            match rule.ports {
+            match rule.range() {
                 Some(range) if !pool.ranges.is_empty() => pool.ranges.push(range),
                 _ => pool.ranges.clear(),
             }

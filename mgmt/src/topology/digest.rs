@@ -242,6 +242,9 @@ impl Digest {
         self.list(nat.allowed_ext_ips.iter(), Self::net);
         self.list(nat.exempted_ext_ips.iter(), Self::net);
         self.option(nat.gateway_port.as_deref(), Self::text);
+        self.number(nat.mapping as u8);
+        self.number(nat.filtering as u8);
+        self.number(nat.port_parity);
         self.number(nat.stateless);
         self.option(nat.external_mac, |d, mac| d.0.bytes(&mac.0));
         self.option(nat.logical_port.as_deref(), Self::text);

@@ -34,8 +34,9 @@ pub use balancer::{
 };
 pub use health::{HealthCheck, NotAMapping, PortMapping, Probe};
 pub use model::{
-    Chassis, Encap, EncapKind, Nat, NatKind, Nexthop, PortAddress, Route, RoutePolicy, Router,
-    RouterPort, SecurityAddresses, StaticNeighbor, Switch, SwitchPort, SwitchPortKind, Topology,
+    Chassis, Encap, EncapKind, Nat, NatFiltering, NatKind, NatMapping, Nexthop, PortAddress, Route,
+    RoutePolicy, Router, RouterPort, SecurityAddresses, StaticNeighbor, Switch, SwitchPort,
+    SwitchPortKind, Topology,
 };
 pub(crate) use names::nearest;
 pub use problem::{Place, Problem, Within};

@@ -311,6 +311,12 @@ pub struct Nat {
     pub exempted_ext_ips: Vec<IpNet>,
     /// The gateway port that translates; `None` is the one whose network holds the external address, or the only one.
     pub gateway_port: Option<String>,
+    /// Whether a source has one port outside for each remote end, or one for all.
+    pub mapping: NatMapping,
+    /// Who may send to that port.
+    pub filtering: NatFiltering,
+    /// An even port becomes an even one, an odd one an odd one (RFC 4787 REQ-4; off by default, RFC 7857 section 8).
+    pub port_parity: bool,
     /// A floating IP that rewrites addresses and remembers nothing.
     pub stateless: bool,
     /// MAC of a distributed floating IP.
@@ -330,6 +336,9 @@ impl Nat {
             allowed_ext_ips: Vec::new(),
             exempted_ext_ips: Vec::new(),
             gateway_port: None,
+            mapping: NatMapping::default(),
+            filtering: NatFiltering::default(),
+            port_parity: false,
             stateless: false,
             external_mac: None,
             logical_port: None,
@@ -357,6 +366,45 @@ impl NatKind {
             Self::DnatAndSnat => "dnat_and_snat",
         }
     }
+}
+
+/// What the port that a source has outside depends on (RFC 4787 section 4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NatMapping {
+    /// On address and port of the remote end.
+    #[default]
+    AddressAndPortDependent,
+    /// On the source alone.
+    EndpointIndependent,
+}
+
+impl NatMapping {
+    /// Each with its name in topology files.
+    pub const NAMES: [(&str, Self); 2] = [
+        ("address-and-port-dependent", Self::AddressAndPortDependent),
+        ("endpoint-independent", Self::EndpointIndependent),
+    ];
+}
+
+/// Who outside may send to a source's port (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NatFiltering {
+    /// The remote ends that the source has sent to.
+    #[default]
+    AddressAndPortDependent,
+    /// The addresses that it has sent to, from any port.
+    AddressDependent,
+    /// Everybody.
+    EndpointIndependent,
+}
+
+impl NatFiltering {
+    /// Each with its name in topology files.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("address-and-port-dependent", Self::AddressAndPortDependent),
+        ("address-dependent", Self::AddressDependent),
+        ("endpoint-independent", Self::EndpointIndependent),
+    ];
 }
 
 /// A neighbor whose MAC is given.

@@ -163,6 +163,18 @@ impl<'a> Narrator<'a> {
                 from,
                 to,
             } => self.translate(router, rule, from, to),
+            Event::Map {
+                router,
+                rule,
+                made,
+                inside,
+                outside,
+            } => self.map(router, (rule, made), inside, outside),
+            Event::EnterMapping {
+                router,
+                outside,
+                inside,
+            } => self.enter_mapping(router, outside, inside),
             Event::Track { router } => {
                 let name = self.datapath(router);
                 let text = format!(

@@ -166,6 +166,45 @@ impl Narrator<'_> {
         self.step("nat", text, fields);
     }
 
+    /// The source is called the same by all remote ends.
+    pub(super) fn map(
+        &mut self,
+        router: DatapathId,
+        (rule, made): (usize, bool),
+        inside: (IpAddr, u16),
+        outside: (IpAddr, u16),
+    ) {
+        let name = self.datapath(router);
+        let (inside, outside) = (self.end(inside), self.end(outside));
+        let rules = self
+            .tables()
+            .router(router)
+            .map(|(_, router)| router.nat.snat());
+        let rule = rules.and_then(|rules| rules.get(rule)).map(snat_text);
+        let text = match made {
+            true => format!("router {name}: {inside} is to be {outside} for all remote ends"),
+            false => format!("router {name}: {inside} is {outside} for all remote ends already"),
+        };
+        let fields = json!({
+            "router": name, "rule": rule, "made": made, "inside": inside, "outside": outside,
+        });
+        self.step("mapping", text, fields);
+    }
+
+    pub(super) fn enter_mapping(
+        &mut self,
+        router: DatapathId,
+        outside: (IpAddr, u16),
+        inside: (IpAddr, u16),
+    ) {
+        let name = self.datapath(router);
+        let (outside, inside) = (self.end(outside), self.end(inside));
+        let text =
+            format!("router {name}: destination {outside} to {inside}, which is mapped to it");
+        let fields = json!({ "router": name, "outside": outside, "inside": inside });
+        self.step("mapping", text, fields);
+    }
+
     /// Address and port, or identifier of an echo; an ICMP error has neither.
     pub(super) fn end(&self, (ip, port): (IpAddr, u16)) -> String {
         match self.context.first.ip().map(|ip| ip.l4) {

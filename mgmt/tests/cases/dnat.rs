@@ -210,7 +210,7 @@ fn from_inside_to_an_outer_address_and_back() {
         );
 }
 
-fn from_a_host_to_its_own_outer_address() {
+pub fn from_a_host_to_its_own_outer_address() {
     let mut net = all();
     // Ports apart: they stay.
     net.probe("vm2", out2("203.0.113.11").udp(4000, 53)).expect(
@@ -396,7 +396,7 @@ fn a_stateless_floating_ip_rewrites_addresses_and_nothing_else() {
     }
 }
 
-fn rules_for_some_of_the_world() {
+pub fn rules_for_some_of_the_world() {
     let exempted = FLOATING.to_owned() + "exempted_ext_ips = [\"9.9.9.0/24\"]\n";
     let allowed = DNAT.to_owned() + "allowed_ext_ips = [\"9.9.9.9\"]\n";
     let mut net = with(&[SNAT, &exempted, &allowed]);

@@ -425,6 +425,10 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
         "nat::what_cannot_be_translated_is_dropped_by_name",
     ),
     (NatTwice, "limits::two_routers_that_would_translate"),
+    (
+        NatFiltered,
+        "conformance::independent::who_may_send_to_a_mapped_port",
+    ),
     (NatPortsExhausted, "limits::nat_ports_exhausted"),
     (
         NatRuleGone,

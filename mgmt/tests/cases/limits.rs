@@ -42,7 +42,7 @@ fn source_limit() {
 }
 
 /// A port that one client gave back goes to no other for a while, but to the same one again.
-fn ports_are_held_down() {
+pub fn ports_are_held_down() {
     let mut net = nat_with(&NodeOptions::default());
     net.node("gw").connections.set_hold_down(60_000);
     let port = |net: &mut Network, client: &str| {

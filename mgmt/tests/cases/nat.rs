@@ -212,7 +212,7 @@ fn sctp_and_its_checksum() {
     assert_eq!(outcome.moved, ["gw: established 1"]);
 }
 
-fn echo_and_its_identifier() {
+pub fn echo_and_its_identifier() {
     let mut net = nat();
     let ask = |seq| out("8.8.8.8").icmp_echo(Echo::Request, 77, seq);
     net.probe("vm", ask(1)).expect(
@@ -301,7 +301,7 @@ fn icmp_errors_about_a_translated_echo() {
 }
 
 /// The gateway's own errors: towards the client in the name of its inner side, towards the world of its outer one.
-fn the_gateways_own_errors() {
+pub fn the_gateways_own_errors() {
     let mut net = nat();
     net.probe("vm", out("8.8.8.8").ttl(1).udp(4000, 53)).expect(
         "first hop of a traceroute",
@@ -517,7 +517,7 @@ fn from_server(flags: u8, seq: u32, ack: u32) -> Builder {
         .tcp_state(seq, ack, 1000)
 }
 
-fn a_rst_counts_only_from_where_the_stream_is() {
+pub fn a_rst_counts_only_from_where_the_stream_is() {
     let mut net = nat();
     let mine = |flags, seq, ack| {
         out("8.8.8.8")

@@ -173,7 +173,7 @@ fn errors_come_from_the_port_the_packet_came_in_by() {
 }
 
 #[test]
-fn nobody_is_told_about_these() {
+pub fn nobody_is_told_about_these() {
     let mut net = lab();
     let quoted = from_a("10.2.0.10").build();
     let error = packet((B, R_LEFT), ("10.1.0.11", "203.0.113.1"))
@@ -193,7 +193,7 @@ fn nobody_is_told_about_these() {
 }
 
 #[test]
-fn errors_are_limited() {
+pub fn errors_are_limited() {
     let mut net = lab();
     for _ in 0..100 {
         net.send_later("a", from_a("203.0.113.1"));

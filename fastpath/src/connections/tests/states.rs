@@ -155,7 +155,9 @@ fn numbers_and_names_tell_states_apart() {
         assert_eq!(State::from_bits(number as u8), Some(state));
         assert_eq!(state as usize, number);
     }
-    assert_eq!(State::from_bits(State::ALL.len() as u8), None);
+    let last = State::ALL.len() as u8;
+    assert_eq!(State::from_bits(last), Some(State::Mapping));
+    assert_eq!(State::from_bits(last + 1), None);
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod hashing;
 mod interleaving;
 #[path = "lifecycle.rs"]
 mod lifecycle;
+#[path = "mapping.rs"]
+mod mapping;
 #[path = "model.rs"]
 mod model;
 #[path = "ports.rs"]
@@ -36,7 +38,7 @@ type PortRequest = crate::connections::PortRequest<Addr>;
 /// Bytes of Ethernet, IP and TCP headers.
 const HEADERS: u32 = 74;
 /// Bytes that a connection takes: entry, side record, index.
-const BYTES: [usize; 3] = [256, 24, 32];
+const BYTES: [usize; 3] = [256, 32, 32];
 
 /// The address with this number, in a network of its own.
 const fn at(n: u32) -> u128 {

@@ -4,6 +4,7 @@ mod acl;
 mod balancer;
 mod chassis;
 mod health;
+mod mapping;
 mod nat;
 mod port;
 mod router;
@@ -21,6 +22,7 @@ pub(super) fn check(topology: &Topology, names: &Names<'_>, problems: &mut Vec<P
     switch::check(topology, names, problems);
     router::check(topology, names, problems);
     nat::check(topology, names, problems);
+    mapping::check(topology, problems);
     balancer::check(topology, names, problems);
     health::check(topology, names, problems);
     acl::check(topology, names, problems);

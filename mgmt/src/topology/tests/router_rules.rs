@@ -428,6 +428,74 @@ const CASES: &[Case] = &[
         "fe80::9 is of one link",
     ),
     (
+        "filtering without mapping",
+        |t| r(t).nat[0].filtering = NatFiltering::EndpointIndependent,
+        "router.r.nat.filtering[0]",
+        "lets in that remote end alone",
+    ),
+    (
+        "mapping of a floating IP",
+        |t| {
+            r(t).nat.push(floating("10.0.0.9/32", "203.0.113.7"));
+            independent(t, 1);
+        },
+        "router.r.nat.mapping[1]",
+        "dnat_and_snat does not choose ports",
+    ),
+    (
+        "parity of a rule of destinations",
+        |t| {
+            r(t).nat.push(Nat {
+                port_parity: true,
+                ..Nat::new(NatKind::Dnat, ip("203.0.113.7"), net("10.0.0.9/32"))
+            });
+        },
+        "router.r.nat.port_parity[1]",
+        "dnat does not choose ports",
+    ),
+    (
+        "two ways to map one address",
+        |t| {
+            let external = r(t).nat[0].external_ip;
+            r(t).nat.push(snat("10.0.7.0/24", &external.to_string()));
+            independent(t, 0);
+        },
+        "router.r.nat.external_ip[0]",
+        "mapped in two ways",
+    ),
+    (
+        "mapping at an address that leads elsewhere",
+        |t| {
+            let external = r(t).nat[0].external_ip;
+            r(t).nat
+                .push(floating("10.0.0.9/32", &external.to_string()));
+            independent(t, 0);
+        },
+        "router.r.nat.external_ip[0]",
+        "go to 10.0.0.9",
+    ),
+    (
+        "mapping at the address of balanced sources",
+        |t| {
+            r(t).lb_force_snat_ip = r(t).nat[0].external_ip.to_string().parse().unwrap();
+            independent(t, 0);
+        },
+        "router.r.lb_force_snat_ip",
+        "mapped in two ways",
+    ),
+    (
+        "mapping at a virtual IP",
+        |t| {
+            let external = r(t).nat[0].external_ip.to_string();
+            balancer(t, &external);
+            let vips = &mut t.load_balancers.get_mut("lb").unwrap().vips;
+            *vips.values_mut().next().unwrap() = vec!["10.0.0.9".parse().unwrap()];
+            independent(t, 0);
+        },
+        "router.r.nat.external_ip[0]",
+        "`lb` takes all packets",
+    ),
+    (
         "nat between gateway ports",
         |t| {
             port(t, "r-in").gateway_chassis = [("gw1".to_owned(), 1)].into();
@@ -447,6 +515,11 @@ fn balancer(t: &mut Topology, vip: &str) {
     balancer.vips.insert(vip.parse().unwrap(), vec![backend]);
     t.load_balancers.insert("lb".to_owned(), balancer);
     r(t).load_balancers.push("lb".to_owned());
+}
+
+/// The rule maps whatever the remote end.
+fn independent(t: &mut Topology, rule: usize) {
+    r(t).nat[rule].mapping = NatMapping::EndpointIndependent;
 }
 
 fn floating(inside: &str, outside: &str) -> Nat {

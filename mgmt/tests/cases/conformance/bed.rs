@@ -6,7 +6,7 @@
 //!   10.0.0.11 vm2 ┘
 //! ```
 
-use sluice_fastpath::connections::Timeouts;
+use sluice_fastpath::connections::{Connection, Mapping, Timeouts};
 use sluice_net::builder::Echo;
 use sluice_net::wire::{icmpv4, tcp};
 use sluice_net::{Builder, Inner, L4, parse};
@@ -35,8 +35,29 @@ pub const PLAIN: Mode = Mode {
     keys: "",
 };
 
+/// By the source alone; whom it was used for may answer.
+pub const FILTERED: Mode = Mode {
+    name: "filtered",
+    keys: "mapping = \"endpoint-independent\"",
+};
+
+/// By the source alone; addresses it was used for may send to it.
+pub const RESTRICTED: Mode = Mode {
+    name: "restricted",
+    keys: "mapping = \"endpoint-independent\"\nfiltering = \"address-dependent\"",
+};
+
+/// By the source alone; anybody may send to it.
+pub const OPEN: Mode = Mode {
+    name: "open",
+    keys: "mapping = \"endpoint-independent\"\nfiltering = \"endpoint-independent\"",
+};
+
 /// All modes.
-pub const MODES: &[Mode] = &[PLAIN];
+pub const MODES: &[Mode] = &[PLAIN, FILTERED, RESTRICTED, OPEN];
+
+/// Those that map by the source alone.
+pub const INDEPENDENT: &[Mode] = &[FILTERED, RESTRICTED, OPEN];
 
 /// A protocol whose flows are translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +191,20 @@ impl Bed {
         self.send("up", frame.payload(quoted))
     }
 
-    /// How many connections there are.
+    /// What of the table `keep` says.
+    pub fn entries<T>(&self, mut keep: impl FnMut(&Connection) -> Option<T>) -> Vec<T> {
+        let mut kept = Vec::new();
+        let table = &self.net.node("gw").connections;
+        table.scan(0, usize::MAX, |entry| kept.extend(keep(&entry)));
+        kept
+    }
+
+    /// The mappings.
+    pub fn mappings(&self) -> Vec<Mapping> {
+        self.entries(Connection::mapping)
+    }
+
+    /// How many connections and mappings there are.
     pub fn connections(&self) -> usize {
         self.net.node("gw").connections.len()
     }

@@ -1,12 +1,12 @@
 //! ICMP errors: what becomes of them, and what they do to the flows they are about.
 
-use sluice_net::L4;
 use sluice_net::builder::Echo;
 use sluice_net::wire::icmpv4;
+use sluice_net::{L4, parse};
 
 use super::bed::*;
 use crate::cases::nat::{self, G_OUT, UP};
-use crate::support::{NodeOptions, packet};
+use crate::support::{NodeOptions, cut, join, packet};
 
 const REMOTE: (&str, u16) = ("8.8.8.8", 80);
 const KINDS: [Kind; 3] = [Kind::Udp, Kind::Tcp, Kind::Echo];
@@ -272,17 +272,22 @@ pub fn hairpinned_queries_and_errors() {
     }
 }
 
+/// The way out takes 1000 bytes.
+fn narrow(mode: Mode) -> Bed {
+    let topology = [nat::TOPOLOGY, &rule(mode.keys)].concat().replace(
+        "networks = [\"203.0.113.1/24\"]",
+        "networks = [\"203.0.113.1/24\"]\ngateway_mtu = 1000",
+    );
+    Bed {
+        net: nat::nat_on(&topology, nat::gw(), &NodeOptions::default()),
+    }
+}
+
 /// A packet too large for the next link, which may not be cut: the sender is told.
 #[test]
 pub fn too_large_packets_are_refused() {
     for mode in MODES {
-        let topology = [nat::TOPOLOGY, &rule(mode.keys)].concat().replace(
-            "networks = [\"203.0.113.1/24\"]",
-            "networks = [\"203.0.113.1/24\"]\ngateway_mtu = 1000",
-        );
-        let mut bed = Bed {
-            net: nat::nat_on(&topology, nat::gw(), &NodeOptions::default()),
-        };
+        let mut bed = narrow(*mode);
         let (host, frame) = from_client(A, REMOTE.0);
         let frame = frame.udp(4000, REMOTE.1).payload(&[7; 1200]);
         let seen = bed.send(host, frame.dont_fragment(true));
@@ -293,5 +298,91 @@ pub fn too_large_packets_are_refused() {
             (icmpv4::UNREACHABLE, icmpv4::CODE_FRAGMENTATION_NEEDED)
         );
         assert_eq!(inner.src.to_string(), A);
+    }
+}
+
+/// Nor is the header checksum of the packet that it quotes.
+#[test]
+pub fn a_wrong_quoted_checksum_stays_wrong() {
+    for mode in MODES {
+        let mut bed = Bed::new(*mode);
+        bed.net.wrong_checksums = true;
+        let (_, port) = bed.out(Kind::Udp, (A, 4000), REMOTE).unwrap();
+        let mut about = quoted((EXTERNAL, port), REMOTE, Kind::Udp);
+        about[10] ^= 0x55;
+        for seen in bed.error_from_outside(("198.51.100.7", 3, 1), &about) {
+            let header = &seen.frame[14 + 20 + 8..][..20];
+            let sum = sluice_net::checksum::checksum(header);
+            assert_ne!(sum, 0, "{}: mended", mode.name);
+        }
+    }
+}
+
+/// Source quench and the like reach nobody.
+#[test]
+pub fn source_quench_does_not_pass() {
+    for mode in MODES {
+        let mut bed = Bed::new(*mode);
+        let (_, port) = bed.out(Kind::Udp, (A, 4000), REMOTE).unwrap();
+        let about = quoted((EXTERNAL, port), REMOTE, Kind::Udp);
+        for kind in [icmpv4::SOURCE_QUENCH, icmpv4::REDIRECT, 13, 15, 17] {
+            let seen = bed.error_from_outside((REMOTE.0, kind, 0), &about);
+            assert!(seen.is_empty(), "{} {kind}: {seen:?}", mode.name);
+        }
+    }
+}
+
+/// One that may be cut is, as it leaves, in order.
+#[test]
+pub fn too_large_packets_are_cut() {
+    for mode in MODES {
+        let mut bed = narrow(*mode);
+        let (host, frame) = from_client(A, REMOTE.0);
+        let frame = frame.udp(4000, REMOTE.1).payload(&[7; 1200]).ip_id(9);
+        bed.net.send(host, frame.dont_fragment(false));
+        let pieces = bed.net.take("up");
+        assert!(pieces.len() > 1, "{}: {} pieces", mode.name, pieces.len());
+        let offset = |frame: &Vec<u8>| u16::from_be_bytes([frame[20] & 0x1f, frame[21]]);
+        assert!(pieces.iter().map(offset).is_sorted(), "{}", mode.name);
+        let whole = join(&pieces).unwrap();
+        let ip = *parse(&whole).unwrap().ip().unwrap();
+        assert_eq!(
+            (ip.src.to_string(), ip.ports()),
+            (EXTERNAL.into(), Some((4000, REMOTE.1)))
+        );
+    }
+}
+
+/// Datagrams in pieces, in order and not, both ways.
+#[test]
+pub fn fragments_are_translated_in_any_order() {
+    for mode in MODES {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let mut bed = Bed::new(*mode);
+            bed.out(Kind::Udp, (B, 4000), REMOTE).unwrap();
+            let (host, frame) = from_client(A, REMOTE.0);
+            let datagram = frame.udp(4000, REMOTE.1).payload(&[7; 3000]).build();
+            let pieces = cut(&datagram, 77, &[1000, 2000]);
+            for at in order {
+                bed.net.send_later(host, pieces[at].clone());
+            }
+            bed.net.settle();
+            let whole = join(&bed.net.take("up")).unwrap();
+            let ip = *parse(&whole).unwrap().ip().unwrap();
+            let (port, _) = ip.ports().unwrap();
+            assert_eq!(ip.src.to_string(), EXTERNAL, "{} {order:?}", mode.name);
+            assert_ne!(port, 4000, "{} {order:?}", mode.name);
+            let back = packet((UP, G_OUT), (REMOTE.0, EXTERNAL));
+            let datagram = back.udp(REMOTE.1, port).payload(&[8; 3000]).build();
+            let pieces = cut(&datagram, 78, &[1000, 2000]);
+            for at in order {
+                bed.net.send_later("up", pieces[at].clone());
+            }
+            bed.net.settle();
+            let whole = join(&bed.net.take("vm")).unwrap();
+            let ip = *parse(&whole).unwrap().ip().unwrap();
+            assert_eq!(ip.dst.to_string(), A, "{} {order:?}", mode.name);
+            assert_eq!(ip.ports(), Some((REMOTE.1, 4000)));
+        }
     }
 }

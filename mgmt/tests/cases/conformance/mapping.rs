@@ -134,6 +134,24 @@ pub fn by_default_a_mapping_is_for_one_remote() {
     }
 }
 
+/// Where it is asked for, an even port becomes an even one, an odd one an odd one; else either.
+#[test]
+pub fn parity_is_kept_when_asked_for() {
+    for mode in MODES {
+        for (keys, kept) in [("port_parity = true", true), ("", false)] {
+            let keys = format!("{}\n{keys}", mode.keys);
+            let mut bed = Bed::of(&rule(&keys), &NodeOptions::default());
+            let mut same = 0;
+            for port in 10_000..10_040 {
+                bed.out(Kind::Udp, (A, port), ("8.8.8.8", 53)).unwrap();
+                let (_, other) = bed.out(Kind::Udp, (B, port), ("8.8.8.8", 53)).unwrap();
+                same += usize::from((other ^ port) & 1 == 0);
+            }
+            assert_eq!(same == 40, kept, "{}: {same} of 40", mode.name);
+        }
+    }
+}
+
 /// Destinations that are exempt are not translated.
 #[test]
 pub fn translation_can_be_turned_off_for_destinations() {

@@ -25,14 +25,7 @@ fn play(mode: Mode, name: &str, steps: &[Step]) -> Bed {
 }
 
 fn states(bed: &Bed) -> Vec<&'static str> {
-    let mut states = Vec::new();
-    let table = &bed.net.node("gw").connections;
-    table.scan(0, usize::MAX, |connection| {
-        if connection.state.name() != "mapping" {
-            states.push(connection.state.name());
-        }
-    });
-    states
+    bed.entries(|entry| (!entry.is_apart()).then(|| entry.state.name()))
 }
 
 const SYN_ACK: u8 = tcp::SYN | tcp::ACK;

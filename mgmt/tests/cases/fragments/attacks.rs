@@ -82,7 +82,7 @@ fn fragments_that_are_attacks() {
 }
 
 #[test]
-fn too_many_pieces_of_one_datagram() {
+pub fn too_many_pieces_of_one_datagram() {
     let mut net = nat();
     let whole = udp(out("8.8.8.8"), (4000, 53), 8 * 79);
     let at: Vec<usize> = (0..80).map(|n| n * 8).collect();
@@ -101,7 +101,7 @@ fn too_many_pieces_of_one_datagram() {
 
 /// Forged fragments from everywhere fill the table; who has a connection does not notice.
 #[test]
-fn floods_of_fragments_hurt_nobody_who_is_connected() {
+pub fn floods_of_fragments_hurt_nobody_who_is_connected() {
     let limits = Limits {
         datagrams: 32,
         held: 64,

@@ -1,6 +1,6 @@
 //! Fragments whose ports somebody looks at: translated, balanced, judged as the datagram they are pieces of.
 
-mod attacks;
+pub mod attacks;
 mod echoes;
 mod rules;
 
@@ -95,7 +95,7 @@ fn a_datagram_goes_out_in_pieces_and_its_answer_comes_back() {
     net.assert_no_buffer_lost();
 }
 
-fn later_pieces_wait_for_the_first() {
+pub fn later_pieces_wait_for_the_first() {
     let mut net = nat();
     let pieces = cut(&udp(out("8.8.8.8"), (4000, 53), 5000), 77, SIZES);
     for at in [3, 1, 2] {

@@ -1,0 +1,198 @@
+//! NAT behavioural requirements for ICMP.
+
+use super::matrix::*;
+
+pub const DOCUMENT: Document = Document {
+    number: 5508,
+    title: "ICMP",
+    rows: &[
+        Row::both(
+            "REQ-1",
+            Must,
+            "Queries from inside, and their answers, pass",
+            Met,
+            shown![
+                nat::echo_and_its_identifier,
+                conformance::mapping::no_two_flows_share_an_end,
+            ],
+        ),
+        Row {
+            id: "REQ-1a",
+            level: Should,
+            asks: "An identifier is one thing outside, whatever the remote host",
+            default: Not("by design, see `mapping`"),
+            independent: Met,
+            tests: shown![
+                conformance::mapping::no_two_flows_share_an_end,
+                conformance::independent::one_end_for_all_remotes,
+            ],
+        },
+        Row::both(
+            "REQ-2",
+            Must,
+            "A query's mapping does not end in less than 60 seconds",
+            Met,
+            shown![conformance::timers::icmp_queries],
+        ),
+        Row::both(
+            "REQ-2a",
+            Should,
+            "The time can be set",
+            Met,
+            shown![conformance::timers::times_can_be_set],
+        ),
+        Row::both(
+            "REQ-3",
+            Should,
+            "An error with a wrong checksum is dropped",
+            Partly("it stays wrong, so whom it reaches drops it"),
+            shown![conformance::errors::a_wrong_checksum_stays_wrong],
+        ),
+        Row::both(
+            "REQ-3a",
+            Should,
+            "... and one that quotes a wrong IP checksum",
+            Partly("it stays wrong"),
+            shown![conformance::errors::a_wrong_quoted_checksum_stays_wrong],
+        ),
+        Row::both(
+            "REQ-3b",
+            Must,
+            "IP options in the quotation are stepped over",
+            Met,
+            shown![conformance::errors::quoted_options_are_stepped_over],
+        ),
+        Row::both(
+            "REQ-3c",
+            Should,
+            "The quoted transport checksum is not checked",
+            Met,
+            shown![conformance::errors::quoted_transport_checksums_are_not_checked],
+        ),
+        Row::both(
+            "REQ-3d",
+            Must,
+            "Extensions and padding do not count in the quoted transport checksum",
+            Met,
+            shown![conformance::errors::extensions_pass],
+        ),
+        Row::both(
+            "REQ-4",
+            Should,
+            "An error from outside about nothing known is dropped silently",
+            Met,
+            shown![conformance::errors::about_nothing_known_they_are_dropped_silently],
+        ),
+        Row::both(
+            "REQ-4a, b, c",
+            Must,
+            "Else what it quotes is what the host sent, type and code stay, and it goes to that host",
+            Met,
+            shown![conformance::errors::from_outside_they_reach_the_client_as_about_its_own_packet],
+        ),
+        Row::both(
+            "REQ-5",
+            Should,
+            "An error from inside about nothing known is dropped silently",
+            Met,
+            shown![conformance::errors::about_nothing_known_they_are_dropped_silently],
+        ),
+        Row::both(
+            "REQ-5a, b, c",
+            Must,
+            "Else what it quotes is what the other side sent, type and code stay, and it comes from the address outside",
+            Met,
+            shown![conformance::errors::from_inside_they_come_from_the_outer_address],
+        ),
+        Row::both(
+            "REQ-6",
+            Must,
+            "An error neither refreshes nor ends the query it is about",
+            Met,
+            shown![
+                conformance::errors::they_refresh_nothing,
+                conformance::errors::they_end_no_flow,
+            ],
+        ),
+        Row::both(
+            "REQ-7",
+            Must,
+            "Errors between hosts inside that use each other's addresses outside pass, of basic NAT queries too",
+            Met,
+            shown![
+                conformance::errors::hairpinned_queries_and_errors,
+                dnat::from_a_host_to_its_own_outer_address,
+            ],
+        ),
+        Row::both(
+            "REQ-7a",
+            Must,
+            "Such an error goes to the source of what it quotes",
+            Met,
+            shown![conformance::errors::hairpinned_queries_and_errors],
+        ),
+        Row {
+            id: "REQ-8",
+            level: Should,
+            asks: "A host whose flow cannot be opened is told: administratively prohibited",
+            default: Partly(
+                "host unreachable, as the later RFC 6888 asks; what takes the cached way of another first packet is dropped without a word",
+            ),
+            independent: Partly("host unreachable, as the later RFC 6888 asks"),
+            tests: shown![
+                conformance::exhaustion::without_a_port_the_sender_is_told,
+                conformance::exhaustion::a_client_has_a_limit,
+            ],
+        },
+        Row::both(
+            "REQ-9",
+            May,
+            "ICMP messages towards some interfaces can be prevented",
+            Inapplicable("ICMP errors are limited, not prevented"),
+            shown![],
+        ),
+        Row::both(
+            "REQ-10a",
+            Must,
+            "Destination unreachable, time exceeded, and echo are supported",
+            Met,
+            shown![
+                conformance::errors::from_outside_they_reach_the_client_as_about_its_own_packet,
+                nat::the_gateways_own_errors,
+                nat::echo_and_its_identifier,
+            ],
+        ),
+        Row::both(
+            "REQ-10b",
+            May,
+            "Redirect, timestamp, source route, address mask, parameter problem, router discovery",
+            Partly("parameter problem"),
+            shown![conformance::errors::from_outside_they_reach_the_client_as_about_its_own_packet],
+        ),
+        Row::both(
+            "REQ-10c",
+            Should,
+            "Source quench is not supported",
+            Met,
+            shown![conformance::errors::source_quench_does_not_pass],
+        ),
+        Row::both(
+            "REQ-10d",
+            Should,
+            "Errors of its own are as RFC 1812 section 4.3.2 says: source, length, precedence, rate, when none is sent",
+            Met,
+            shown![
+                nat::the_gateways_own_errors,
+                routing::errors_are_limited,
+                routing::nobody_is_told_about_these,
+            ],
+        ),
+        Row::both(
+            "REQ-11",
+            May,
+            "Other ICMP messages are dropped or dealt with",
+            Met,
+            shown![conformance::errors::source_quench_does_not_pass],
+        ),
+    ],
+};

@@ -1,8 +1,8 @@
 //! What happens when something is full, used up or gone.
 
 use super::lab::*;
-use super::nat::{G_IN, VM, back, nat_with, out};
-use crate::support::family::both_families;
+use super::nat::{G_IN, VM, VM2, back, nat_with, out};
+use crate::support::family::{self, both_families};
 use crate::support::{BROADCAST, Network, NodeFile, NodeOptions, mac, packet, v4};
 use sluice_net::Builder;
 
@@ -27,6 +27,48 @@ fn connections_full() {
         &[],
         &["gw: drop:connections-full 1, walk 1"],
     );
+}
+
+/// All hosts of a network of 64 bits count as one.
+#[test]
+fn source_limit_of_ipv6() {
+    family::with_v6(|| {
+        let mut net = nat_with(&NodeOptions::default());
+        net.node("gw").connections.set_source_limit(1);
+        let first = net.probe("vm", out("8.8.8.8").udp(4000, 53));
+        assert_eq!(first.moved, ["gw: opened 1, walk 1"]);
+        let neighbor = packet((VM2, G_IN), ("10.0.0.11", "8.8.8.8"));
+        let second = net.probe("vm2", neighbor.udp(4000, 53));
+        assert!(
+            second.moved[0].contains("drop:source-limit 1"),
+            "{second:?}"
+        );
+    });
+}
+
+/// IPv6 has a table of its own, which is full by itself.
+#[test]
+fn connections_full_of_one_family() {
+    let options = NodeOptions {
+        connections: 1,
+        ..NodeOptions::default()
+    };
+    family::with_v6(|| {
+        let mut net = nat_with(&options);
+        for port in [4000, 4001] {
+            net.probe("vm", out("8.8.8.8").udp(port, 53));
+            net.probe("up", back("8.8.8.8", "203.0.113.1").udp(53, port));
+            net.probe("vm", out("8.8.8.8").udp(port, 53));
+        }
+        let table = net.node("gw").connections.of::<u128>();
+        assert_eq!((table.len(), table.capacity()), (1, 1));
+        let refused = net.probe("vm", out("8.8.8.8").udp(4001, 53));
+        assert!(
+            refused.moved[0].contains("drop:connections-full 1"),
+            "{refused:?}"
+        );
+        assert!(net.node("gw").connections.of::<u32>().is_empty());
+    });
 }
 
 #[test]

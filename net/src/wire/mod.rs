@@ -4,6 +4,7 @@
 //! a frame or fail on a short one. They check nothing else; [`crate::parse()`] does.
 
 pub mod arp;
+pub mod bfd;
 pub mod ethernet;
 pub mod geneve;
 pub mod icmpv4;

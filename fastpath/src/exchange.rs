@@ -68,8 +68,10 @@ pub enum Work {
     },
     /// Tell the sender that an ACL rejects its packet.
     Refuse {
-        /// The switch port in whose name.
+        /// The switch port in whose name: its share of what may be said.
         port: PortId,
+        /// The switch port that the answer comes by.
+        by: PortId,
         /// Ethernet addresses that the packet had there: destination, source.
         macs: (Mac, Mac),
     },

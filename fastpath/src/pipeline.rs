@@ -27,7 +27,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use sluice_net::ids::{FIRST_MULTICAST_KEY, MC_UNKNOWN};
 use sluice_net::wire::ip_proto;
-use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4};
+use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4, Mac};
 
 use crate::connections::{Connection, ConnectionTable, Direction, Flags, PortChooser, Rewrite};
 use crate::exchange::Sighting;
@@ -107,6 +107,7 @@ pub fn walk<R: Recorder>(
         from: From::Port,
         nat: Translated::default(),
         last_in: None,
+        first_in: None,
         outcome: Outcome::new(entered.headers),
     };
     walk.outcome.deps.wiring = view.tables.wiring;
@@ -168,6 +169,9 @@ struct Walk<'a, R> {
     nat: Translated,
     /// Router port the packet last came in by: errors are sent in its name.
     last_in: Option<PortId>,
+    /// The switch port by which it went into a router first, and its Ethernet addresses there: destination, source. Who is
+    /// told from there, in terms of the packet as it entered, needs no translation back.
+    first_in: Option<(PortId, (Mac, Mac))>,
     outcome: Outcome,
 }
 
@@ -459,10 +463,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 except: None,
                 in_key,
             })),
-            Place::Router(router_port) => self.enter_router(router_port),
+            Place::Router(router_port) => self.enter_router(router_port, port.id),
             Place::Gateway {
                 port: router_port, ..
-            } if self.is_for_floating(switch) => self.enter_router(router_port),
+            } if self.is_for_floating(switch) => self.enter_router(router_port, port.id),
             Place::Gateway {
                 port: router_port,
                 role,
@@ -471,7 +475,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                     self.outcome
                         .deps
                         .role(role, self.view.learned.roles.get(role));
-                    self.enter_router(router_port)
+                    self.enter_router(router_port, port.id)
                 }
                 Seat::At(_) if matches!(self.from, From::Localnet | From::Tunnel) => {
                     drop(DropReason::GatewayInactive)
@@ -531,8 +535,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
         })
     }
 
-    fn enter_router(&mut self, id: PortId) -> Step<At> {
+    /// Into a router by port `id`, from port `by` of a switch.
+    fn enter_router(&mut self, id: PortId, by: PortId) -> Step<At> {
         let seat = gone(self.view.tables.seat(id))?;
+        let macs = (self.headers.eth_dst, self.headers.eth_src);
+        self.first_in = self.first_in.or(Some((by, macs)));
         Continue(At::RouterIngress {
             router: seat.datapath,
             port: seat.index,

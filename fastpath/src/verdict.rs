@@ -35,7 +35,10 @@ pub enum Verdict {
     Refuse {
         /// Who refuses it: the port that it came from, or was to go to.
         port: PortId,
-        /// Ethernet addresses that it has there: destination, source.
+        /// The switch port that the answer comes by: `port`, or where the packet went into its first router. What was done to
+        /// its addresses behind that, the sender does not know, and the answer is not of a connection.
+        by: PortId,
+        /// Ethernet addresses that the packet had there: destination, source.
         macs: (Mac, Mac),
     },
     /// A fragment whose upper layer somebody on its way wants to know: it walks again once its first fragment has told.

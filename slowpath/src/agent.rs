@@ -353,7 +353,7 @@ impl<P: FramePool> Agent<P> {
             Work::Punt(Punt::Health { switch }) => self.check_answered(&punted, switch),
             Work::Punt(Punt::Fragment { mtu, .. }) => self.fragment(&punted, mtu),
             Work::Error { error, port } => self.error(tables, &punted, error, port),
-            Work::Refuse { port, macs } => self.refuse(tables, &punted, port, macs),
+            Work::Refuse { port, by, macs } => self.refuse(tables, &punted, port, (by, macs)),
         }
         self.apply_effects(tables);
     }

@@ -112,10 +112,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
             AclDirection::FromLport | AclDirection::FromLportAfterLb => from,
         };
         match (verdict, speaker) {
-            (Verdict::Drop(DropReason::AclReject), Some(port)) => Break(Verdict::Refuse {
-                port,
-                macs: (self.headers.eth_dst, self.headers.eth_src),
-            }),
+            (Verdict::Drop(DropReason::AclReject), Some(port)) => {
+                let here = (port, (self.headers.eth_dst, self.headers.eth_src));
+                let (by, macs) = self.first_in.unwrap_or(here);
+                Break(Verdict::Refuse { port, by, macs })
+            }
             (verdict, _) => Break(verdict),
         }
     }

@@ -263,9 +263,9 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 error,
                 port,
             } => self.reject(frame, (entered.inner, again), reason, error, port),
-            Verdict::Refuse { port, macs } => {
+            Verdict::Refuse { port, by, macs } => {
                 self.counters.dropped(DropReason::AclReject);
-                let work = SlowWork::Refuse { port, macs };
+                let work = SlowWork::Refuse { port, by, macs };
                 if !self.give_slow_path(frame, entered.inner, again, work) {
                     self.counters.count(Work::ErrorPoliced, 1);
                 }

@@ -112,11 +112,15 @@ fn topology(rules: &str) -> String {
 }
 
 fn network(rules: &str) -> Network {
+    network_of(&topology(rules))
+}
+
+fn network_of(topology: &str) -> Network {
     let node = NodeFile::new("gw")
         .underlay("172.16.0.1/24")
         .vifs(&["a", "b", "c"])
         .network("wire", "eth1");
-    let mut net = Network::new(&topology(rules), &[node]);
+    let mut net = Network::new(topology, &[node]);
     net.chassis("hv", "172.16.0.2/24");
     net.host(
         "up",
@@ -603,10 +607,10 @@ fn senders_of_rejected_packets_are_told() {
         outcome.got[0].contains(&format!("a: {B} > {A} 10.0.0.11 > 10.0.0.10 icmp")),
         "{outcome:?}"
     );
-    // Over a router, back over it.
+    // Over a router, from that.
     let c_to_b = || packet((C, R_TWO), ("10.1.0.20", "10.0.0.11"));
     let outcome = net.probe("c", tcp_to(c_to_b(), 3));
-    let reset = format!("c: {R_TWO} > {C} 10.0.0.11.3 > 10.1.0.20.4000 tcp [R.] ttl 254 len 40");
+    let reset = format!("c: {R_TWO} > {C} 10.0.0.11.3 > 10.1.0.20.4000 tcp [R.] ttl 255 len 40");
     assert_eq!(outcome.got, [reset]);
     // From another chassis, back to it.
     let far = tcp_to(packet((FAR, B), ("10.0.0.13", "10.0.0.11")), 3);
@@ -622,6 +626,90 @@ fn senders_of_rejected_packets_are_told() {
         shown,
         format!("{B} > {FAR} 10.0.0.11.3 > 10.0.0.13.4000 tcp [R.] ttl 255 len 40")
     );
+}
+
+/// Ways to b that translate: a floating IP, and balancers of the router and of the switches.
+const TRANSLATED: &str = r#"
+[[router.r.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.0.0.11"
+external_ip = "203.0.113.11"
+[load_balancer.web]
+protocol = "tcp"
+vips = { "203.0.113.5:3" = ["10.0.0.11:4"], "192.0.2.2:3" = ["10.0.0.11:4"] }
+"#;
+
+/// Who sent to another address than that of who refuses, or from one that is translated, is told as one who knows nothing of
+/// that; nothing is remembered.
+fn senders_of_rejected_packets_are_told_through_a_translation() {
+    let refused = "tcp.dst == 3 || tcp.dst == 4 || udp.dst == 3";
+    let only_answers = |port: &str| {
+        let matches = format!("outport == \"{port}\" && ip");
+        acl("switch.two", "to-lport", 1, &matches, "drop")
+            + &acl(
+                "switch.two",
+                "from-lport",
+                1,
+                "inport == \"c\" && ip",
+                "allow-related",
+            )
+    };
+    let rules = guarded(&[(refused, "reject")])
+        + &only_answers("c")
+        + &acl(
+            "switch.out",
+            "to-lport",
+            1,
+            "ip4.dst == 8.8.8.8 && (tcp.dst == 3 || udp.dst == 3)",
+            "reject",
+        )
+        + TRANSLATED;
+    let rules = topology(&rules)
+        .replace("[router.r]\n", "[router.r]\nload_balancers = [\"web\"]\n")
+        .replace(
+            "[switch.one]\n",
+            "[switch.one]\nload_balancers = [\"web\"]\n",
+        );
+    let mut net = network_of(&rules);
+    let hosts = [
+        ("up", UP, R_OUT, "8.8.8.8"),
+        ("a", A, R_ONE, "10.0.0.10"),
+        ("c", C, R_TWO, "10.1.0.20"),
+    ];
+    let open = |net: &Network| net.node("gw").connections.len();
+    let before = open(&net);
+    for (host, its, router, src) in hosts {
+        let mut known_to = vec!["203.0.113.11", "203.0.113.5", "192.0.2.2"];
+        match host {
+            "up" => known_to.extend(["10.0.0.11"]),
+            // What leaves is refused, whatever its source has become.
+            "a" => known_to.extend(["8.8.8.8"]),
+            _ => known_to.extend(["10.0.0.11", "8.8.8.8"]),
+        }
+        for dst in known_to {
+            let to = || packet((its, router), (src, dst));
+            // A second SYN is answered as the first.
+            for (seq, port) in [(99, 4000), (1_000_000, 4000), (7, 4001)] {
+                let syn = to().tcp(port, 3, tcp::SYN).tcp_state(seq, 0, 1);
+                let reset = format!(
+                    "{host}: {router} > {its} {dst}.3 > {src}.{port} tcp [R.] ttl 255 len 40"
+                );
+                assert_eq!(net.probe(host, syn).got, [reset], "{host} {dst}");
+            }
+            if ["203.0.113.5", "192.0.2.2"].contains(&dst) {
+                continue;
+            }
+            let outcome = net.probe(host, to().udp(4000, 3));
+            let told = format!("{host}: {router} > {its} {dst} > {src} icmp");
+            let about = format!("about {src}.4000 > {dst}.3 udp");
+            let [got] = &outcome.got[..] else {
+                panic!("{host} {dst}: {outcome:?}");
+            };
+            assert!(got.contains(&told) && got.contains(&about), "{got}");
+        }
+    }
+    assert_eq!(open(&net), before);
+    net.assert_no_buffer_lost();
 }
 
 /// Of a flood, those get a copy that may.
@@ -741,6 +829,7 @@ both_families! {
     a_reload_ends_what_is_not_allowed_any_more,
     a_reload_that_tracks_takes_known_flows_along,
     senders_of_rejected_packets_are_told,
+    senders_of_rejected_packets_are_told_through_a_translation,
     port_groups_and_address_sets,
     decisions_are_logged_within_their_meter,
 }

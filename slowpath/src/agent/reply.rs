@@ -108,19 +108,19 @@ impl<P: FramePool> Agent<P> {
         true
     }
 
-    /// A packet that an ACL rejects, with the Ethernet addresses (destination, source) that it had there: its sender is
-    /// told in the name of a switch port.
+    /// A packet that an ACL rejects: its sender is told in the name of a switch port, by the port where it had these
+    /// Ethernet addresses (destination, source).
     pub(super) fn refuse(
         &mut self,
         tables: &Tables,
         punted: &Punted<P::Frame>,
         port: PortId,
-        macs: (Mac, Mac),
+        (by, macs): (PortId, (Mac, Mac)),
     ) {
         let Some((frame, mut headers)) = self.inner(punted) else {
             return;
         };
-        if tables.switch_port(port).is_none() {
+        if tables.switch_port(by).is_none() {
             return count(&self.counters.stale);
         }
         (headers.eth_dst, headers.eth_src) = macs;
@@ -133,7 +133,7 @@ impl<P: FramePool> Agent<P> {
         if !self.limit.take(port, source, self.now) {
             return count(&self.counters.errors_limited);
         }
-        let to = InjectTo::Walk(Origin::SwitchPort(port));
+        let to = InjectTo::Walk(Origin::SwitchPort(by));
         self.send(punted.worker, &answer, to, &self.counters.refusals_sent);
     }
 

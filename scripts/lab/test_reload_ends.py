@@ -1,43 +1,15 @@
 """Reloads that take a backend, a NAT rule, an ACL: the streams that they concern end, all others go on."""
 
-from pathlib import Path
-
 import pytest
 
 import n1
-import probes
 import reload
 import toml_text
 from checks import expect
-from netns import wait_for
+from held import Held, serve
 
-SCRIPT = Path(__file__).with_name("streams.py")
 COUNT = 100
 SECOND = "192.168.209.121"
-
-
-class Held:
-    """Streams from one namespace that are held open."""
-
-    def __init__(self, namespace, address, port):
-        self.directory = namespace.lab.directory / f"held-{namespace.name}-{port}"
-        self.directory.mkdir()
-        self.asked = 0
-        namespace.start(
-            probes.PYTHON, SCRIPT, "hold", address, port, COUNT, self.directory
-        )
-        self.open = self._read("open")
-
-    def _read(self, name):
-        path = self.directory / name
-        wait_for(f"{path}", path.exists, timeout=30)
-        return int(path.read_text())
-
-    def alive(self):
-        """How many answer."""
-        (self.directory / f"ask-{self.asked}").touch()
-        self.asked += 1
-        return self._read(f"alive-{self.asked - 1}")
 
 
 def rule(inside, outside):
@@ -67,15 +39,13 @@ def with_rules(document):
 def network(lab, binaries):
     made = n1.N1(lab, binaries, change=with_rules)
     for namespace in (made.outside, made.vm("vm1"), made.vm("vm3")):
-        namespace.start(probes.PYTHON, SCRIPT, "serve", 9000)
-        probes.wait_listening(namespace, 9000)
-    made.outside.start(probes.PYTHON, SCRIPT, "serve", 9001)
-    probes.wait_listening(made.outside, 9001)
+        serve(namespace, 9000)
+    serve(made.outside, 9001)
     made.held = {
-        "balanced": Held(made.outside, n1.VIP, 9000),
-        "first rule": Held(made.vm("vm1"), n1.OUTSIDE, 9000),
-        "second rule": Held(made.vm("vm4"), n1.OUTSIDE, 9000),
-        "allowed": Held(made.vm("vm2"), n1.OUTSIDE, 9001),
+        "balanced": Held(made.outside, n1.VIP, 9000, COUNT),
+        "first rule": Held(made.vm("vm1"), n1.OUTSIDE, 9000, COUNT),
+        "second rule": Held(made.vm("vm4"), n1.OUTSIDE, 9000, COUNT),
+        "allowed": Held(made.vm("vm2"), n1.OUTSIDE, 9001, COUNT),
     }
     return made
 

@@ -1,6 +1,7 @@
 //! The cases, by subject.
 
 mod acl;
+mod attacks;
 mod balancers;
 mod conformance;
 mod differential;

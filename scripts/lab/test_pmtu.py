@@ -1,5 +1,7 @@
 """Path MTU discovery through NAT and tunnels: hops of 1,400 bytes inside, narrower ones outside, of either family."""
 
+import re
+
 import pytest
 
 import n1
@@ -63,10 +65,12 @@ def told(network, source, target, size, mtu):
     """A packet that may not be cut is too large: its sender hears what fits."""
     forget(network)
     headers = 48 if ":" in target else 28
+    # One is enough: routers do not tell everybody all the time.
     large = probes.ping(
-        place(network, source), target, size=size - headers, dont_fragment=True
+        place(network, source), target, count=1, size=size - headers, dont_fragment=True
     )
-    expect(large.received == 0 and f"mtu = {mtu}" in large.text.replace("mtu=", "mtu = "), large.text)
+    said = re.search(r"mtu ?= ?(\d+)", large.text)
+    expect(large.received == 0 and said and int(said[1]) == mtu, large.text)
     forget(network)
     fits = probes.ping(place(network, source), target, size=mtu - headers, dont_fragment=True)
     expect(fits.complete, fits.text)

@@ -18,7 +18,7 @@ use super::places::Places;
 use super::seen::{Fate, Seen, Taken, glance_all, glance_inside, look};
 use crate::connections::{FlowKey4, FlowKey6, Hit, Rewrite, Touch};
 use crate::counters::{Traffic, Work};
-use crate::exchange::Origin;
+use crate::exchange::{HandedTo, Origin};
 use crate::glance::{Editable, Glance, Macs};
 use crate::ids::{PathId, PortId};
 use crate::io::{BURST, Burst, DeviceId, Frame, FramePool, Ports, prefetch};
@@ -26,6 +26,15 @@ use crate::path::{Leg, Legs, Moment};
 use crate::stage::enter::{self, Entered, Entry};
 use crate::tables::Tables;
 use crate::verdict::{DropReason, Egress};
+
+/// Whom a burst comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receipt {
+    /// A device.
+    Device,
+    /// Another worker, which has counted it.
+    Worker,
+}
 
 /// What is found out about the frames of a burst, by their place in it; kept from burst to burst, so that nothing
 /// has to be made or moved.
@@ -41,10 +50,16 @@ pub(super) struct Sheet {
 }
 
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
-    /// Deals with a burst of a device: finds cached ways, edits along them, then sends or walks in the order of the burst.
-    pub(super) fn receive(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
+    /// Deals with a burst of a device: finds cached ways, edits along them, then sends, hands over or walks in the order of the
+    /// burst.
+    pub(super) fn receive(
+        &mut self,
+        device: DeviceId,
+        frames: &mut Burst<P::Frame>,
+        receipt: Receipt,
+    ) {
         let mut sheet = self.sheet.take().unwrap_or_default();
-        self.inspect(device, frames, &mut sheet);
+        self.inspect(device, frames, receipt, &mut sheet);
         if !sheet.taken.flows.is_empty() {
             self.look_up_flows(&mut sheet);
             self.edit_flows(frames, &mut sheet);
@@ -58,20 +73,29 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             sent = self.edit_lanes(frames, &mut sheet);
         }
         if !sent {
-            self.forward(device, frames, &sheet);
+            self.forward(device, frames, receipt, &sheet);
         }
         self.sheet = Some(sheet);
     }
 
     /// Finds out which frames of a burst may have a flow, and which a lane.
-    fn inspect(&mut self, device: DeviceId, frames: &Burst<P::Frame>, sheet: &mut Sheet) {
-        let bytes = frames.iter().map(|frame| frame.data().len() as u64).sum();
-        self.counters.device_rx(device, frames.len() as u64, bytes);
+    fn inspect(
+        &mut self,
+        device: DeviceId,
+        frames: &Burst<P::Frame>,
+        receipt: Receipt,
+        sheet: &mut Sheet,
+    ) {
+        let counts = receipt == Receipt::Device;
+        if counts {
+            let bytes = frames.iter().map(|frame| frame.data().len() as u64).sum();
+            self.counters.device_rx(device, frames.len() as u64, bytes);
+        }
         let tables = self.tables.tables();
         let taken = match self.doors.device(tables, device, 0) {
             Some(Behind::Door(door)) => {
                 let taken = glance_all(frames, &mut sheet.seen, &door);
-                if let Some(port) = door.port {
+                if let Some(port) = door.port.filter(|_| counts) {
                     let (packets, bytes) = (taken.all().len().into(), taken.bytes);
                     self.counters.port_rx(port, Traffic { packets, bytes });
                 }
@@ -98,7 +122,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 continue;
             }
             sheet.taken.add(at, seen);
-            if let Some(port) = seen.door.port {
+            if let Some(port) = seen.door.port.filter(|_| counts) {
                 self.count_entry(port, seen.len);
             }
         }
@@ -152,7 +176,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             };
             if let Some(hit) = hit {
                 seen.fate = self.express(frame, seen, hit);
-                established += u64::from(seen.fate != Fate::Walks);
+                established += u64::from(!matches!(seen.fate, Fate::Walks | Fate::Handed(_)));
             } else {
                 seen.fate = match plans.get(at) {
                     Some(Some(Plan::Pass(way))) => self.pass_by(frame, seen, *way, opened),
@@ -193,7 +217,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             };
             if let Some(hit) = hit {
                 seen.fate = self.express(frame, seen, hit);
-                established += u64::from(seen.fate != Fate::Walks);
+                established += u64::from(!matches!(seen.fate, Fate::Walks | Fate::Handed(_)));
             } else if !is_balanced(self.tables.tables(), seen.door.port, key) {
                 taken.lanes.add(at);
             }
@@ -242,8 +266,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         false
     }
 
-    /// Sends the frames of a burst that are edited; the others walk.
-    fn forward(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>, sheet: &Sheet) {
+    /// Sends the frames of a burst that are edited; the others walk, or belong to another worker.
+    fn forward(
+        &mut self,
+        device: DeviceId,
+        frames: &mut Burst<P::Frame>,
+        receipt: Receipt,
+        sheet: &Sheet,
+    ) {
         let fates = sheet.seen.iter().map(|seen| seen.fate).take(frames.len());
         let first = fates.clone().next().unwrap_or_default();
         if let Fate::Leaves(device) = first
@@ -255,8 +285,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             match fate {
                 Fate::Leaves(device) => self.send(device, frame),
                 Fate::Walks => {
-                    let counted = sheet.taken.all().has(at);
+                    let counted = receipt == Receipt::Worker || sheet.taken.all().has(at);
                     self.admit_received(frame, device, counted);
+                }
+                Fate::Handed(owner) => {
+                    let to = HandedTo::Owner(Origin::Device(device));
+                    self.hand_over(owner, frame, to);
                 }
                 Fate::Dropped => {}
             }
@@ -302,7 +336,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     #[inline(always)]
     fn express<A: Editable>(&mut self, frame: &mut P::Frame, seen: &Seen, hit: &Hit<A>) -> Fate {
         let glance = &seen.glance;
-        if hit.owner != Some(self.id) || !self.ready(hit.path) {
+        match hit.owner {
+            Some(owner) if owner == self.id => {}
+            Some(owner) => return Fate::Handed(owner),
+            None => return Fate::Walks,
+        }
+        if !self.ready(hit.path) {
             return Fate::Walks;
         }
         let Some(leg) = self.paths.leg(hit.path) else {

@@ -51,7 +51,7 @@ pub use idle::IdleMode;
 
 use door::Doors;
 use emit::Outbox;
-use express::Sheet;
+use express::{Receipt, Sheet};
 use fragment::UnderWay;
 use idle::Idle;
 use lane::Lanes;
@@ -66,6 +66,8 @@ const PATHS: usize = 1 << 16;
 /// Connections looked at for expiry in one loop: more than a burst opens, and few enough that a loop takes less than
 /// 50 us when each of them ends and none is in the cache.
 const EXPIRE_BUDGET: usize = BURST + BURST / 2;
+/// Frames of other workers dealt with in a loop at most.
+const MOST_HANDED: usize = 4 * BURST;
 
 /// What a worker is made of.
 pub struct WorkerSetup<P: Ports, Q: FramePool<Frame = P::Frame>> {
@@ -239,7 +241,7 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             self.ports.rx_burst(device, &mut frames);
             if !frames.is_empty() {
                 taken += frames.len();
-                self.receive(device, &mut frames);
+                self.receive(device, &mut frames, Receipt::Device);
             }
         }
         self.tend_fragments();
@@ -332,11 +334,22 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let Some(own) = exchanges.get(usize::from(self.id.0)) else {
             return 0;
         };
+        // Those in a row that came by one device are dealt with together.
+        let (mut from, mut frames) = (DeviceId(0), Burst::new());
         let mut count = 0;
-        while count < BURST
+        while count < MOST_HANDED
             && let Some(handed) = own.next_handed()
         {
             count += 1;
+            if let HandedTo::Owner(Origin::Device(device)) = handed.to {
+                if device != from || frames.is_full() {
+                    self.receive_handed(from, &mut frames);
+                }
+                from = device;
+                frames.push(handed.frame);
+                continue;
+            }
+            self.receive_handed(from, &mut frames);
             match handed.to {
                 HandedTo::Transmit(device) => self.send(device, handed.frame),
                 HandedTo::Owner(origin) => self.enter_again(handed.frame, origin),
@@ -344,7 +357,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 HandedTo::Fragment(origin) => self.fragment_handed(handed.frame, origin),
             }
         }
+        self.receive_handed(from, &mut frames);
         count
+    }
+
+    fn receive_handed(&mut self, device: DeviceId, frames: &mut Burst<P::Frame>) {
+        if !frames.is_empty() {
+            self.receive(device, frames, Receipt::Worker);
+        }
     }
 
     fn enter_again(&mut self, frame: P::Frame, origin: Origin) {

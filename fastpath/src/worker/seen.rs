@@ -1,7 +1,7 @@
 //! A burst at a glance.
 
 use crate::glance::{self, Addresses, Glance};
-use crate::ids::{PathId, Zone};
+use crate::ids::{PathId, WorkerId, Zone};
 use crate::io::{BURST, DeviceId, Frame};
 use crate::tables::Tables;
 use crate::worker::door::{Behind, Door, Doors};
@@ -30,6 +30,8 @@ pub(super) enum Fate {
     /// It must walk.
     #[default]
     Walks,
+    /// Its connection is of this worker.
+    Handed(WorkerId),
     /// It is edited, and leaves by this device.
     Leaves(DeviceId),
     /// It is dropped, and counted.

@@ -26,8 +26,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow::{Break, Continue};
 
 use sluice_net::ids::{FIRST_MULTICAST_KEY, MC_UNKNOWN};
-use sluice_net::wire::ip_proto;
-use sluice_net::{Fragment, Headers, Inner, Ip, L3, L4, Mac};
+use sluice_net::{Headers, Inner, Ip, L3, L4, Mac};
 
 use crate::connections::{Connection, ConnectionTable, Direction, Flags, PortChooser, Rewrite};
 use crate::exchange::Sighting;

@@ -209,6 +209,13 @@ fn edit_transport(l4: &mut [u8], proto: u8, kind: &L4, old: &Rewrite, new: &Rewr
             put16(l4, 0, new.src_port)?;
             return put16(l4, 2, new.dst_port);
         }
+        (ip_proto::UDPLITE | ip_proto::DCCP, L4::None) => {
+            // Told apart by address; the checksum is over those (RFC 3828 section 3.1, RFC 4340 section 9.1).
+            let Some(sum) = be16(l4, 6) else {
+                return Some(());
+            };
+            return put16(l4, 6, udp_nonzero(with_addresses(sum, old, new)));
+        }
         (ip_proto::ICMP, L4::Echo { .. }) => {
             let sum = update16(be16(l4, 2)?, old.src_port, new.src_port);
             put16(l4, 4, new.src_port)?;

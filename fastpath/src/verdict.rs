@@ -346,12 +346,15 @@ drop_reasons! {
     FragmentSourceLimit = "fragment-source-limit",
     /// Two routers of this node would translate the packet.
     NatTwice = "nat-twice",
-    /// A protocol that address translation does not know.
+    /// A message that no connection can be opened by: an ICMP message other than an echo, or an echo reply.
     NatProtocol = "nat-protocol",
     /// To a port that a rule maps to a host inside, from an end that may not send to it.
     NatFiltered = "nat-filtered",
     /// No free source port for the SNAT address towards this destination.
     NatPortsExhausted = "nat-ports-exhausted",
+    /// Another host has the SNAT address towards this destination, with the same protocol; it has no ports that could tell the two
+    /// apart. Or it had it until a moment ago, and the address is held down for it.
+    NatAddressTaken = "nat-address-taken",
     /// Nobody serves the virtual IP of a load balancer.
     NoBackend = "no-backend",
     /// The connection's addresses and ports, or those of its answers, are another connection's.

@@ -246,6 +246,18 @@ impl Ip {
         }
     }
 
+    /// Which flow it belongs to can be told from itself: it is whole, or a fragment of a protocol without ports, all of which
+    /// have its addresses. Of IPv6 only the first fragment says which protocol that is (RFC 8200 section 4.5).
+    #[must_use]
+    pub const fn tells_flow(&self) -> bool {
+        matches!(self.fragment, Fragment::None)
+            || !self.is_v6()
+                && !matches!(
+                    self.proto,
+                    ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP | ip_proto::ICMP
+                )
+    }
+
     /// IPv6 rather than IPv4.
     #[must_use]
     pub const fn is_v6(&self) -> bool {

@@ -13,11 +13,20 @@ pub const TCP: u8 = 6;
 pub const ICMPV6: u8 = 58;
 /// IP protocol number of UDP.
 pub const UDP: u8 = 17;
+/// IP protocol number of SCTP.
+pub const SCTP: u8 = 132;
 
 /// Packets of this protocol that have a connection are echoes: they have an identifier, not ports.
 #[inline]
 pub(crate) const fn is_echo(proto: u8) -> bool {
     matches!(proto, ICMP | ICMPV6)
+}
+
+/// Connections of this protocol are told apart by their addresses alone: both ports of their keys are 0. Those of UDP-Lite and
+/// DCCP too, which have ports that are not looked at.
+#[inline]
+pub const fn is_by_address(proto: u8) -> bool {
+    !matches!(proto, ICMP | TCP | UDP | ICMPV6 | SCTP)
 }
 
 /// Which of the two flows of a connection a packet belongs to.

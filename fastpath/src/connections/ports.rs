@@ -10,13 +10,14 @@
 //!   port above is never turned into a well-known one, which some servers trust (RFC 4787 REQ-3a).
 //! - A port that was given back may be held down for a while: until then only the source that had it gets it for the same
 //!   destination ([`Table::set_hold_down`], RFC 6888 REQ-8).
+//! - Protocols without ports have one "port", 0: an external address serves one source for each remote address.
 //! - Echo identifiers are chosen from all 65,536 (RFC 5508 section 3.1 has none reserved).
 
 use std::hash::Hasher;
 use std::net::IpAddr;
 
 use super::address::Address;
-use super::key::{FlowKey, is_echo};
+use super::key::{FlowKey, is_by_address, is_echo};
 use super::table::Table;
 use crate::ids::{Tick, Zone};
 
@@ -154,6 +155,9 @@ impl PortChooser {
         {
             return Some(choice);
         }
+        if is_by_address(request.proto) {
+            return free(0);
+        }
         let PortChooser {
             generator,
             well_known,
@@ -174,7 +178,7 @@ impl PortChooser {
 
 impl PortChooser {
     /// As [`PortChooser::choose`], of the ports from the first to the last of `range` only: the original one, 64 random
-    /// ones, and 256 in a row from a random one on. `None` too when the range is empty.
+    /// ones, and 256 in a row from a random one on. `None` too when the range is empty. Protocols without ports have no range.
     pub fn choose_in<A: Address>(
         &mut self,
         table: &Table<A>,
@@ -188,6 +192,9 @@ impl PortChooser {
             && let Some(choice) = free(request.original)
         {
             return Some(choice);
+        }
+        if is_by_address(request.proto) {
+            return free(0);
         }
         Run::new(first, count.max(1), &mut self.generator).search(&mut self.generator, free)
     }

@@ -38,9 +38,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if let Some(reason) = nat::untranslatable(ip) {
             return drop(reason);
         }
-        let (Some(flow), Some((_, port))) = (nat::flow_key(ip, piece.zone()), ip.ports()) else {
+        let Some(flow) = nat::flow_key(ip, piece.zone()) else {
             return drop(DropReason::NatProtocol);
         };
+        let port = flow.dst_port;
         let Some((chosen, backend, by)) = vip.choose(&flow, self.view.now) else {
             return match vip.reject {
                 true => route::refuse(

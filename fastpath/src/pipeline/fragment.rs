@@ -10,8 +10,7 @@ impl<R: Recorder> Walk<'_, R> {
         let L3::Ip(ip) = &self.headers.l3 else {
             return Continue(());
         };
-        let told = ip.fragment == Fragment::None || self.entered.first.is_some();
-        if told || !has_ports(ip) {
+        if ip.tells_flow() || self.entered.first.is_some() {
             return Continue(());
         }
         Break(Verdict::Reassemble)
@@ -65,13 +64,4 @@ impl<R: Recorder> Walk<'_, R> {
         }
         asks
     }
-}
-
-/// It may have ports, or the like. What a later fragment of IPv6 says of its protocol means nothing (RFC 8200 section 4.5).
-fn has_ports(ip: &Ip) -> bool {
-    ip.is_v6()
-        || matches!(
-            ip.proto,
-            ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP | ip_proto::ICMP
-        )
 }

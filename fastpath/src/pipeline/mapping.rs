@@ -185,6 +185,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// The rule gives the source of this connection a port in the way that the connection was made.
     pub(super) fn maps_as(rule: &Snat, connection: &Connection) -> bool {
-        rule.mapping().is_some() == connection.flags.has(Flags::MAPPED_FROM)
+        rule.maps(connection.original.proto) == connection.flags.has(Flags::MAPPED_FROM)
     }
 }

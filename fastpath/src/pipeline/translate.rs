@@ -1,6 +1,7 @@
 //! Sources on the walk: what leaves a router gets the address that it has outside, answers the one they were sent to.
 
 use super::*;
+use crate::connections::key::is_by_address;
 use crate::connections::{Address, FlowKey, PortRequest, Rests};
 use crate::pipeline::balance::Wants;
 use crate::spread::Accept;
@@ -57,10 +58,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
         drop(DropReason::NatRuleGone)
     }
 
-    /// Nothing is free: the sender is told (RFC 6888 REQ-11; with its code instead of that of RFC 5508 REQ-8, which hosts
+    /// No port is free, or the address itself where there are no ports: the sender is told (RFC 6888 REQ-11; with its code instead of that of RFC 5508 REQ-8, which hosts
     /// take for final).
     pub(super) fn exhausted<T>(&self) -> Step<T> {
-        let reason = DropReason::NatPortsExhausted;
+        let proto = self.headers.ip().map(|ip| ip.proto);
+        let reason = match proto.is_some_and(is_by_address) {
+            true => DropReason::NatAddressTaken,
+            false => DropReason::NatPortsExhausted,
+        };
         route::refuse(self.last_in, reason, IcmpError::HostUnreachable)
     }
 
@@ -276,7 +281,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         // The other side knows a stream in its middle by the port it had: most likely its own.
         let keeps = middle || rule.kind != SnatKind::Snat;
-        let (reply, rests) = if rule.mapping().is_some() {
+        let (reply, rests) = if rule.maps(now.proto) {
             let (mapping, leave) = self.map_source(piece, router, (index, rule), &now, keeps)?;
             let rests = Rests {
                 source: Some(mapping),
@@ -418,7 +423,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             self.replace_source(piece, index, rule, ip);
             return Continue(());
         }
-        if rule.mapping().is_some() {
+        if rule.maps(ip.proto) {
             return self.turn_mapped(piece, router, ip, (index, rule));
         }
         self.turn_as(piece, ip, Some((index, rule)), rule.external)

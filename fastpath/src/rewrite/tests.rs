@@ -193,6 +193,38 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Nobody looks at the ports of UDP-Lite and DCCP, but their checksum is over the addresses too.
+    #[test]
+    fn checksums_over_addresses_hold_though_ports_are_not_known(
+        proto in prop::sample::select(vec![33, 136]),
+        (was, becomes) in tuples(),
+        mut upper in proptest::collection::vec(any::<u8>(), 8..64),
+    ) {
+        let sum_of = |upper: &[u8], tuple: &Rewrite| {
+            let sum = pseudo(tuple.src, tuple.dst, proto, upper.len() as u32);
+            finish(ones_complement_sum(upper, sum))
+        };
+        upper[6..8].fill(0);
+        let sum = sum_of(&upper, &was);
+        upper[6..8].copy_from_slice(&sum.to_be_bytes());
+        let mut bytes = Builder::ethernet(A, B)
+            .ip(was.src, was.dst)
+            .protocol(proto)
+            .payload(&upper)
+            .build();
+        let headers = parse(&bytes).unwrap();
+        let ports = |tuple: Rewrite| Rewrite { src_port: 0, dst_port: 0, ..tuple };
+        apply(&mut bytes, &headers, &edit(ports(becomes), None, None)).unwrap();
+        let changed = parse(&bytes).unwrap();
+        let ip = changed.ip().unwrap();
+        prop_assert_eq!((ip.src, ip.dst), (becomes.src, becomes.dst));
+        let start = usize::from(ip.l4_offset);
+        prop_assert_eq!(sum_of(&bytes[start..start + upper.len()], &becomes), 0);
+        prop_assert_eq!(&bytes[start..start + 6], &upper[..6]);
+    }
+}
+
 #[test]
 fn ipv6_changes_hop_limit_and_traffic_class_only() {
     let mut bytes = Builder::ethernet(A, B)

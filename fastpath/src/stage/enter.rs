@@ -76,9 +76,9 @@ impl Entered {
         self.first = Some(first);
     }
 
-    /// Its packet, unless that is a fragment that has not been told of its first.
+    /// Its packet, unless that is a fragment that has not been told of its first and needs to be.
     pub fn datagram(&self) -> Option<&Ip> {
-        let told = |ip: &&Ip| ip.fragment == Fragment::None || self.first.is_some();
+        let told = |ip: &&Ip| ip.tells_flow() || self.first.is_some();
         self.headers.ip().filter(told)
     }
 

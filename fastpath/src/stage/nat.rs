@@ -3,7 +3,7 @@
 use sluice_net::wire::icmpv4;
 use sluice_net::{Fragment, Inner, Ip, L4};
 
-use crate::connections::key::is_echo;
+use crate::connections::key::{is_by_address, is_echo};
 use crate::connections::{
     Connection, ConnectionTable, Direction, Flags, FlowKey, InsertError, Rests, Rewrite, State,
     TcpFlags,
@@ -29,19 +29,25 @@ pub struct Proposal {
     pub reply_open: bool,
 }
 
-/// The key of a packet whose flow can be tracked: one with ports or an echo identifier, whole or a fragment that has been told
-/// of its first. So neighbor discovery and all else that is said on a link has no connections (as in OVN).
+/// The flow of a packet can be tracked: by ports or an echo identifier, or of a protocol other than ICMP by its addresses. So
+/// neighbor discovery and all else that ICMP says without being asked has no connections (as in OVN).
+#[inline]
+fn is_tracked(ip: &Ip) -> bool {
+    match ip.l4 {
+        L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => true,
+        // Or a later fragment of one with ports, that has not been told.
+        L4::None => is_by_address(ip.proto),
+        _ => false,
+    }
+}
+
+/// The key of a packet whose flow can be tracked, whole or a fragment that has been told of its first if it needs to be.
 #[inline]
 pub fn flow_key(ip: &Ip, zone: Zone) -> Option<FlowKey> {
     if zone == Zone::NONE {
         return None;
     }
-    match ip.l4 {
-        L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => {
-            Some(FlowKey::of(&sluice_net::FlowKey::of_datagram(ip), zone))
-        }
-        _ => None,
-    }
+    is_tracked(ip).then(|| FlowKey::of(&sluice_net::FlowKey::of_datagram(ip), zone))
 }
 
 /// TCP flags of a packet, none for other protocols. A later fragment is none of the segments that change a connection: its
@@ -147,10 +153,7 @@ pub fn is_advice(ip: &Ip) -> bool {
 
 /// What a packet that a rule wants to translate lacks for it.
 pub fn untranslatable(ip: &Ip) -> Option<DropReason> {
-    match ip.l4 {
-        L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } | L4::Echo { .. } => None,
-        _ => Some(DropReason::NatProtocol),
-    }
+    (!is_tracked(ip)).then_some(DropReason::NatProtocol)
 }
 
 /// A TCP segment that opens no connection by itself.

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use ipnet::IpNet;
 
 use super::balancer::Hits;
+use crate::connections::key::is_by_address;
 
 /// The NAT rules of a router.
 #[derive(Debug, Default, PartialEq)]
@@ -161,6 +162,11 @@ impl Snat {
         self.ports?.mapping
     }
 
+    /// It does so for sources of this protocol: those without ports are told apart by their remote ends alone.
+    pub fn maps(&self, proto: u8) -> bool {
+        self.mapping().is_some() && !is_by_address(proto)
+    }
+
     /// `port` may stand for the source port `original`.
     pub fn keeps_parity(&self, original: u16, port: u16) -> bool {
         let parity = self.ports.is_some_and(|ports| ports.parity);
@@ -307,10 +313,10 @@ impl Nat {
         Self::first(remote, rules.filter(|(_, rule)| turns(rule)))
     }
 
-    /// Some rule makes `external` of this source, and one port for all remote ends if `mapped`.
-    pub fn has_source(&self, src: IpAddr, external: IpAddr, mapped: bool) -> bool {
+    /// Some rule makes `external` of this source of a protocol, and one port for all remote ends if `mapped`.
+    pub fn has_source(&self, src: IpAddr, external: IpAddr, proto: u8, mapped: bool) -> bool {
         self.of_source(src)
-            .any(|(_, rule)| rule.external == external && rule.mapping().is_some() == mapped)
+            .any(|(_, rule)| rule.external == external && rule.maps(proto) == mapped)
     }
 
     /// The rule that gives this source a port of `external` for all remote ends, and who may send to that.
@@ -397,8 +403,8 @@ mod tests {
         ] {
             assert_eq!(externals(&nat, src).as_deref(), external, "{src}");
         }
-        assert!(nat.has_source(ip("10.0.0.5"), ip("203.0.113.1"), false));
-        assert!(!nat.has_source(ip("10.0.0.7"), ip("203.0.113.9"), false));
+        assert!(nat.has_source(ip("10.0.0.5"), ip("203.0.113.1"), 17, false));
+        assert!(!nat.has_source(ip("10.0.0.7"), ip("203.0.113.9"), 17, false));
     }
 
     #[test]

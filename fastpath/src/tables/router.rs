@@ -196,8 +196,9 @@ impl Router {
     /// What makes `external` of the source of this connection still does.
     pub fn gives_source(&self, connection: &Connection, external: IpAddr) -> bool {
         let mapped = connection.flags.has(Flags::MAPPED_FROM);
+        let original = &connection.original;
         self.nat
-            .has_source(connection.original.src, external, mapped)
+            .has_source(original.src, external, original.proto, mapped)
             || self.source_of_balanced(connection) == Some(external)
     }
 

@@ -198,10 +198,11 @@ fn first_packet(way: &Way, key: &FlowKey) -> Entered {
         },
         ip_proto::UDP => L4::Udp { src, dst },
         ip_proto::SCTP => L4::Sctp { src, dst },
-        _ => L4::Echo {
+        ip_proto::ICMP | ip_proto::ICMPV6 => L4::Echo {
             reply: false,
             id: src,
         },
+        _ => L4::None,
     };
     let (ethertype, header) = match key.src {
         IpAddr::V4(_) => (ETHERTYPE_IPV4, 20),

@@ -4,7 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
-use sluice_fastpath::connections::{Connection, State as FlowState};
+use sluice_fastpath::connections::key::is_by_address;
+use sluice_fastpath::connections::{Connection, FlowKey, State as FlowState};
 use sluice_fastpath::ids::{DatapathId, Zone};
 use sluice_fastpath::tables::Tables;
 
@@ -38,6 +39,8 @@ fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
     let now = state.now();
     let [packets, reply_packets] = connection.packets;
     let [bytes, reply_bytes] = connection.bytes;
+    let [src, dst] = ends(&connection.original);
+    let [reply_src, reply_dst] = ends(&connection.reply);
     let translation = match (connection.is_snat(), connection.is_dnat()) {
         (true, true) => "snat+dnat",
         (true, false) => "snat",
@@ -49,10 +52,10 @@ fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
         "state": state_name(connection.state),
         "zone": zone(tables, connection.original.zone),
         "reply_zone": zone(tables, connection.reply.zone),
-        "src": end(connection.original.src, connection.original.src_port),
-        "dst": end(connection.original.dst, connection.original.dst_port),
-        "reply_src": end(connection.reply.src, connection.reply.src_port),
-        "reply_dst": end(connection.reply.dst, connection.reply.dst_port),
+        "src": src,
+        "dst": dst,
+        "reply_src": reply_src,
+        "reply_dst": reply_dst,
         "translation": translation,
         "worker": connection.owner.map(|worker| worker.0),
         "packets": packets,
@@ -62,6 +65,15 @@ fn row(state: &State, tables: &Tables, connection: &Connection) -> Value {
         "age_seconds": seconds(connection.created, now),
         "expires_seconds": connection.remaining(&state.connections.timeouts(), now) / 1000,
     })
+}
+
+/// Source and destination; without ports where the protocol has none.
+fn ends(key: &FlowKey) -> [String; 2] {
+    let end = |ip: IpAddr, port| match is_by_address(key.proto) {
+        true => ip.to_string(),
+        false => end(ip, port),
+    };
+    [end(key.src, key.src_port), end(key.dst, key.dst_port)]
 }
 
 pub(super) fn end(ip: IpAddr, port: u16) -> String {

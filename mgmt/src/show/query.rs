@@ -292,8 +292,12 @@ pub(super) fn fits<T: PartialEq + ?Sized, W: std::borrow::Borrow<T>>(
 pub fn protocol(text: &str) -> Option<u8> {
     match text.to_ascii_lowercase().as_str() {
         "icmp" => Some(1),
+        "ipip" => Some(4),
         "tcp" => Some(6),
         "udp" => Some(17),
+        "gre" => Some(47),
+        "esp" => Some(50),
+        "ah" => Some(51),
         "icmp6" | "icmpv6" => Some(58),
         "sctp" => Some(132),
         number => number.parse().ok(),
@@ -305,8 +309,12 @@ pub fn protocol(text: &str) -> Option<u8> {
 pub fn protocol_name(number: u8) -> String {
     match number {
         1 => "icmp".to_owned(),
+        4 => "ipip".to_owned(),
         6 => "tcp".to_owned(),
         17 => "udp".to_owned(),
+        47 => "gre".to_owned(),
+        50 => "esp".to_owned(),
+        51 => "ah".to_owned(),
         58 => "icmp6".to_owned(),
         132 => "sctp".to_owned(),
         other => other.to_string(),

@@ -380,6 +380,7 @@ impl Why<'_> {
                 | DropReason::NatTwice
                 | DropReason::NatProtocol
                 | DropReason::NatPortsExhausted
+                | DropReason::NatAddressTaken
                 | DropReason::NatFiltered
                 | DropReason::NatRuleGone
                 | DropReason::IcmpErrorUnrelated

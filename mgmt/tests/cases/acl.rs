@@ -296,6 +296,41 @@ fn answers_pass_and_established_packets_take_one_look_up() {
     passes(&mut net, "b", b_to_a().icmp_echo(Echo::Reply, 5, 1), "a");
 }
 
+/// Protocols without ports are tracked by address.
+fn answers_of_other_protocols_pass() {
+    let gre = "outport == \"b\" && ip.proto == 47";
+    let rules = guarded(&[(gre, "allow-related")])
+        + &acl(
+            "switch.one",
+            "to-lport",
+            1,
+            "outport == \"a\" && ip",
+            "drop",
+        )
+        + &acl(
+            "switch.one",
+            "from-lport",
+            1,
+            "inport == \"a\" && ip",
+            "allow-related",
+        );
+    let mut net = network(&rules);
+    let of = |base: Builder, proto| base.protocol(proto).payload(&[0; 32]);
+    stops(&mut net, "b", of(b_to_a(), 47), "acl-drop");
+    stops(&mut net, "a", of(a_to_b(), 50), "acl-drop");
+    let there = format!("b: {A} > {B} 10.0.0.10 > 10.0.0.11 proto 47 ttl 64 len 52");
+    let back = format!("a: {B} > {A} 10.0.0.11 > 10.0.0.10 proto 47 ttl 64 len 52");
+    for moved in ["gw: opened 1, walk 1", "gw: established 1"] {
+        net.probe("a", of(a_to_b(), 47))
+            .expect("there", &[&there], &[moved]);
+    }
+    for moved in ["gw: walk 1", "gw: established 1"] {
+        net.probe("b", of(b_to_a(), 47))
+            .expect("back", &[&back], &[moved]);
+    }
+    stops(&mut net, "b", of(b_to_a(), 50), "acl-drop");
+}
+
 /// Errors about a connection pass in both directions; errors about anything else do not.
 fn related_errors_pass() {
     let rules = guarded(&[("udp.dst == 53", "allow-related")])
@@ -821,6 +856,7 @@ fn decisions_are_logged_within_their_meter() {
 both_families! {
     every_action_without_connections,
     answers_pass_and_established_packets_take_one_look_up,
+    answers_of_other_protocols_pass,
     related_errors_pass,
     connections_to_and_from_another_chassis,
     ports_of_other_chassis_have_their_acls_there,

@@ -526,9 +526,7 @@ fn what_opens_no_connection() {
         ),
         (
             "nat-protocol",
-            back("8.8.8.8", "203.0.113.20")
-                .protocol(47)
-                .payload(&[0; 8]),
+            family::information(back("8.8.8.8", "203.0.113.20")).payload(&[0; 8]),
         ),
         (
             "nat-protocol",

@@ -431,6 +431,10 @@ const ELSEWHERE: &[(DropReason, &str)] = &[
     ),
     (NatPortsExhausted, "limits::nat_ports_exhausted"),
     (
+        NatAddressTaken,
+        "protocols::an_address_is_one_hosts_towards_a_remote",
+    ),
+    (
         NatRuleGone,
         "nat::a_reload_keeps_connections_and_closes_those_whose_rule_is_gone",
     ),

@@ -17,6 +17,7 @@ mod limits;
 mod nat;
 mod openings;
 mod properties;
+mod protocols;
 mod reference;
 mod restart;
 mod round_trip;

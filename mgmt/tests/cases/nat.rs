@@ -351,12 +351,15 @@ fn direct_connections_from_outside_stay_untranslated() {
 
 fn what_cannot_be_translated_is_dropped_by_name() {
     let mut net = nat();
-    let other = |proto: u8| out("8.8.8.8").protocol(proto).payload(&[0; 32]);
     let quoted = packet((UP, UP), ("203.0.113.1", "8.8.8.8"))
         .udp(4000, 53)
         .build();
     let cases = [
-        ("nat-protocol", "vm", other(47)),
+        (
+            "nat-protocol",
+            "vm",
+            family::information(out("8.8.8.8")).payload(&[0; 32]),
+        ),
         (
             "nat-protocol",
             "vm",

@@ -50,6 +50,8 @@ enum Kind {
     Tcp,
     Echo,
     Sctp,
+    /// A protocol without ports.
+    Other(u8),
 }
 
 #[derive(Clone, Debug)]
@@ -70,14 +72,24 @@ fn flow() -> impl Strategy<Value = Flow> {
         Just(Kind::Udp),
         Just(Kind::Tcp),
         Just(Kind::Echo),
-        Just(Kind::Sctp)
+        Just(Kind::Sctp),
+        prop::sample::select(vec![4, 47, 50, 97, 253]).prop_map(Kind::Other),
     ];
     let payload = prop::collection::vec(any::<u8>(), 0..200);
-    (0..WAYS.len(), kind, (port(), port()), payload).prop_map(|(way, kind, ports, payload)| Flow {
-        way,
-        kind,
-        ports,
-        payload,
+    let flow = (0..WAYS.len(), kind, (port(), port()), payload);
+    flow.prop_map(|(way, mut kind, ports, mut payload)| {
+        if let Kind::Other(proto) = &mut kind {
+            // Errors quote at least so much of it.
+            payload.resize(payload.len().max(8), 0);
+            // From the same host to the same place there is one connection of a protocol, and the last way would be another.
+            *proto -= u8::from(way == WAYS.len() - 1);
+        }
+        Flow {
+            way,
+            kind,
+            ports,
+            payload,
+        }
     })
 }
 
@@ -94,6 +106,7 @@ impl Kind {
             Kind::Tcp => base.tcp(ports.0, ports.1, flags),
             Kind::Echo => base.icmp_echo(echo, ports.0, 7),
             Kind::Sctp => base.sctp(ports.0, ports.1),
+            Kind::Other(proto) => base.protocol(proto),
         }
     }
 }
@@ -101,7 +114,11 @@ impl Kind {
 /// Who, to whom, with which ports.
 fn tuple(headers: &Headers) -> (String, String, (u16, u16)) {
     let ip = headers.ip().unwrap();
-    (ip.src.to_string(), ip.dst.to_string(), ip.ports().unwrap())
+    (
+        ip.src.to_string(),
+        ip.dst.to_string(),
+        ip.ports().unwrap_or_default(),
+    )
 }
 
 /// From the IP header to the end of the packet.

@@ -143,6 +143,12 @@ fn icmp(builder: Builder, kind: u8, code: u8) -> Builder {
     builder.icmp(kind, code, [0; 4])
 }
 
+/// An ICMP message that is neither an echo nor an error: a timestamp, or a node information query.
+pub fn information(builder: Builder) -> Builder {
+    let kind = if is_v6() { 139 } else { 13 };
+    builder.icmp(kind, 0, [0; 4])
+}
+
 /// Codes of unreachable in both.
 const CODES: [(u8, u8); 4] = [
     (0, icmpv6::CODE_NO_ROUTE),

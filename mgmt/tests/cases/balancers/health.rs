@@ -14,7 +14,8 @@ use sluice_fastpath::tables::{Ailment, Condition, Health, SERVICE_MAC};
 use sluice_net::wire::tcp;
 
 use super::*;
-use crate::support::v4;
+use crate::support::family::both_families;
+use crate::support::ip;
 
 const TOPOLOGY: &str = r#"
 [chassis.gw]
@@ -64,13 +65,21 @@ failure_count = 2
 
 const BACKENDS: [(&str, &str, &str); 3] = [B1, B2, ("b3", "02:00:00:00:00:13", "10.0.0.13")];
 
+/// In an entry with a colon before it, IPv6 has brackets.
+fn mapped(topology: &str) -> String {
+    match family::is_v6() {
+        true => topology.replace(":10.0.0.254", ":[10.0.0.254]"),
+        false => topology.to_owned(),
+    }
+}
+
 fn balanced(topology: &str) -> Network {
     let gw = NodeFile::new("gw")
         .underlay("172.16.0.1/24")
         .vifs(&["b1", "b2"])
         .network("wire", "eth1");
     let hv = NodeFile::new("hv").underlay("172.16.0.2/24").vifs(&["b3"]);
-    let mut net = Network::new(topology, &[gw, hv]);
+    let mut net = Network::new(&mapped(topology), &[gw, hv]);
     net.host(
         "up",
         "wire",
@@ -121,7 +130,6 @@ fn given(net: &mut Network, ports: std::ops::Range<u16>) -> BTreeMap<u16, &'stat
     all
 }
 
-#[test]
 fn the_dead_get_nothing_new_and_others_keep_what_they_have() {
     let mut net = balanced(TOPOLOGY);
     assert_eq!(healths(&net), [Health::Online; 3]);
@@ -164,7 +172,6 @@ fn the_dead_get_nothing_new_and_others_keep_what_they_have() {
     assert!(again.values().filter(|name| **name == "b3").count() > 60);
 }
 
-#[test]
 fn silence_is_a_timeout_and_a_reload_keeps_what_is_known() {
     let mut net = balanced(TOPOLOGY);
     listen(&mut net, "b1", None);
@@ -177,7 +184,7 @@ fn silence_is_a_timeout_and_a_reload_keeps_what_is_known() {
     // The list is another, so the balancer's tables are.
     let fewer = TOPOLOGY.replace(", \"10.0.0.13:80\"]", "]");
     let fewer = fewer.replace(", \"10.0.0.13\" = \"b3:10.0.0.254\"", "");
-    net.reload(&fewer);
+    net.reload(&mapped(&fewer));
     assert_eq!(conditions(&net).len(), 2);
     assert_eq!(conditions(&net)[0], known);
     assert_eq!(
@@ -192,7 +199,7 @@ fn silence_is_a_timeout_and_a_reload_keeps_what_is_known() {
     let unchecked = unchecked
         .unwrap()
         .replace("ip_port_mappings", "# ip_port_mappings");
-    net.reload(&unchecked);
+    net.reload(&mapped(&unchecked));
     assert_eq!(healths(&net), [Health::Unknown; 3]);
     assert!(given(&mut net, 201..300).values().any(|name| *name == "b1"));
     let asked = |net: &Network| {
@@ -206,7 +213,6 @@ fn silence_is_a_timeout_and_a_reload_keeps_what_is_known() {
     assert_eq!(asked(&net), before);
 }
 
-#[test]
 fn with_all_dead_clients_hear_what_the_balancer_says() {
     let rejecting = TOPOLOGY.replace("[load_balancer.web]", "[load_balancer.web]\nreject = true");
     for (topology, told) in [(TOPOLOGY, false), (&rejecting, true)] {
@@ -231,7 +237,6 @@ fn with_all_dead_clients_hear_what_the_balancer_says() {
 }
 
 /// A backend asks who 10.0.0.254 is on its own chassis; what it says to it reaches the gateway, whatever its ACLs say.
-#[test]
 fn a_backend_behind_a_tunnel_finds_who_checks_it() {
     let strict = TOPOLOGY.replace(
         "[switch.in.port.b1]",
@@ -242,8 +247,7 @@ fn a_backend_behind_a_tunnel_finds_who_checks_it() {
     let mut net = balanced(&strict);
     assert_eq!(healths(&net), [Health::Online; 3]);
     let (_, own, _) = BACKENDS[2];
-    let question = Builder::ethernet(mac(own), sluice_net::Mac::BROADCAST)
-        .arp_request(v4("10.0.0.13"), v4("10.0.0.254"));
+    let question = family::question(mac(own), ip("10.0.0.13"), ip("10.0.0.254"));
     net.probe("b3", question).expect(
         "who checks",
         &[&format!(
@@ -253,8 +257,15 @@ fn a_backend_behind_a_tunnel_finds_who_checks_it() {
     );
     // What is no answer to anybody's check ends at the gateway.
     let stray = Builder::ethernet(mac(own), SERVICE_MAC)
-        .ipv4(v4("10.0.0.13"), v4("10.0.0.254"))
+        .ip(ip("10.0.0.13"), ip("10.0.0.254"))
         .udp(1, 2);
     let outcome = net.probe("b3", stray);
     assert!(outcome.got.is_empty(), "{outcome:?}");
+}
+
+both_families! {
+    the_dead_get_nothing_new_and_others_keep_what_they_have,
+    silence_is_a_timeout_and_a_reload_keeps_what_is_known,
+    with_all_dead_clients_hear_what_the_balancer_says,
+    a_backend_behind_a_tunnel_finds_who_checks_it,
 }

@@ -6,7 +6,7 @@ use sluice_fastpath::connections::FlowKey;
 use sluice_fastpath::ids::Zone;
 use sluice_fastpath::spread::Spread;
 use sluice_net::wire::tcp;
-use sluice_net::{L3, parse};
+use sluice_net::{Builder, L3, parse};
 
 use super::nat::{self, back, nat_with, out};
 use crate::support::{Network, NodeOptions, packet};
@@ -239,4 +239,171 @@ fn a_worker_without_a_transmit_queue_hands_its_frames_over() {
     assert_eq!(net.take("up").len(), 2);
     assert_eq!(net.moved(), ["gw: established 2, tx-hand-off 1"]);
     net.assert_no_buffer_lost();
+}
+
+/// What a network does with connections from both sides, 10,000 of them over source NAT, a floating IP, a balancer and
+/// endpoint-independent NAT, when the card spreads by nothing that has to do with connections.
+fn ten_thousand(queue: fn(&[u8]) -> u16, spreads: Vec<Option<Arc<Spread>>>) -> [u64; 4] {
+    const EACH: u16 = 2_500;
+    let options = NodeOptions {
+        workers: 2,
+        connections: 65_536,
+        spreads,
+        ..NodeOptions::default()
+    };
+    let mut net = nat::nat_on(&all_kinds(), nat::gw(), &options);
+    net.queue = queue;
+    net.record = false;
+    let mut handed = [0; 4];
+    for (service, handed) in SERVICES.iter().zip(&mut handed) {
+        net.forget();
+        for chunk in (0..EACH).step_by(500) {
+            for port in 10_000 + chunk..10_000 + chunk + 500 {
+                net.send_later(service.asks, service.question(port, tcp::SYN));
+            }
+            net.settle();
+            let ends: Vec<u16> = net
+                .take(service.answers)
+                .iter()
+                .map(|f| source(f))
+                .collect();
+            assert_eq!(ends.len(), 500, "{}", service.name);
+            for end in &ends {
+                net.send_later(service.answers, service.answer(*end));
+            }
+            net.settle();
+            assert_eq!(net.take(service.asks).len(), 500, "{}", service.name);
+            for port in 10_000 + chunk..10_000 + chunk + 500 {
+                net.send_later(service.asks, service.question(port, tcp::ACK));
+            }
+            net.settle();
+            let again: Vec<u16> = net
+                .take(service.answers)
+                .iter()
+                .map(|f| source(f))
+                .collect();
+            let sorted = |mut ports: Vec<u16>| {
+                ports.sort_unstable();
+                ports
+            };
+            // The same ends as before: every connection is one, whichever worker its packets come to.
+            assert_eq!(sorted(again), sorted(ends), "{}", service.name);
+        }
+        let moved = net.moved().join(", ");
+        assert!(!moved.contains("drop:"), "{}: {moved}", service.name);
+        let counted = moved
+            .split(", ")
+            .find_map(|count| count.strip_prefix("hand-off "));
+        *handed = counted.map_or(0, |count| count.parse().unwrap());
+    }
+    net.assert_no_buffer_lost();
+    handed
+}
+
+/// A way through the gateway: who asks whom, and where the question comes out.
+struct Service {
+    name: &'static str,
+    asks: &'static str,
+    answers: &'static str,
+    /// MACs and addresses of the question.
+    question: [(&'static str, &'static str); 2],
+    /// MACs and addresses of the answer.
+    answer: [(&'static str, &'static str); 2],
+}
+
+const SERVICES: [Service; 4] = [
+    Service {
+        name: "source NAT",
+        asks: "vm",
+        answers: "up",
+        question: [(nat::VM, nat::G_IN), ("10.0.0.10", "8.8.8.8")],
+        answer: [(nat::UP, nat::G_OUT), ("8.8.8.8", "203.0.113.1")],
+    },
+    Service {
+        name: "floating IP",
+        asks: "up",
+        answers: "vm2",
+        question: [(nat::UP, nat::G_OUT), ("8.8.4.4", "203.0.113.11")],
+        answer: [(nat::VM2, nat::G_IN), ("10.0.0.11", "8.8.4.4")],
+    },
+    Service {
+        name: "balancer",
+        asks: "up",
+        answers: "vm",
+        question: [(nat::UP, nat::G_OUT), ("8.8.4.4", "203.0.113.5")],
+        answer: [(nat::VM, nat::G_IN), ("10.0.0.10", "8.8.4.4")],
+    },
+    Service {
+        name: "endpoint-independent NAT",
+        asks: "vm2",
+        answers: "up",
+        question: [(nat::VM2, nat::G_IN), ("10.0.0.99", "9.9.9.9")],
+        answer: [(nat::UP, nat::G_OUT), ("9.9.9.9", "203.0.113.99")],
+    },
+];
+
+impl Service {
+    fn question(&self, port: u16, flags: u8) -> Builder {
+        packet(self.question[0], self.question[1]).tcp(port, 80, flags)
+    }
+
+    fn answer(&self, port: u16) -> Builder {
+        packet(self.answer[0], self.answer[1]).tcp(80, port, tcp::SYN | tcp::ACK)
+    }
+}
+
+fn source(frame: &[u8]) -> u16 {
+    match parse(frame).map(|headers| headers.l3) {
+        Ok(L3::Ip(ip)) => ip.ports().unwrap().0,
+        _ => panic!("{}", sluice_net::show(frame)),
+    }
+}
+
+fn all_kinds() -> String {
+    const RULES: &str = r#"
+[load_balancer.web]
+vips = { "203.0.113.5" = ["10.0.0.10"] }
+[[router.g.nat]]
+type = "snat"
+logical_ip = "10.0.0.10"
+external_ip = "203.0.113.1"
+[[router.g.nat]]
+type = "dnat_and_snat"
+logical_ip = "10.0.0.11"
+external_ip = "203.0.113.11"
+[[router.g.nat]]
+type = "snat"
+logical_ip = "10.0.0.99"
+external_ip = "203.0.113.99"
+mapping = "endpoint-independent"
+"#;
+    let balanced = "[router.g]\nload_balancers = [\"web\"]\n";
+    let topology = nat::TOPOLOGY
+        .replace("[router.g]\n", balanced)
+        .replace("10.0.0.11\"]", "10.0.0.11 10.0.0.99\"]");
+    [&topology, RULES].concat()
+}
+
+/// A card that spreads as we know: source NAT needs no hand-off. Of the others the addresses decide, for all connections alike
+/// as the hash is linear: the first answer to each of the balancer's comes to the other worker, and what follows to
+/// its owner.
+#[test]
+fn ten_thousand_connections_over_a_card_that_hashes() {
+    let handed = ten_thousand(by_spread, vec![Some(spread()); 4]);
+    assert_eq!(handed, [0, 0, 2_500, 0]);
+}
+
+/// A card without a hash, which gives packets in turn to its queues: nothing is lost and nothing is mixed up.
+#[test]
+fn ten_thousand_connections_over_a_card_without_a_hash() {
+    fn in_turn(_: &[u8]) -> u16 {
+        thread_local!(static TURN: std::cell::Cell<u16> = const { std::cell::Cell::new(0) });
+        TURN.with(|turn| {
+            turn.set(turn.get() ^ 1);
+            turn.get()
+        })
+    }
+    for handed in ten_thousand(in_turn, Vec::new()) {
+        assert!(handed > 0, "packets in turn come to the other worker too");
+    }
 }

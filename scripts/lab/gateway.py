@@ -103,7 +103,7 @@ class Gateway:
         namespace.ip("link set eth0 arp off")
         return namespace
 
-    def flood(self, kind, rate, seconds, sink=False, argv=()):
+    def flood(self, kind, rate, seconds, sink=False, argv=(), started=lambda process: None):
         """Lets strangers send; returns what gives how many packets they sent and in how many seconds."""
         side, source, target = FLOODS[kind]
         namespace = self.strangers[side]
@@ -113,6 +113,7 @@ class Gateway:
         to = {"inside": INSIDE_MAC, "outside": OUTSIDE_MAC}[side]
         words = (iface, kind, source, target, link["address"], to, rate, seconds, report)
         process = namespace.start(*argv, probes.PYTHON, STRANGERS, *words)
+        started(process)
 
         def done():
             wait_for(f"a flood of {kind}", lambda: process.poll() is not None, timeout=60)

@@ -71,6 +71,35 @@ def test_what_is_too_large_is_said_through_the_translation(network):
     ).complete
 
 
+@pytest.mark.parametrize("vm, address", SERVED)
+def test_hops_asked_by_udp(network, vm, address):
+    """The errors that hops and host send about a datagram name the addresses that its sender knows."""
+    hops = [n1.GATEWAY, "172.19.255.2", address]
+    expect_hops(network.outside, address, hops, probes.udp_hops)
+
+
+@pytest.mark.parametrize(
+    "source, target, address, seen_from",
+    [
+        ("vm1", "outside", n1.OUTSIDE, n1.GATEWAY),
+        ("outside", "vm2", FLOATING, n1.OUTSIDE),
+        ("outside", "vm4", REACHED, n1.OUTSIDE),
+        ("outside", "vm3", STATELESS, n1.OUTSIDE),
+    ],
+)
+def test_transfers(network, source, target, address, seen_from):
+    """TCP either way, then a thousand numbered datagrams, of which none is lost or changes its source."""
+    ends = {"outside": network.outside} | {name: network.vm(name) for name in network.vms}
+    if target != "outside":
+        probes.start_iperf_server(ends[target])
+    for options in ((), ("-R",)):
+        transfer = probes.iperf(ends[source], address, seconds=1, options=options)
+        expect(transfer.mbit_per_second > 1, f"{transfer}")
+    stream = probes.UdpStream(ends[source], ends[target], address, seconds=1).result()
+    expect(not stream.missing and not stream.duplicates, f"{stream}")
+    expect(stream.sources == (seen_from,), f"{stream.sources}")
+
+
 def test_nothing_is_remembered_of_the_stateless_one(network):
     rows = network.nodes["node1"].show("connections", "--dst", STATELESS)
     own = [row for row in rows if row["src"].startswith(n1.OUTSIDE)]

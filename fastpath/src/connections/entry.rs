@@ -1,9 +1,6 @@
 //! One connection in memory: a line per direction, and the word that guards them.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
@@ -220,9 +217,6 @@ impl<L: Line> Entry<L> {
 pub(super) struct Side {
     links: [AtomicU64; 2],
     created: AtomicU64,
-    /// Of a connection that rests on mappings: these. Of a mapping, or of leave to use one: whether it may be used, whose it is,
-    /// how many use it.
-    apart: AtomicU64,
 }
 
 /// Which of the two lists of a connection is meant.
@@ -264,81 +258,4 @@ impl Side {
     pub(super) fn set_created(&self, now: Tick) {
         self.created.store(u64::from(now.0), Relaxed);
     }
-
-    // ---- mappings ----
-
-    /// May be used; no slot has a number as high.
-    const USABLE: u64 = 1 << 63;
-
-    /// What a mapping begins with that is published with this generation and has one user.
-    pub(super) const fn held(generation: u32) -> u64 {
-        Self::usable(generation) | 1
-    }
-
-    /// The high half of its word while it may be used: it tells tenants of the slot apart, so that nobody is counted who means
-    /// another.
-    const fn usable(generation: u32) -> u64 {
-        Self::USABLE | (generation as u64 >> 1) << 32
-    }
-
-    pub(super) fn set_apart(&self, word: u64) {
-        self.apart.store(word, Relaxed);
-    }
-
-    pub(super) fn set_rests(&self, [source, destination]: [Option<u32>; 2]) {
-        self.set_apart(numbered(source) << 32 | numbered(destination));
-    }
-
-    pub(super) fn rests(&self) -> [Option<u32>; 2] {
-        let word = self.apart.load(Relaxed);
-        [slot_of(word >> 32), slot_of(word)]
-    }
-
-    /// Users; of what cannot be used, none.
-    pub(super) fn users(&self) -> u32 {
-        let word = self.apart.load(Acquire);
-        if word & Self::USABLE == 0 {
-            return 0;
-        }
-        word as u32
-    }
-
-    /// One more of what was published with this generation, unless it has ended.
-    pub(super) fn add_user(&self, generation: u32, tries: usize) -> bool {
-        let usable = Self::usable(generation) >> 32;
-        (0..tries).any(|_| {
-            let word = self.apart.load(Acquire);
-            word >> 32 == usable
-                && self
-                    .apart
-                    .compare_exchange(word, word + 1, AcqRel, Relaxed)
-                    .is_ok()
-        })
-    }
-
-    /// One less, of those that were added.
-    pub(super) fn drop_user(&self) {
-        self.apart.fetch_sub(1, AcqRel);
-    }
-
-    /// Without a user nobody gets to be one any more; false when there is one.
-    pub(super) fn end_unused(&self) -> bool {
-        let word = self.apart.load(Acquire);
-        let ended = word & !Self::USABLE;
-        word as u32 == 0
-            && self
-                .apart
-                .compare_exchange(word, ended, AcqRel, Relaxed)
-                .is_ok()
-    }
-}
-
-/// A slot as 32 bits of which none is the absence of one.
-fn numbered(slot: Option<u32>) -> u64 {
-    slot.map_or(0, |slot| u64::from(slot) + 1)
-}
-
-/// Undoes [`numbered`].
-fn slot_of(word: u64) -> Option<u32> {
-    (word as u32).checked_sub(1)
 }

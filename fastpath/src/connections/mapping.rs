@@ -12,17 +12,18 @@
 //! That keys are unique makes a source have one port and a port one source, whichever worker asks. A connection *holds* what it
 //! rests on: a mapping, or a leave, which itself holds its mapping. What is held does not end; the last user gone, it
 //! lives on for as long as the least that the RFCs allow after that user's last packet, and then its owner ends it.
-//! The count of users is in the side record, where any worker changes it by CAS.
+//! The count of users is in a word beside the entry (`ties.rs`), which any worker changes by CAS.
 
 use std::net::IpAddr;
 
 use super::address::Address;
 use super::connection::{ConnRef, Connection, Flags, Hit};
-use super::entry::{Control, Side};
+use super::entry::Control;
 use super::key::{Direction, FlowKey, is_echo};
 use super::line::Line;
 use super::state::{State, TcpFlags};
 use super::table::Table;
+use super::ties::Tie;
 use super::writer::{First, InsertError, NewConnection, Writer};
 use crate::ids::{PathId, Tick, Zone};
 
@@ -225,8 +226,7 @@ impl<A: Address> Table<A> {
     /// How many connections, and leaves, rest on a mapping.
     #[must_use]
     pub fn users(&self, mapping: ConnRef) -> u32 {
-        let side = self.sides.get(mapping.slot::<A>() as usize);
-        side.map_or(0, Side::users)
+        self.ties.of(mapping.slot::<A>()).map_or(0, Tie::users)
     }
 
     /// One user less. Its last packet came at `last`.
@@ -238,8 +238,8 @@ impl<A: Address> Table<A> {
         {
             line.mark_seen(last);
         }
-        if let Some(side) = self.sides.get(slot as usize) {
-            side.drop_user();
+        if let Some(tie) = self.ties.of(slot) {
+            tie.drop_user();
         }
     }
 }
@@ -249,7 +249,8 @@ impl<A: Address> Writer<A> {
     ///
     /// # Errors
     /// [`InsertError::DuplicateReply`] when another worker has mapped the source, or taken the port, meanwhile, or a mapping
-    /// has just ended: walk again. Else as [`Writer::insert`]. Nothing is held then.
+    /// has just ended: walk again. [`InsertError::TableFull`] also without [`Table::keep_mappings`]. Else as
+    /// [`Writer::insert`]. Nothing is held then.
     pub fn hold(&mut self, rests: &Rests<A>, now: Tick) -> Result<Held, InsertError> {
         let mut held = Held {
             v6: A::MARK != 0,
@@ -307,8 +308,8 @@ impl<A: Address> Writer<A> {
     /// Counts a user of a mapping or leave that was found, unless it has ended since.
     fn hold_found(&mut self, hit: Hit<A>, now: Tick) -> Option<u32> {
         let slot = hit.conn.slot::<A>();
-        let side = self.table.sides.get(slot as usize)?;
-        if !side.add_user(hit.conn.generation, TRIES) {
+        let tie = self.table.ties.of(slot)?;
+        if !tie.add_user(hit.conn.generation, TRIES) {
             return None;
         }
         if hit.owner.is_none() {
@@ -325,6 +326,9 @@ impl<A: Address> Writer<A> {
         counts: bool,
         now: Tick,
     ) -> Result<u32, InsertError> {
+        if !self.table.ties.made() {
+            return Err(InsertError::TableFull);
+        }
         let admitted = match counts {
             true => self.table.sources.admit(&new.original),
             false => Some(false),
@@ -354,8 +358,8 @@ impl<A: Address> Writer<A> {
 
     /// Lets an open connection keep what was held for it.
     pub fn rest(&mut self, conn: ConnRef, held: Held) {
-        if let Some(side) = self.table.sides.get(conn.slot::<A>() as usize) {
-            side.set_rests([held.source, held.destination]);
+        if let Some(tie) = self.table.ties.of(conn.slot::<A>()) {
+            tie.set_rests([held.source, held.destination]);
         }
     }
 
@@ -367,7 +371,7 @@ impl<A: Address> Writer<A> {
     }
 
     /// Lets go of what a connection rested on that has ended, or a leave.
-    pub(super) fn unrest(&self, slot: u32, connection: &Connection<A>, side: &Side) {
+    pub(super) fn unrest(&self, slot: u32, connection: &Connection<A>, tie: &Tie) {
         let last = connection.last_packet();
         if connection.is_apart() {
             if connection.mapping().is_none() {
@@ -382,7 +386,7 @@ impl<A: Address> Writer<A> {
             }
             return;
         }
-        for mapping in side.rests().into_iter().flatten() {
+        for mapping in tie.rests().into_iter().flatten() {
             debug_assert_ne!(mapping, slot, "rests on itself");
             self.table.let_go(mapping, last);
         }
@@ -391,11 +395,8 @@ impl<A: Address> Writer<A> {
     /// When the owner is to look at a mapping again; `None` when it has ended: it can get no user any more.
     pub(super) fn next_look(&self, slot: u32, now: Tick) -> Option<Tick> {
         let later = now.plus(LOOK);
-        let (entry, side) = (
-            self.table.entry(slot)?,
-            self.table.sides.get(slot as usize)?,
-        );
-        if side.users() > 0 {
+        let (entry, tie) = (self.table.entry(slot)?, self.table.ties.of(slot)?);
+        if tie.users() > 0 {
             return Some(later);
         }
         let line = entry.line(Direction::Original);
@@ -404,7 +405,7 @@ impl<A: Address> Writer<A> {
         if !condemned && !now.reached(deadline) {
             return Some(deadline);
         }
-        (!side.end_unused()).then_some(later)
+        (!tie.end_unused()).then_some(later)
     }
 
     /// The least that a mapping lives after a packet: as long as a connection that was not answered.

@@ -35,6 +35,7 @@ mod slots;
 mod sources;
 pub mod state;
 pub mod table;
+mod ties;
 mod timers;
 pub mod touch;
 pub mod writer;

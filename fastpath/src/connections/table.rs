@@ -22,6 +22,7 @@ use super::memory::Slab;
 use super::slots::FreeStack;
 use super::sources::Sources;
 use super::state::Timeouts;
+use super::ties::Ties;
 use super::writer::{InsertError, Writer};
 use crate::ids::{Tick, WorkerId};
 
@@ -50,6 +51,7 @@ pub struct Table<A: Address> {
     pub(super) index: Index,
     entries: Slab<Entry<A::Line>>,
     pub(super) sides: Slab<Side>,
+    pub(super) ties: Ties,
     pub(super) free: FreeStack,
     pub(super) sources: Sources,
     pub(super) holds: Holds,
@@ -78,6 +80,7 @@ impl<A: Address> Table<A> {
             index: Index::new(2 * capacity),
             entries,
             sides,
+            ties: Ties::new(capacity),
             free,
             sources: Sources::new(capacity, seed ^ 0x5bd1_e995),
             holds: Holds::new(capacity),
@@ -110,6 +113,11 @@ impl<A: Address> Table<A> {
     /// before a limit was first set are not counted.
     pub fn set_source_limit(&self, limit: u32) {
         self.sources.set_limit(limit);
+    }
+
+    /// Takes the memory that mappings need, 8 bytes a slot; before, none can be made. For good: to call it again changes nothing.
+    pub fn keep_mappings(&self) {
+        self.ties.make();
     }
 
     /// A connection with this original key would now be refused, or open only if another makes room. As of this moment:
@@ -347,12 +355,12 @@ impl<A: Address> Table<A> {
         self.memory_by_part().into_iter().sum()
     }
 
-    /// The same by part: the connections themselves, the lists by deadline and age, the index.
+    /// The same by part: the connections themselves, the lists by deadline and age with the ties of mappings, the index.
     #[must_use]
     pub fn memory_by_part(&self) -> [usize; 3] {
         [
             size_of_val(&*self.entries),
-            size_of_val(&*self.sides),
+            size_of_val(&*self.sides) + self.ties.bytes(),
             self.index.bytes(),
         ]
     }

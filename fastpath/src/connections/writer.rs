@@ -8,13 +8,14 @@ use arrayvec::ArrayVec;
 
 use super::address::Address;
 use super::connection::{ConnRef, Connection, Flags};
-use super::entry::{Control, Entry, NOBODY, Side};
+use super::entry::{Control, Entry, NOBODY};
 use super::index::{Reference, Refusal};
 use super::key::{Direction, FlowKey};
 use super::line::Line;
 use super::slots::Hand;
 use super::state::{Standing, State, Timeouts};
 use super::table::{Table, Tally};
+use super::ties::Tie;
 use super::timers::{QUEUES, Queues, Wheel};
 use crate::ids::{PathId, Tick, WorkerId};
 
@@ -297,11 +298,13 @@ impl<A: Address> Writer<A> {
         entry.write(&new.original, &new.reply, new.paths, first, now);
         side.set_created(now);
         let next = || entry.line(Direction::Original).control().stepped();
-        side.set_apart(if apart {
-            Side::held(next().generation())
-        } else {
-            0
-        });
+        if let Some(tie) = table.ties.of(slot) {
+            tie.set(if apart {
+                Tie::held(next().generation())
+            } else {
+                0
+            });
+        }
         if let Err(error) = index_both(table, slot, new, hashes) {
             self.hand.give(&table.free, &table.sides, slot);
             self.untold = self.untold.or(evicted);
@@ -429,8 +432,8 @@ impl<A: Address> Writer<A> {
     pub fn close(&mut self, conn: ConnRef) -> Option<Connection<A>> {
         let entry = self.own(conn)?;
         if entry.line(Direction::Original).control().state() == State::Mapping {
-            let side = self.table.sides.get(conn.slot::<A>() as usize)?;
-            if !side.end_unused() {
+            let tie = self.table.ties.of(conn.slot::<A>())?;
+            if !tie.end_unused() {
                 self.condemn(conn);
                 return None;
             }
@@ -636,9 +639,9 @@ impl<A: Address> Writer<A> {
             table.sources.release(&connection.original);
         }
         if (connection.flags.mapped() || connection.is_apart())
-            && let Some(side) = table.sides.get(slot as usize)
+            && let Some(tie) = table.ties.of(slot)
         {
-            self.unrest(slot, &connection, side);
+            self.unrest(slot, &connection, tie);
         }
         if table.holds.on() && connection.is_snat() {
             let source = connection.original.src.host();

@@ -26,11 +26,13 @@ mod suspects;
 mod switch;
 mod underlay;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use sluice_net::Vni;
 
+use crate::connections::ConnectionTable;
 use crate::ids::{DatapathId, PortId, TunnelId, Zone};
 
 pub use acl::{
@@ -119,6 +121,14 @@ impl Piece {
         }
     }
 
+    /// The rules of a router that translate sources.
+    fn sources(&self) -> &[Snat] {
+        match &self.kind {
+            PieceKind::Switch(_) => &[],
+            PieceKind::Router(router) => router.nat.snat(),
+        }
+    }
+
     /// Connection zone of what enters this datapath; see [`Switch::stateful`].
     pub fn zone(&self) -> Zone {
         let stateful = match &self.kind {
@@ -138,6 +148,19 @@ impl Tables {
     #[inline]
     pub fn piece(&self, id: DatapathId) -> Option<&Piece> {
         self.datapaths.get(id.0 as usize)?.as_deref()
+    }
+
+    /// Takes the memory that these tables need of connections: to be called before they are published, never by who handles
+    /// packets.
+    pub fn prepare(&self, connections: &ConnectionTable) {
+        let routers = self.datapaths.iter().flatten();
+        for rule in routers.flat_map(|piece| piece.sources()) {
+            match (rule.mapping(), rule.external) {
+                (Some(_), IpAddr::V4(_)) => connections.of::<u32>().keep_mappings(),
+                (Some(_), IpAddr::V6(_)) => connections.of::<u128>().keep_mappings(),
+                (None, _) => {}
+            }
+        }
     }
 
     /// The datapath of this connection zone is still there, and connections are still looked up in it.

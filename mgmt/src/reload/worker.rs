@@ -143,7 +143,9 @@ impl Reloader {
                 .findings()
                 .map(|finding| finding.message.to_owned()),
         );
-        let old = state.tables.publish(self.compiler.commit(compiled));
+        let tables = self.compiler.commit(compiled);
+        tables.prepare(&state.connections);
+        let old = state.tables.publish(tables);
         self.retired.push(old);
         limits::apply(&node, &state.connections);
         state.configure(Configuration {

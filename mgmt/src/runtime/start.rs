@@ -128,6 +128,7 @@ where
         let (start, started) = (Instant::now(), SystemTime::now());
         let (compiler, cell) = first_generation(&file, &loaded, &hardware.macs)?;
         let stores = Stores::new(&loaded.node, hardware.queues.devices())?;
+        cell.current().prepare(&stores.connections);
         let asleep = Arc::new(AtomicBool::new(false));
         let parker = Parker::new();
         let exchange = || {

@@ -215,6 +215,7 @@ impl Node {
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let changes = compiled.changes.clone();
         let tables = self.compiler.commit(compiled);
+        tables.prepare(&self.connections);
         let old = self.cell.publish(tables);
         self.retired.push(old);
         changes

@@ -57,6 +57,7 @@ impl Node {
             v6: plane.connections_ipv6 as usize,
         };
         let table = ConnectionTable::new(capacity, 1, 1);
+        cell.current().prepare(&table);
         let parker = crossbeam::sync::Parker::new();
         let asleep = Arc::new(AtomicBool::new(false));
         let exchange = Arc::new(Exchange::new(

@@ -6,6 +6,29 @@ use super::*;
 
 const MINUTE: u32 = 60_000;
 
+/// A table with room for mappings.
+fn table(capacity: usize, workers: usize) -> Arc<Table<Addr>> {
+    let table = super::table(capacity, workers);
+    table.keep_mappings();
+    table
+}
+
+#[test]
+fn without_memory_for_mappings_there_are_none_and_it_is_taken_once() {
+    let table = super::table(1 << 16, 1);
+    let mut worker = worker(&table, 0);
+    let before = table.memory();
+    let rests = by(mapping(1, 7000));
+    assert_eq!(worker.hold(&rests, START), Err(InsertError::TableFull));
+    let plain = worker.insert(&snat(1, State::UdpNew), START).unwrap();
+    for _ in 0..2 {
+        table.keep_mappings();
+        assert_eq!(table.memory() - before, 8 << 16);
+    }
+    open(&mut worker, &rests, &flow(1, 8, 7000), START);
+    assert!(worker.close(plain.conn).is_some());
+}
+
 /// Source `n` by the port `outside`.
 fn mapping(n: u32, outside: u16) -> Mapping<Addr> {
     Mapping {

@@ -38,7 +38,7 @@ type PortRequest = crate::connections::PortRequest<Addr>;
 /// Bytes of Ethernet, IP and TCP headers.
 const HEADERS: u32 = 54;
 /// Bytes that a connection takes: entry, side record, index.
-const BYTES: [usize; 3] = [128, 32, 32];
+const BYTES: [usize; 3] = [128, 24, 32];
 
 /// The address with this number.
 const fn at(n: u32) -> u32 {

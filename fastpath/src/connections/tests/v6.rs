@@ -38,7 +38,7 @@ type PortRequest = crate::connections::PortRequest<Addr>;
 /// Bytes of Ethernet, IP and TCP headers.
 const HEADERS: u32 = 74;
 /// Bytes that a connection takes: entry, side record, index.
-const BYTES: [usize; 3] = [256, 32, 32];
+const BYTES: [usize; 3] = [256, 24, 32];
 
 /// The address with this number, in a network of its own.
 const fn at(n: u32) -> u128 {

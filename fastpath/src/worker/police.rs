@@ -30,6 +30,15 @@ impl Police {
 
     /// Takes a token of the class; false when there is none.
     pub(super) fn pass(&mut self, class: PuntClass, now: Tick) -> bool {
+        let has = self.would_pass(class, now);
+        if has && let Some(bucket) = self.buckets.get_mut(class as usize) {
+            *bucket -= 1000;
+        }
+        has
+    }
+
+    /// There is a token of the class; it stays.
+    pub(super) fn would_pass(&mut self, class: PuntClass, now: Tick) -> bool {
         let elapsed = u64::from(now.since(self.last));
         if elapsed > 0 {
             self.last = now;
@@ -38,13 +47,8 @@ impl Police {
                 *bucket = (*bucket + elapsed * u64::from(rate)).min(u64::from(burst) * 1000);
             }
         }
-        match self.buckets.get_mut(class as usize) {
-            Some(bucket) if *bucket >= 1000 => {
-                *bucket -= 1000;
-                true
-            }
-            _ => false,
-        }
+        let bucket = self.buckets.get(class as usize);
+        bucket.is_some_and(|bucket| *bucket >= 1000)
     }
 }
 
@@ -60,6 +64,8 @@ mod tests {
             .count();
         assert_eq!(passed, 1_000);
         assert!(police.pass(PuntClass::Underlay, Tick(0)));
+        assert!(!police.would_pass(PuntClass::Icmp, Tick(0)));
+        assert!((0..10_000).all(|_| police.would_pass(PuntClass::Icmp, Tick(100))));
         let refilled = (0..10_000)
             .filter(|_| police.pass(PuntClass::Icmp, Tick(100)))
             .count();

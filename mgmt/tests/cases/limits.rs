@@ -4,6 +4,7 @@ use super::lab::*;
 use super::nat::{G_IN, VM, VM2, back, nat_with, out};
 use crate::support::family::{self, both_families};
 use crate::support::{BROADCAST, Network, NodeFile, NodeOptions, mac, packet, v4};
+use sluice_fastpath::counters::Work;
 use sluice_net::Builder;
 
 #[test]
@@ -24,8 +25,8 @@ fn connections_full() {
     net.probe("vm", out("8.8.8.8").udp(4001, 53));
     net.probe("vm", out("8.8.8.8").udp(4002, 53)).expect(
         "established ones stay",
-        &[],
-        &["gw: drop:connections-full 1, walk 1"],
+        &[&told(4002)],
+        &["gw: drop:connections-full 1, injected 1, slow:icmp-errors-sent 1, slow:punts 1, walk 2"],
     );
 }
 
@@ -78,9 +79,37 @@ fn source_limit() {
     net.probe("vm", out("8.8.8.8").udp(4000, 53));
     net.probe("vm", out("8.8.8.8").udp(4001, 53)).expect(
         "second",
-        &[],
-        &["gw: drop:source-limit 1, walk 1"],
+        &[&told(4001)],
+        &["gw: drop:source-limit 1, injected 1, slow:icmp-errors-sent 1, slow:punts 1, walk 2"],
     );
+}
+
+/// What vm hears of a packet that opens no connection.
+fn told(port: u16) -> String {
+    format!(
+        "vm: {G_IN} > {VM} 10.0.0.1 > 10.0.0.10 icmp error 3/1 about 10.0.0.10.{port} > 8.8.8.8.53 udp ttl 254 tos 0xc0 len 56"
+    )
+}
+
+/// First packets that take the way of an earlier one walk to be refused, as long as anybody may be told: so many in a moment
+/// and no more.
+#[test]
+fn a_flood_of_refused_first_packets_does_not_walk() {
+    let mut net = nat_with(&NodeOptions::default());
+    net.node("gw").connections.set_source_limit(1);
+    net.probe("vm", out("8.8.8.8").udp(4000, 53));
+    let walked = |net: &Network| net.node("gw").counters[0].work(Work::Walk);
+    let before = walked(&net);
+    for port in 0..3000 {
+        net.send_later("vm", out("8.8.8.8").udp(10_000 + port, 53));
+    }
+    net.settle();
+    let counters = &net.node("gw").counters[0];
+    // Some find no room in the queue to the slow path.
+    assert!(counters.work(Work::ErrorPoliced) >= 2000);
+    let injected = counters.work(Work::Injected);
+    assert_eq!(walked(&net) - before - injected, 1000);
+    assert!(net.moved()[0].contains("drop:source-limit 3000"));
 }
 
 /// A port that one client gave back goes to no other for a while, but to the same one again.

@@ -34,7 +34,7 @@ use crate::pipeline::{Assigned, TranslatedBy};
 use crate::spread::Accept;
 use crate::stage::{nat, steer};
 use crate::tables::Tables;
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, PuntClass};
 
 use destination::{Arrival, Led};
 use place::{DoorKey, Next, Packet, STOPS, StepKey, Stop, Translation};
@@ -398,8 +398,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
         let to = match self.open_planned(opening, u32::from(seen.len)) {
             Ok(Some(to)) => to,
             Ok(None) => return Fate::Walks,
+            Err(_) if self.police.would_pass(PuntClass::Icmp, self.now) => {
+                // It is refused once more, and told so (RFC 6888 REQ-11). Each such walk takes from what may be told, so a
+                // flood makes no more of them.
+                return Fate::Walks;
+            }
             Err(reason) => {
                 self.counters.dropped(reason);
+                self.counters.count(Work::ErrorPoliced, 1);
                 return Fate::Dropped;
             }
         };

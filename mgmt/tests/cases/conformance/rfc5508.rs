@@ -131,19 +131,16 @@ pub const DOCUMENT: Document = Document {
             Met,
             shown![conformance::errors::hairpinned_queries_and_errors],
         ),
-        Row {
-            id: "REQ-8",
-            level: Should,
-            asks: "A host whose flow cannot be opened is told: administratively prohibited",
-            default: Partly(
-                "host unreachable, as the later RFC 6888 asks; what takes the cached way of another first packet is dropped without a word",
-            ),
-            independent: Partly("host unreachable, as the later RFC 6888 asks"),
-            tests: shown![
+        Row::both(
+            "REQ-8",
+            Should,
+            "A host whose flow cannot be opened is told: administratively prohibited",
+            Partly("host unreachable, as the later RFC 6888 asks"),
+            shown![
                 conformance::exhaustion::without_a_port_the_sender_is_told,
                 conformance::exhaustion::a_client_has_a_limit,
             ],
-        },
+        ),
         Row::both(
             "REQ-9",
             May,

@@ -120,19 +120,16 @@ pub const DOCUMENT: Document = Document {
             Met,
             shown![conformance::exhaustion::without_a_port_the_sender_is_told],
         ),
-        Row {
-            id: "REQ-11b",
-            level: Should,
-            asks: "... and its sender is told: host unreachable",
-            default: Partly(
-                "what takes the cached way of another first packet is dropped without a word",
-            ),
-            independent: Met,
-            tests: shown![
+        Row::both(
+            "REQ-11b",
+            Should,
+            "... and its sender is told: host unreachable",
+            Met,
+            shown![
                 conformance::exhaustion::without_a_port_the_sender_is_told,
                 conformance::exhaustion::a_client_has_a_limit,
             ],
-        },
+        ),
         Row {
             id: "REQ-11c",
             level: Must,

@@ -6,7 +6,7 @@
 //!                                 |    \
 //!             discovery (arp, nd) |     +--> learned neighbors, MACs, roles (read by workers)
 //!             neighbor  icmp  fragment, reassembly
-//!             announce  role  limit       time comes in as an argument
+//!             announce  role  limit  bfd  time comes in as an argument
 //! ```
 //!
 //! Only [`agent`] knows the packet path; everything else imports addresses and headers alone.
@@ -15,6 +15,7 @@ pub mod acl_log;
 pub mod agent;
 pub mod announce;
 pub mod arp;
+pub mod bfd;
 pub mod discovery;
 pub mod fragment;
 pub mod health;
@@ -22,6 +23,7 @@ pub mod icmp;
 pub mod limit;
 pub mod nd;
 pub mod neighbor;
+pub mod random;
 pub mod reassembly;
 pub mod refusal;
 pub mod role;
@@ -29,4 +31,4 @@ pub mod time;
 
 pub use agent::{Agent, AgentConfig, AgentCounters, AgentRequest, Settings, spawn};
 pub use role::Alive;
-pub use time::Time;
+pub use time::{Micros, Time};

@@ -19,3 +19,22 @@ impl Time {
         self.0.saturating_sub(earlier.0)
     }
 }
+
+/// Microseconds since the daemon started, for what a millisecond is too coarse for: BFD every 10 ms is to vary by up
+/// to 2.5.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// `self` plus `us` microseconds.
+    #[must_use]
+    pub const fn plus(self, us: u64) -> Micros {
+        Micros(self.0.saturating_add(us))
+    }
+
+    /// Microseconds from `earlier` to `self`; 0 when `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Micros) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}

@@ -23,6 +23,7 @@ use sluice_net::wire::ip_proto;
 use sluice_net::{Headers, L4, Mac};
 
 use crate::limit::{Bucket, Rate};
+use crate::random::Random;
 use crate::time::Time;
 use attempt::{Attempt, Outcome};
 
@@ -166,7 +167,7 @@ pub struct Monitors<N> {
     changed: BTreeSet<u64>,
     bucket: Bucket,
     next: u64,
-    random: u64,
+    random: Random,
 }
 
 /// First of the ports that checks come from (RFC 6335 section 6: those that nobody is given).
@@ -189,7 +190,7 @@ impl<N: Copy + Eq + Hash> Monitors<N> {
             changed: BTreeSet::new(),
             bucket: Bucket::new(rate, now),
             next: 0,
-            random: seed,
+            random: Random::new(seed),
         }
     }
 
@@ -325,7 +326,7 @@ impl<N: Copy + Eq + Hash> Monitors<N> {
             return None;
         };
         let flow = self.free_flow(id)?;
-        let isn = self.draw() as u32;
+        let isn = self.random.draw() as u32;
         let monitor = self.monitors.get_mut(&id)?;
         let attempt = Attempt::new(&monitor.target, flow.own, isn, now);
         let frame = attempt.first(&monitor.target, (self.mac, mac));
@@ -340,7 +341,7 @@ impl<N: Copy + Eq + Hash> Monitors<N> {
     fn free_flow(&mut self, id: u64) -> Option<Flow<N>> {
         let mut flow = self.monitors.get(&id)?.target.flow(0);
         for _ in 0..PORT_TRIES {
-            flow.own = FIRST_PORT | self.draw() as u16;
+            flow.own = FIRST_PORT | self.random.draw() as u16;
             if !self.flows.contains_key(&flow) {
                 break;
             }
@@ -438,14 +439,6 @@ impl<N: Copy + Eq + Hash> Monitors<N> {
         let attempt = monitor.attempt.take()?;
         self.flows.remove(&monitor.target.flow(attempt.own));
         Some(attempt.began)
-    }
-
-    /// SplitMix64.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Punted<F> {
     pub origin: Origin,
     /// What the first fragment of its datagram says, if it is a fragment and has been told.
     pub first: Option<First>,
+    /// The router that had translated its source, if one had: the frame is as it came, so what its sender is told goes by that
+    /// router, which knows it by the address in the frame.
+    pub home: Option<DatapathId>,
     /// What is to be done.
     pub work: Work,
     /// The worker that met it; it is the one to walk the frame again.

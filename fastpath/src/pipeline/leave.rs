@@ -19,6 +19,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.outcome.verdict = verdict;
         self.outcome.headers = self.headers;
         self.outcome.last_in = self.last_in;
+        let is_router = |id: &DatapathId| self.view.tables.router(*id).is_some();
+        self.outcome.home = self.nat.source.filter(is_router);
         if !matches!(verdict, Verdict::Transmit(_) | Verdict::Flood(_)) {
             self.outcome.proposal = None;
         }

@@ -5,7 +5,7 @@ use sluice_net::Headers;
 
 use crate::connections::Rewrite;
 use crate::exchange::Sighting;
-use crate::ids::{PortId, Tick};
+use crate::ids::{DatapathId, PortId, Tick};
 use crate::learned::Learned;
 use crate::path::{Deps, FdbUse, NeighborUse, Way};
 use crate::pipeline::{Asked, Assigned, TranslatedBy};
@@ -30,6 +30,8 @@ pub struct Outcome {
     pub translated: TranslatedBy,
     /// What ACLs said of it.
     pub asked: Asked,
+    /// The router that translated its source: see [`Punted::home`](crate::exchange::Punted).
+    pub home: Option<DatapathId>,
     /// The connection it belongs to must end: its rule is gone.
     pub close: bool,
     /// It has the addresses of the connection and does not belong to it.
@@ -63,6 +65,7 @@ impl Outcome {
             assigned: None,
             translated: TranslatedBy::default(),
             asked: Asked::default(),
+            home: None,
             close: false,
             aside: false,
             last_in: None,

@@ -20,6 +20,15 @@ use crate::stage::nat::{self, Proposal};
 use crate::tables::{AclDirection, AclVerdict, Acls, Decision, Piece, Snat};
 use crate::verdict::{DropReason, IcmpError, Punt, Verdict};
 
+/// What the slow path is told of a frame beside what to do with it; see [`Punted`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whence {
+    pub(super) inner: u16,
+    pub(super) origin: Origin,
+    pub(super) first: Option<First>,
+    pub(super) home: Option<DatapathId>,
+}
+
 impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     /// Sends a packet of a known connection by its cached way. Gives the packet back when it must walk: no
     /// way cached, stale, or the packet is not what the way expects.
@@ -247,7 +256,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
             entered,
             ..
         } = pending;
-        let again = (origin, entered.first);
+        let whence = Whence {
+            inner: entered.inner,
+            origin,
+            first: entered.first,
+            home: outcome.home,
+        };
         match outcome.verdict {
             Verdict::Transmit(egress) => {
                 let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
@@ -257,16 +271,16 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
                 let edit = Edit::between(&entered.headers, &outcome.headers, outcome.quoted);
                 self.flood(&frame, &entered, &edit, flood);
             }
-            Verdict::Punt(punt) => self.punt(frame, entered.inner, again, punt),
+            Verdict::Punt(punt) => self.punt(frame, whence, punt),
             Verdict::Reject {
                 reason,
                 error,
                 port,
-            } => self.reject(frame, (entered.inner, again), reason, error, port),
+            } => self.reject(frame, whence, reason, error, port),
             Verdict::Refuse { port, by, macs } => {
                 self.counters.dropped(DropReason::AclReject);
                 let work = SlowWork::Refuse { port, by, macs };
-                if !self.give_slow_path(frame, entered.inner, again, work) {
+                if !self.give_slow_path(frame, whence, work) {
                     self.counters.count(Work::ErrorPoliced, 1);
                 }
             }
@@ -280,14 +294,14 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn reject(
         &mut self,
         frame: P::Frame,
-        (inner, again): (u16, (Origin, Option<First>)),
+        whence: Whence,
         reason: DropReason,
         error: IcmpError,
         port: PortId,
     ) {
         self.counters.dropped(reason);
         let work = SlowWork::Error { error, port };
-        if !self.give_slow_path(frame, inner, again, work) {
+        if !self.give_slow_path(frame, whence, work) {
             self.counters.count(Work::ErrorPoliced, 1);
         }
     }
@@ -297,8 +311,12 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     fn unopened(&mut self, pending: Pending<P::Frame>, outcome: &Outcome, reason: DropReason) {
         match (reason, outcome.last_in) {
             (DropReason::ConnectionsFull | DropReason::SourceLimit, Some(port)) => {
-                let again = (pending.origin, pending.entered.first);
-                let whence = (pending.entered.inner, again);
+                let whence = Whence {
+                    inner: pending.entered.inner,
+                    origin: pending.origin,
+                    first: pending.entered.first,
+                    home: outcome.home,
+                };
                 self.reject(
                     pending.frame,
                     whence,
@@ -312,39 +330,34 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
     }
 
     /// Gives a frame to the slow path, or drops it by name.
-    pub(super) fn punt(
-        &mut self,
-        frame: P::Frame,
-        inner: u16,
-        again: (Origin, Option<First>),
-        punt: Punt,
-    ) {
-        if self.give_slow_path(frame, inner, again, SlowWork::Punt(punt)) {
+    pub(super) fn punt(&mut self, frame: P::Frame, whence: Whence, punt: Punt) {
+        if self.give_slow_path(frame, whence, SlowWork::Punt(punt)) {
             self.counters.punt(punt.class());
         } else {
             self.counters.dropped(DropReason::PuntPoliced);
         }
     }
 
-    fn give_slow_path(
-        &mut self,
-        frame: P::Frame,
-        inner: u16,
-        (origin, first): (Origin, Option<First>),
-        work: SlowWork,
-    ) -> bool {
+    fn give_slow_path(&mut self, frame: P::Frame, whence: Whence, work: SlowWork) -> bool {
         if !self.police.pass(work.class(), self.now) {
             return false;
         }
         let Some(exchange) = self.exchanges.get(usize::from(self.id.0)) else {
             return false;
         };
+        let Whence {
+            inner,
+            origin,
+            first,
+            home,
+        } = whence;
         exchange
             .punt(Punted {
                 frame,
                 inner,
                 origin,
                 first,
+                home,
                 work,
                 worker: self.id,
             })

@@ -49,6 +49,7 @@ use crate::verdict::{Step, Verdict};
 pub use fragment::FragmentSetup;
 pub use idle::IdleMode;
 
+use apply::Whence;
 use door::Doors;
 use emit::Outbox;
 use express::{Receipt, Sheet};
@@ -374,7 +375,15 @@ impl<P: Ports, Q: FramePool<Frame = P::Frame>> Worker<P, Q> {
 
     fn end_early(&mut self, frame: P::Frame, origin: Origin, verdict: Verdict) {
         match verdict {
-            Verdict::Punt(punt) => self.punt(frame, 0, (origin, None), punt),
+            Verdict::Punt(punt) => {
+                let whence = Whence {
+                    inner: 0,
+                    origin,
+                    first: None,
+                    home: None,
+                };
+                self.punt(frame, whence, punt);
+            }
             Verdict::Drop(reason) | Verdict::Reject { reason, .. } => self.counters.dropped(reason),
             // Entering decides nothing else.
             Verdict::Transmit(_)

@@ -24,6 +24,7 @@ mod round_trip;
 mod routing;
 mod switching;
 mod tunnels;
+mod two_tenants;
 mod undeclared;
 mod vxlan;
 mod workers;

@@ -49,7 +49,7 @@ impl<P: FramePool> Agent<P> {
             }
             Origin::SwitchPort(via)
         } else {
-            Origin::Router(router.id)
+            Origin::Router(punted.home.unwrap_or(router.id))
         };
         let to = (punted.worker, InjectTo::Walk(origin));
         // What came in fragments may go back in such.
@@ -103,7 +103,7 @@ impl<P: FramePool> Agent<P> {
             count(&self.counters.errors_limited);
             return true;
         }
-        let to = InjectTo::Walk(Origin::Router(seat.datapath));
+        let to = InjectTo::Walk(Origin::Router(punted.home.unwrap_or(seat.datapath)));
         self.send(punted.worker, &answer, to, &self.counters.refusals_sent);
         true
     }
@@ -180,7 +180,7 @@ impl<P: FramePool> Agent<P> {
         if !self.limit.take(port.id, source, self.now) {
             return count(&self.counters.errors_limited);
         }
-        let to = InjectTo::Walk(Origin::Router(seat.datapath));
+        let to = InjectTo::Walk(Origin::Router(punted.home.unwrap_or(seat.datapath)));
         self.send(punted.worker, &error, to, &self.counters.errors_sent);
     }
 

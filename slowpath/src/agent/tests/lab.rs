@@ -416,6 +416,7 @@ impl Lab {
             inner,
             origin,
             first: None,
+            home: None,
             work,
             worker: WORKER,
         };

@@ -339,6 +339,7 @@ fn a_full_worker_is_counted() {
             inner: 0,
             origin,
             first: None,
+            home: None,
             work: Work::Punt(Punt::Echo { port: R1_SW }),
             worker: WORKER,
         };

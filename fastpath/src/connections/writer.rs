@@ -564,23 +564,9 @@ impl<A: Address> Writer<A> {
         count
     }
 
-    /// Ends the oldest connection of the longest half-open queue, else the oldest ended one.
+    /// Ends the oldest connection of the longest half-open queue that is not fresh, else the oldest ended one.
     fn evict(&mut self, now: Tick) -> Option<Connection<A>> {
-        let queue = self.victim_queue(now)?;
-        let mut slot = self.queues.first(queue)?;
-        for _ in 0..PASSED_OVER {
-            let fresh = self
-                .table
-                .entry(slot)
-                .is_some_and(|entry| now.since(entry.last_seen()) < FRESH);
-            if !fresh || queue == ENDED {
-                break;
-            }
-            // A one-way stream in use: behind those that only knocked.
-            self.queues.remove(&self.table.sides, queue, slot);
-            self.queues.push(&self.table.sides, queue, slot);
-            slot = self.queues.first(queue)?;
-        }
+        let (queue, slot) = self.victim(now)?;
         if queue != ENDED {
             self.made_room = (now, self.room_made(now) + 1);
         }
@@ -588,6 +574,30 @@ impl<A: Address> Writer<A> {
         self.wheel.remove(&self.table.sides, slot);
         let hashes = self.warm_buckets(self.table.entry(slot)?);
         self.end(slot, hashes)
+    }
+
+    /// Who makes room next, and its queue.
+    fn victim(&mut self, now: Tick) -> Option<(usize, u32)> {
+        let queue = self.victim_queue(now)?;
+        let mut slot = self.queues.first(queue)?;
+        for _ in 0..PASSED_OVER {
+            if queue == ENDED || !self.is_fresh(slot, now) {
+                return Some((queue, slot));
+            }
+            // A one-way stream in use: behind those that only knocked.
+            self.queues.remove(&self.table.sides, queue, slot);
+            self.queues.push(&self.table.sides, queue, slot);
+            slot = self.queues.first(queue)?;
+        }
+        // Answers to them may be under way: who has ended goes before them.
+        let ended = self.queues.first(ENDED);
+        let ended = ended.filter(|_| self.is_fresh(slot, now));
+        Some(ended.map_or((queue, slot), |ended| (ENDED, ended)))
+    }
+
+    fn is_fresh(&self, slot: u32, now: Tick) -> bool {
+        let entry = self.table.entry(slot);
+        entry.is_some_and(|entry| now.since(entry.last_seen()) < FRESH)
     }
 
     /// Asks for the memory of those that are likely to be evicted next.

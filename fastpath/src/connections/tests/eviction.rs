@@ -138,6 +138,27 @@ fn a_flood_leaves_those_that_have_just_begun_some_time() {
 }
 
 #[test]
+fn who_has_ended_goes_before_those_that_have_just_begun() {
+    let table = table(8, 1);
+    let mut worker = worker(&table, 0);
+    let ended = fill(&mut worker, 0..4, State::TcpRefused, START);
+    let begun = fill(&mut worker, 4..8, State::TcpSynSent, START.plus(5_000));
+    let mut evicted = |n, now| {
+        let inserted = worker.insert(&snat(n, State::TcpSynSent), now).unwrap();
+        inserted.evicted.unwrap().conn
+    };
+    for (at, conn) in ended.iter().enumerate() {
+        assert_eq!(
+            evicted(10 + at as u32, START.plus(5_001 + at as u32)),
+            *conn
+        );
+    }
+    assert!(begun.iter().all(|conn| table.read(*conn).is_some()));
+    let other = evicted(20, START.plus(5_010));
+    assert!(!ended.contains(&other), "there is nobody else");
+}
+
+#[test]
 fn nobody_goes_for_a_connection_that_cannot_be_opened() {
     let table = table(4, 1);
     let mut worker = worker(&table, 0);
